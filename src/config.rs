@@ -1,0 +1,276 @@
+//! The settings: environment -> [`Config`]. The only file that reads the environment.
+//!
+//! Everything is read once, at the start. Whatever is wrong is reported together, a line a
+//! setting, so that nobody has to start the bot five times to find five mistakes.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use log::LevelFilter;
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The page's access token: allows sending in the page's name.
+    pub page_access_token: Secret,
+    /// What the operator typed into the dashboard; Messenger shows it in the handshake.
+    pub verify_token: Secret,
+    /// The app's secret: Messenger signs webhooks with it.
+    pub app_secret: Secret,
+    /// Where to listen: the first of these addresses that can be bound.
+    pub listen: Vec<SocketAddr>,
+    /// The path of the webhook, for example `/`.
+    pub webhook_path: String,
+    /// Threads in the pool.
+    pub threads: usize,
+    /// Where the Graph API is, without a slash at the end.
+    pub graph_url: String,
+    /// The version of the Graph API, for example `v26.0`.
+    pub graph_version: String,
+    /// What is logged.
+    pub log_level: LevelFilter,
+}
+
+/// The settings that are wrong: a line each, which names the variable, says what is wrong with
+/// it and what to do.
+#[derive(Debug)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the settings from the environment of this process.
+    ///
+    /// # Errors
+    /// Every setting that is missing, empty or not understood.
+    pub fn from_environment() -> Result<Config, ConfigError> {
+        Config::read(&|name| std::env::var_os(name))
+    }
+
+    /// Reads the settings from `lookup`, which answers as an environment does.
+    fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, ConfigError> {
+        let mut settings = Settings {
+            lookup,
+            problems: Vec::new(),
+        };
+        let config = Config {
+            page_access_token: settings.header_secret(
+                "PAGE_ACCESS_TOKEN",
+                "the page's access token, from the Messenger settings of your app",
+            ),
+            verify_token: settings.secret(
+                "VERIFY_TOKEN",
+                "any string you like; type the same one into the webhook dialog of your app",
+            ),
+            app_secret: settings
+                .secret("APP_SECRET", "your app's secret, from App settings > Basic"),
+            listen: settings.listen(),
+            webhook_path: settings.value(
+                "WEBHOOK_PATH",
+                "/",
+                "a path such as / or /webhook, but not /healthz",
+                webhook_path,
+            ),
+            threads: settings.value("THREADS", "64", "a whole number from 2 to 1024", |text| {
+                text.parse().ok().filter(|n| (2..=1024).contains(n))
+            }),
+            graph_url: settings.value(
+                "GRAPH_URL",
+                "https://graph.facebook.com",
+                "an address such as https://graph.facebook.com",
+                graph_url,
+            ),
+            graph_version: settings.value(
+                "GRAPH_VERSION",
+                "v26.0",
+                "a version such as v26.0",
+                graph_version,
+            ),
+            log_level: settings.value("RUST_LOG", "info", LOG_LEVELS, |text| text.parse().ok()),
+        };
+        if settings.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(settings.problems))
+        }
+    }
+}
+
+const LOG_LEVELS: &str = "one of error, warn, info, debug, trace, off";
+
+/// `RUST_LOG` as it stands in the environment, if it is set: `echobot simulate` hands it on.
+pub fn log_level_text() -> Option<OsString> {
+    std::env::var_os("RUST_LOG")
+}
+
+/// Reads settings one by one and collects what is wrong with them.
+struct Settings<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<OsString>,
+    problems: Vec<String>,
+}
+
+impl Settings<'_> {
+    /// A setting with a default. A problem is noted, and the default stands in for the rest of
+    /// the reading.
+    fn value<T>(
+        &mut self,
+        name: &str,
+        default: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        if let Some(text) = self.text(name, expected) {
+            match parse(&text) {
+                Some(value) => return value,
+                None => self.problems.push(format!(
+                    "{name} is {text:?}, which is not understood: set it to {expected}"
+                )),
+            }
+        }
+        parse(default).expect("the default is understood because a test reads it")
+    }
+
+    /// The addresses to listen on: `BIND`, else every address with `PORT`, else loopback.
+    fn listen(&mut self) -> Vec<SocketAddr> {
+        let port = self.value("PORT", "5000", "a port number from 0 to 65535", |text| {
+            text.parse::<u16>().ok()
+        });
+        let every = vec![
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            // For hosts without IPv6.
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        ];
+        if (self.lookup)("BIND").is_some() {
+            let expected = "an address and a port such as 127.0.0.1:5000 or [::]:5000";
+            vec![self.value("BIND", "127.0.0.1:5000", expected, |text| text.parse().ok())]
+        } else if (self.lookup)("PORT").is_some() {
+            every
+        } else {
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]
+        }
+    }
+
+    /// A secret that goes into an HTTP header, where only visible ASCII can stand.
+    fn header_secret(&mut self, name: &str, what: &str) -> Secret {
+        let secret = self.secret(name, what);
+        if !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
+            self.problems.push(format!(
+                "{name} has a space or another character that no token has: copy it again, whole \
+                 and without quotes ({what})"
+            ));
+        }
+        secret
+    }
+
+    /// A required secret: `NAME`, or the file that `NAME_FILE` names, or the file `name` among
+    /// systemd's credentials. White space around it is dropped: pasted secrets often end in a
+    /// newline.
+    fn secret(&mut self, name: &str, what: &str) -> Secret {
+        let file_name = format!("{name}_FILE");
+        let remedy = format!("set it to {what}, or set {file_name} to the path of a file with it");
+        let text = match ((self.lookup)(name), (self.lookup)(&file_name)) {
+            (Some(_), Some(_)) => {
+                self.problems.push(format!(
+                    "{name} and {file_name} are both set: remove one of them"
+                ));
+                return Secret::default();
+            }
+            (Some(_), None) => self.text(name, what),
+            (None, Some(path)) => self.file(&file_name, Path::new(&path)),
+            (None, None) => match self.credential(name) {
+                Some(path) => self.file(name, &path),
+                None => {
+                    self.problems.push(format!("{name} is missing: {remedy}"));
+                    None
+                }
+            },
+        };
+        Secret::new(text.unwrap_or_default())
+    }
+
+    /// The text of a variable that is set; a problem when it is empty or not Unicode.
+    fn text(&mut self, name: &str, expected: &str) -> Option<String> {
+        let problem = match (self.lookup)(name)?.into_string() {
+            Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_string()),
+            Ok(_) => format!("{name} is empty: set it to {expected}, or remove it"),
+            Err(_) => format!("{name} is not valid UTF-8: set it to {expected}"),
+        };
+        self.problems.push(problem);
+        None
+    }
+
+    /// The text of a file; a problem when it cannot be read or is empty.
+    fn file(&mut self, name: &str, path: &Path) -> Option<String> {
+        let problem = match std::fs::read_to_string(path) {
+            Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_string()),
+            Ok(_) => "it is empty".to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.problems.push(format!(
+            "{name}: failed to read {}: {problem}; put the secret into it and let echobot read it",
+            path.display()
+        ));
+        None
+    }
+
+    /// The path of a credential that systemd passes on (`LoadCredential=`), if it is there.
+    fn credential(&self, name: &str) -> Option<PathBuf> {
+        let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
+        Some(directory.join(name.to_lowercase())).filter(|path| path.exists())
+    }
+}
+
+fn webhook_path(text: &str) -> Option<String> {
+    let plain = text
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+    (plain && text.starts_with('/') && text != "/healthz").then(|| text.to_string())
+}
+
+fn graph_url(text: &str) -> Option<String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    // No `@`: a password in an address would end up in log lines.
+    let plain = rest
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !b"?#@\\\"".contains(&b));
+    let named = !rest.is_empty() && !rest.starts_with(['/', ':']);
+    (plain && named).then(|| text.trim_end_matches('/').to_string())
+}
+
+fn graph_version(text: &str) -> Option<String> {
+    let (major, minor) = text.strip_prefix('v')?.split_once('.')?;
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    (number(major) && number(minor)).then(|| text.to_string())
+}
+
+/// A text that must not be seen: it cannot be printed, by `{}` or by `{:?}`.
+#[derive(Clone, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself. Each call is a place to look at when asking where a secret may go.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

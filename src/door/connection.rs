@@ -1,0 +1,280 @@
+//! One client's connection: read a request, have it answered, again.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Shared;
+use super::backend::Failure;
+use super::buffer::{Buffer, CHUNK};
+use super::framing::{self, Answer, Head, MAX_HEAD, Parsed};
+use super::refusal::{self, Refusal};
+use super::registry::Slot;
+
+const CLOSE: &str = "Connection: close\r\n";
+const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
+/// they look for an answer.
+const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    stream: Arc<TcpStream>,
+    slot: Slot,
+    /// From the client.
+    input: Buffer,
+    /// From tiny_http.
+    answer: Buffer,
+    /// To tiny_http.
+    canonical: Vec<u8>,
+    /// The socket's read timeout is not the idle time.
+    is_tightened: bool,
+}
+
+/// Why a connection ends.
+enum End {
+    /// Nobody is there, or nothing is to be said.
+    Silent,
+    /// The last answer is sent, as the client wanted.
+    Answered,
+    /// The last answer is sent, and the client may not know that it was the last.
+    Surprising,
+    Refused(Refusal),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Silent
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, stream: Arc<TcpStream>, slot: Slot) -> Self {
+        Self {
+            shared,
+            stream,
+            slot,
+            input: Buffer::default(),
+            answer: Buffer::default(),
+            canonical: Vec::new(),
+            is_tightened: true,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        match self.serve() {
+            End::Silent => {}
+            End::Answered if self.input.received().is_empty() => {}
+            End::Answered | End::Surprising => self.linger(),
+            End::Refused(refusal) => {
+                log::debug!("refused a request: {}", refusal.status);
+                if self.write(&refusal.answer(CLOSE, false)).is_ok() {
+                    self.linger();
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self) -> End {
+        if let Err(error) = self.prepare() {
+            return error.into();
+        }
+        loop {
+            if let Err(end) = self.serve_one() {
+                return end;
+            }
+        }
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        self.stream
+            .set_write_timeout(Some(self.shared.deadlines.answer))
+    }
+
+    fn serve_one(&mut self) -> Result<(), End> {
+        let shared = Arc::clone(&self.shared);
+        if self.input.received().is_empty() {
+            self.wait_for_request()?;
+        }
+        let deadline = Instant::now() + shared.deadlines.request;
+        let head = self.read_head(deadline)?;
+        let _held = shared.registry.hold(head.body_len).ok_or(refusal::BUSY)?;
+        self.read_body(&head, deadline)?;
+        self.answer(&shared, &head)?;
+        self.input.consume(head.total_len());
+        Ok(())
+    }
+
+    /// Returns with the first bytes of a request.
+    fn wait_for_request(&mut self) -> Result<(), End> {
+        if self.is_tightened {
+            self.stream
+                .set_read_timeout(Some(self.shared.deadlines.idle))?;
+            self.is_tightened = false;
+        }
+        if !self.slot.set_idle()
+            || self.input.read_from(&*self.stream, CHUNK)? == 0
+            || !self.slot.set_busy()
+        {
+            return Err(End::Silent);
+        }
+        Ok(())
+    }
+
+    fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
+        let passed = self.shared.limits.headers_passed;
+        loop {
+            self.canonical.clear();
+            match framing::parse(self.input.received(), passed, &mut self.canonical) {
+                Parsed::Request(head) => return Ok(head),
+                Parsed::Refused(refusal) => return Err(refusal.into()),
+                Parsed::Incomplete => self.read_more(MAX_HEAD, deadline)?,
+            }
+        }
+    }
+
+    fn read_body(&mut self, head: &Head, deadline: Instant) -> Result<(), End> {
+        let is_missing = self.input.received().len() < head.total_len();
+        if is_missing && head.expects_continue {
+            self.write(CONTINUE)?;
+        }
+        while self.input.received().len() < head.total_len() {
+            self.read_more(head.total_len(), deadline)?;
+        }
+        Ok(())
+    }
+
+    fn read_more(&mut self, at_most: usize, deadline: Instant) -> Result<(), End> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(refusal::TIMEOUT.into());
+        }
+        self.is_tightened = true;
+        self.stream.set_read_timeout(Some(left))?;
+        match self.input.read_from(&*self.stream, at_most) {
+            Ok(0) => Err(End::Silent),
+            Ok(_) => Ok(()),
+            Err(error) if is_timeout(&error) => Err(refusal::TIMEOUT.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn answer(&mut self, shared: &Shared, head: &Head) -> Result<(), End> {
+        let Some(_in_hand) = shared.registry.take_in_hand() else {
+            let refused = refusal::BUSY.answer(self.connection_line(head), head.is_head);
+            self.write(&refused)?;
+            return self.go_on(head);
+        };
+        let body = &self.input.received()[head.head_len..head.total_len()];
+        let exchanged =
+            shared
+                .backend
+                .exchange(&mut self.canonical, body, head.is_head, &mut self.answer);
+        let Answer { head_len, body_len } = exchanged.map_err(refuse)?;
+        let line = self.connection_line(head);
+        let empty_line = head_len - 2;
+        self.answer.insert(empty_line, line.as_bytes());
+        debug_assert_eq!(
+            self.answer.received().len(),
+            head_len + body_len + line.len()
+        );
+        self.write(self.answer.received())?;
+        self.answer.consume(self.answer.received().len());
+        self.go_on(head)
+    }
+
+    fn connection_line(&self, head: &Head) -> &'static str {
+        match head {
+            _ if !head.keep_alive || self.shared.registry.is_closed() => CLOSE,
+            _ if head.is_http10 => KEEP_ALIVE,
+            _ => "",
+        }
+    }
+
+    fn go_on(&self, head: &Head) -> Result<(), End> {
+        match head {
+            _ if !head.keep_alive => Err(End::Answered),
+            _ if self.shared.registry.is_closed() => Err(End::Surprising),
+            _ => Ok(()),
+        }
+    }
+
+    /// One write in nearly every case; a client that takes its answer in sips is not waited for longer than another.
+    fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let deadline = Instant::now() + self.shared.deadlines.answer;
+        let mut stream = &*self.stream;
+        while !bytes.is_empty() {
+            match stream.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if !bytes.is_empty() && Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Closing a socket with unread bytes resets it, and a reset can overtake the answer. So what the client still
+    /// sends is read and thrown away, until it closes too.
+    fn linger(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        if !self.slot.set_idle() {
+            return;
+        }
+        let deadline = Instant::now() + self.shared.deadlines.linger;
+        let mut scratch = vec![0; 2 * CHUNK];
+        let mut left_to_discard = MAX_DISCARDED;
+        while left_to_discard > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
+                return;
+            }
+            match (&*self.stream).read(&mut scratch) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => left_to_discard = left_to_discard.saturating_sub(count),
+            }
+        }
+    }
+}
+
+fn refuse(failure: Failure) -> Refusal {
+    match failure {
+        Failure::NotPassedOn(error) => {
+            log::error!("failed to pass a request on: {error}");
+            refusal::BUSY
+        }
+        Failure::Lost(error) => {
+            log::error!("failed to get an answer: {error}");
+            refusal::FAILED
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
+/// Refuses a connection for which there is no room, without waiting for anything.
+pub(super) fn turn_away(stream: &TcpStream) {
+    if stream.set_nonblocking(true).is_ok() {
+        let mut stream = stream;
+        let _ = stream.write(&refusal::BUSY.answer(CLOSE, false));
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read(&mut [0; CHUNK]);
+    }
+}

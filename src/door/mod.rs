@@ -1,0 +1,225 @@
+//! The door: TCP in front of tiny_http.
+//!
+//! tiny_http 0.12 trusts what arrives. A large `Content-Length` aborts the process, `GET / HTTP/2.0` locks up a
+//! thread for ever, a burst of connections is accepted but never read, nothing has a limit or a deadline, and doubtful
+//! framing is guessed. So the door takes the connections itself, reads one complete request at a time, refuses what it
+//! does not fully understand, and passes a canonical request on to tiny_http over a few persistent Unix connections.
+//! It can be deleted once tiny_http has limits, deadlines and strict framing of its own: then
+//! `tiny_http::Server::from_listener` takes its place.
+//!
+//! The limits, and what each is for:
+//! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
+//! - requests in hand ([`Limits::requests`]): the threads and descriptors behind the door.
+//! - head, headers, body (`framing`): memory of one request. Bodies on the way in all together (`registry`).
+//! - time ([`Deadlines`]): a slow or silent client holds its thread for seconds, not for ever.
+//!
+//! A request is passed on once at most. When its answer is lost the client gets 500, because it may have been handled.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use backend::Backend;
+use connection::Connection;
+use registry::Registry;
+
+mod backend;
+mod buffer;
+mod connection;
+mod framing;
+mod refusal;
+mod registry;
+#[cfg(test)]
+mod tests;
+
+/// How long the accept loop waits after an error. Without it a full descriptor table would be a busy loop.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+/// Errors of the accept loop are logged this often at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of stack of a connection's thread. It needs about 10 KiB; a panic message needs more.
+const STACK: usize = 128 * 1024;
+
+/// How much the door lets in.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
+    pub connections: usize,
+    /// Complete requests at once, from the last byte received to the last byte answered. More get 503. Each costs a
+    /// thread of tiny_http and three descriptors more, which are kept for later requests.
+    pub requests: usize,
+    /// The headers that are passed on beside `Content-Length`, with the names as tiny_http shall see them. Their
+    /// values must be visible ASCII, spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`,
+    /// `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
+    pub headers_passed: &'static [&'static str],
+}
+
+/// How long the door waits.
+#[derive(Debug, Clone, Copy)]
+struct Deadlines {
+    /// For the next request, or the first.
+    idle: Duration,
+    /// For the whole of a request, from its first byte.
+    request: Duration,
+    /// For a client to take its answer.
+    answer: Duration,
+    /// For a refused client to notice, before what it still sends destroys the answer.
+    linger: Duration,
+}
+
+const DEADLINES: Deadlines = Deadlines {
+    idle: Duration::from_secs(15),
+    request: Duration::from_secs(10),
+    answer: Duration::from_secs(10),
+    linger: Duration::from_secs(1),
+};
+
+/// Opens the door on a listener. Requests come out of [`Door::recv`].
+///
+/// # Errors
+/// When the private directory, its Unix socket or the accept thread cannot be made.
+pub fn open(listener: TcpListener, limits: Limits) -> io::Result<Door> {
+    open_with(listener, limits, DEADLINES)
+}
+
+fn open_with(listener: TcpListener, limits: Limits, deadlines: Deadlines) -> io::Result<Door> {
+    let address = listener.local_addr()?;
+    let handle = TcpStream::from(OwnedFd::from(listener.try_clone()?));
+    let shared = Arc::new(Shared {
+        limits,
+        deadlines,
+        registry: Arc::new(Registry::new(limits.connections, limits.requests)),
+        backend: Backend::open()?,
+    });
+    let accepting = thread::Builder::new().name("door".into()).spawn({
+        let shared = Arc::clone(&shared);
+        move || accept_all(&listener, &shared)
+    })?;
+    Ok(Door {
+        shared,
+        address,
+        handle,
+        accepting: Mutex::new(Some(accepting)),
+    })
+}
+
+/// An open door. Dropping it closes it.
+pub struct Door {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// The listening socket once more, in a type that has `shutdown`.
+    handle: TcpStream,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the connections' threads share.
+struct Shared {
+    limits: Limits,
+    deadlines: Deadlines,
+    registry: Arc<Registry>,
+    backend: Backend,
+}
+
+impl Door {
+    /// Waits for the next request. Call it from a thread that does nothing slow: the door opens its connections to
+    /// tiny_http through it (see `backend`).
+    ///
+    /// # Errors
+    /// After [`Door::unblock`], and when tiny_http has stopped accepting, which is for good: unless the program is
+    /// stopping anyway, it should end and be started again.
+    pub fn recv(&self) -> io::Result<tiny_http::Request> {
+        self.shared.backend.recv()
+    }
+
+    /// Ends one [`Door::recv`], the present or the next one, with an error.
+    pub fn unblock(&self) {
+        self.shared.backend.unblock();
+    }
+
+    /// The TCP address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the port and the idle connections. Requests that have begun are still answered, with
+    /// `Connection: close`. Returns at once; a second call does nothing.
+    pub fn close(&self) {
+        self.shared.registry.close();
+        // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
+        let _ = self.handle.shutdown(Shutdown::Both);
+        let accepting = self
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if accepting.is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the door's accept loop has panicked");
+        }
+    }
+
+    /// Whether [`Door::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.registry.is_closed()
+    }
+
+    /// Waits until no complete request is without its answer, and tells whether that is so. When the door is closed,
+    /// the directory of its Unix socket is removed at the end, so that the process may exit.
+    pub fn wait_until_empty(&self, at_most: Duration) -> bool {
+        let is_empty = self.shared.registry.wait_until_empty(at_most);
+        if self.shared.registry.is_closed() {
+            self.shared.backend.remove_directory();
+        }
+        is_empty
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut complaints = Complaints { last: None };
+    while !shared.registry.is_closed() {
+        let outcome = listener
+            .accept()
+            .and_then(|(stream, _)| admit(stream, shared));
+        if let Err(error) = outcome
+            && !shared.registry.is_closed()
+        {
+            complaints.log(&error);
+            thread::sleep(PAUSE_AFTER_ERROR);
+        }
+    }
+}
+
+fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    let stream = Arc::new(stream);
+    let Some(slot) = Registry::admit(&shared.registry, &stream) else {
+        connection::turn_away(&stream);
+        return Ok(());
+    };
+    let connection = Connection::new(Arc::clone(shared), stream, slot);
+    let thread = thread::Builder::new()
+        .name("door connection".into())
+        .stack_size(STACK);
+    thread.spawn(move || connection.run())?;
+    Ok(())
+}
+
+/// Keeps an error that happens a thousand times a second from filling the log.
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn log(&mut self, error: &io::Error) {
+        if self.last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
+            log::error!("failed to accept a connection: {error}");
+            self.last = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Who is inside: the connections, the requests in hand, the bytes of bodies on their way in.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of large bodies held at once. Without it every connection could hold a body of the largest size.
+const MAX_HELD: usize = 64 * 1024 * 1024;
+/// Bytes of a body that is too small to be counted: nearly every webhook.
+const SMALL_BODY: usize = 64 * 1024;
+
+pub(super) struct Registry {
+    max_connections: usize,
+    max_requests: usize,
+    state: Mutex<State>,
+    /// Notified when the last request in hand is answered.
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    next_id: u64,
+    connections: HashMap<u64, Entry>,
+    requests: usize,
+    held: usize,
+}
+
+struct Entry {
+    stream: Arc<TcpStream>,
+    /// Set while the client owes us the first byte of a request.
+    idle_since: Option<Instant>,
+}
+
+impl Registry {
+    pub(super) fn new(max_connections: usize, max_requests: usize) -> Self {
+        Self {
+            max_connections,
+            max_requests,
+            state: Mutex::default(),
+            emptied: Condvar::new(),
+        }
+    }
+
+    /// Lets a connection in, if need be in the place of the one that has been idle longest.
+    pub(super) fn admit(registry: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
+        let mut state = registry.state();
+        if state.closed || (state.connections.len() >= registry.max_connections && !state.evict()) {
+            return None;
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        let entry = Entry {
+            stream: Arc::clone(stream),
+            idle_since: Some(Instant::now()),
+        };
+        state.connections.insert(id, entry);
+        Some(Slot {
+            registry: Arc::clone(registry),
+            id,
+        })
+    }
+
+    /// Counts a complete request until the guard is dropped. `None` when there are too many.
+    pub(super) fn take_in_hand(&self) -> Option<InHand<'_>> {
+        let mut state = self.state();
+        if state.requests >= self.max_requests {
+            return None;
+        }
+        state.requests += 1;
+        Some(InHand(self))
+    }
+
+    /// Counts a body until the guard is dropped. `None` when too much is held.
+    pub(super) fn hold(&self, body_len: usize) -> Option<Held<'_>> {
+        let bytes = if body_len > SMALL_BODY { body_len } else { 0 };
+        if bytes > 0 {
+            let mut state = self.state();
+            if state.held + bytes > MAX_HELD {
+                return None;
+            }
+            state.held += bytes;
+        }
+        Some(Held {
+            registry: self,
+            bytes,
+        })
+    }
+
+    /// From now on nobody is let in, and who is idle is sent away.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        for entry in state
+            .connections
+            .values()
+            .filter(|entry| entry.idle_since.is_some())
+        {
+            let _ = entry.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    pub(super) fn wait_until_empty(&self, at_most: Duration) -> bool {
+        let waited = self
+            .emptied
+            .wait_timeout_while(self.state(), at_most, |s| s.requests > 0);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.requests == 0
+    }
+
+    /// The state is only counted up and down, so it is sound even after a panic.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn evict(&mut self) -> bool {
+        let idle = self
+            .connections
+            .iter()
+            .filter_map(|(id, e)| Some((e.idle_since?, *id)));
+        let Some((_, id)) = idle.min() else {
+            return false;
+        };
+        if let Some(entry) = self.connections.remove(&id) {
+            let _ = entry.stream.shutdown(Shutdown::Both);
+        }
+        true
+    }
+}
+
+/// A connection's place. Dropping it makes room for another.
+pub(super) struct Slot {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Slot {
+    /// The connection waits for a request. `false` when it is to end instead.
+    pub(super) fn set_idle(&self) -> bool {
+        self.set(Some(Instant::now()), |state| !state.closed)
+    }
+
+    /// A request has begun: nobody may shut the connection now. `false` when somebody already has.
+    pub(super) fn set_busy(&self) -> bool {
+        self.set(None, |_| true)
+    }
+
+    fn set(&self, idle_since: Option<Instant>, is_allowed: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.registry.state();
+        let is_allowed = is_allowed(&state);
+        let Some(entry) = state.connections.get_mut(&self.id) else {
+            return false;
+        };
+        entry.idle_since = idle_since;
+        is_allowed
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.registry.state().connections.remove(&self.id);
+    }
+}
+
+/// One request in hand.
+pub(super) struct InHand<'a>(&'a Registry);
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.requests -= 1;
+        if state.requests == 0 {
+            self.0.emptied.notify_all();
+        }
+    }
+}
+
+/// The bytes of one large body.
+pub(super) struct Held<'a> {
+    registry: &'a Registry,
+    bytes: usize,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.registry.state().held -= self.bytes;
+        }
+    }
+}

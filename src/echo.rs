@@ -1,0 +1,207 @@
+//! The bot: what an event is answered with. To make another bot of it, change [`reply`].
+
+use std::sync::Arc;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::event::{Event, EventKind, Platform};
+
+/// What the bot says to whatever is not a text.
+pub const CANNOT_ECHO: &str = "I can't echo this";
+
+/// A reply that is owed to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// The page-scoped id of the person.
+    pub recipient: Arc<str>,
+    /// The id of the message that is answered.
+    pub mid: Option<String>,
+    /// The whole text, of any length.
+    pub text: String,
+    /// Decides how much of the text fits into one message.
+    pub platform: Platform,
+}
+
+/// The reply to an event; none for what is answered with silence.
+pub fn reply(event: Event) -> Option<Echo> {
+    let text = match event.kind {
+        EventKind::Text(text) => text,
+        EventKind::Attachments | EventKind::Postback => CANNOT_ECHO.to_string(),
+        EventKind::Other(what) => {
+            log::debug!("no reply to an event: {what}");
+            return None;
+        }
+    };
+    Some(Echo {
+        recipient: event.sender?.into(),
+        mid: event.mid,
+        text,
+        platform: event.platform,
+    })
+}
+
+/// The first part of a text that fits into one message of the platform; what is left is sent
+/// next. Grapheme clusters (an emoji with its skin tone, a letter with its accents) stay whole,
+/// unless one alone does not fit.
+pub fn first_part(text: &str, platform: Platform) -> &str {
+    let limit = Limit::of(platform);
+    // Most texts: a text has at least as many bytes as units, however they are counted.
+    if text.len() <= limit.units {
+        return text;
+    }
+    let clusters = fitting(text.graphemes(true), limit);
+    let end = if clusters > 0 {
+        clusters
+    } else {
+        fitting(text.split_inclusive(|_| true), limit)
+    };
+    &text[..end]
+}
+
+/// The length of one message at most, and how it is counted.
+#[derive(Clone, Copy)]
+struct Limit {
+    units: usize,
+    count: fn(&str) -> usize,
+}
+
+impl Limit {
+    fn of(platform: Platform) -> Limit {
+        match platform {
+            // "2000 characters" (Send API reference): UTF-16 units satisfy every reading of it
+            // but bytes.
+            Platform::Messenger => Limit {
+                units: 2000,
+                count: |text| text.encode_utf16().count(),
+            },
+            // 1000 bytes of UTF-8 (Instagram messaging, Send API).
+            Platform::Instagram => Limit {
+                units: 1000,
+                count: str::len,
+            },
+        }
+    }
+}
+
+/// How many bytes of these pieces, from the first on, fit into the limit.
+fn fitting<'a>(pieces: impl Iterator<Item = &'a str>, limit: Limit) -> usize {
+    let mut bytes = 0;
+    let mut units = 0;
+    for piece in pieces {
+        units += (limit.count)(piece);
+        if units > limit.units {
+            break;
+        }
+        bytes += piece.len();
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str, platform: Platform) -> Vec<&str> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let part = first_part(rest, platform);
+            assert!(!part.is_empty(), "a part takes the text forward");
+            parts.push(part);
+            rest = &rest[part.len()..];
+        }
+        parts
+    }
+
+    fn utf16(text: &str) -> usize {
+        text.encode_utf16().count()
+    }
+
+    #[test]
+    fn a_text_that_fits_is_one_part() {
+        for text in [
+            "a",
+            &"a".repeat(2000),
+            &"é".repeat(2000),
+            &"😀".repeat(1000),
+        ] {
+            assert_eq!(parts(text, Platform::Messenger), [text]);
+        }
+        assert_eq!(parts(&"é".repeat(500), Platform::Instagram).len(), 1);
+    }
+
+    #[test]
+    fn one_unit_more_makes_a_second_part() {
+        assert_eq!(parts(&"a".repeat(2001), Platform::Messenger)[1], "a");
+        assert_eq!(
+            parts(&("😀".repeat(1000) + "a"), Platform::Messenger)[1],
+            "a"
+        );
+        assert_eq!(parts(&("é".repeat(500) + "a"), Platform::Instagram)[1], "a");
+    }
+
+    #[test]
+    fn a_cluster_is_never_cut() {
+        let waving = "👋🏽";
+        let text = "a".repeat(1998) + waving;
+        assert_eq!(
+            parts(&text, Platform::Messenger),
+            ["a".repeat(1998).as_str(), waving]
+        );
+        let family = "👨‍👩‍👧‍👦".repeat(400);
+        for part in parts(&family, Platform::Messenger) {
+            assert!(part.chars().filter(|c| *c == '👨').count() * "👨‍👩‍👧‍👦".len() == part.len());
+        }
+    }
+
+    #[test]
+    fn a_cluster_longer_than_a_message_is_cut_between_characters() {
+        let tower = "a".to_string() + &"\u{301}".repeat(4500);
+        let parts = parts(&tower, Platform::Messenger);
+        assert_eq!(
+            parts.iter().map(|part| utf16(part)).collect::<Vec<_>>(),
+            [2000, 2000, 501]
+        );
+        assert_eq!(parts.concat(), tower);
+    }
+
+    /// Two hundred texts of random pieces, from a fixed seed.
+    #[test]
+    fn parts_fit_stand_in_order_and_join_to_the_original() {
+        let pieces = [
+            "a",
+            " ",
+            "é",
+            "e\u{301}",
+            "你",
+            "👋🏽",
+            "👨‍👩‍👧‍👦",
+            "🇫🇷",
+            "\r\n",
+            "ม",
+            "ำ",
+            "\u{200f}مرحبا",
+            "\u{0}",
+        ];
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % below as u64).expect("it is below a usize")
+        };
+        for _ in 0..200 {
+            let text: String = (0..next(3000))
+                .map(|_| pieces[next(pieces.len())])
+                .collect();
+            for platform in [Platform::Messenger, Platform::Instagram] {
+                let parts = parts(&text, platform);
+                assert_eq!(parts.concat(), text);
+                let limit = Limit::of(platform);
+                assert!(parts.iter().all(|part| (limit.count)(part) <= limit.units));
+                let clusters = parts.iter().map(|part| part.graphemes(true).count());
+                assert_eq!(clusters.sum::<usize>(), text.graphemes(true).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The Send API and its errors. The only room that names ureq.
+
+mod answer;
+mod resolver;
+
+use std::time::Duration;
+
+use ring::hmac;
+use serde_json::json;
+use ureq::http::Response;
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body};
+
+pub use self::answer::{Remedy, SendError};
+use self::resolver::CachingResolver;
+use crate::config::{Config, Secret};
+use crate::hex;
+
+/// One call of the Send API takes this long at most: name, connection, sending and answer
+/// together. The Graph API answers in well under a second when it is healthy.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that is read of an answer, in bytes. Those of the Send API have a few hundred.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// The Graph API, as the page.
+pub struct Graph {
+    agent: Agent,
+    /// The address of the Send API. `appsecret_proof` is in it: never log it.
+    send_api: Secret,
+    authorization: Secret,
+}
+
+impl Graph {
+    /// A client with one pooled connection for each of `config.threads`. Does not connect yet.
+    pub fn new(config: &Config) -> Graph {
+        let token = config.page_access_token.expose();
+        let proof = appsecret_proof(&config.app_secret, token);
+        Graph {
+            agent: agent(config.threads),
+            send_api: Secret::new(format!(
+                "{}/{}/me/messages?appsecret_proof={proof}",
+                config.graph_url, config.graph_version
+            )),
+            authorization: Secret::new(format!("Bearer {token}")),
+        }
+    }
+
+    /// Sends a text to a person, once. Blocks for 10 s at most.
+    ///
+    /// # Errors
+    /// [`SendError`] says what to do about it. After [`Remedy::TryAgain`] the text may have been
+    /// delivered all the same: the Send API has no idempotency key.
+    pub fn send(&self, recipient: &str, text: &str) -> Result<(), SendError> {
+        let message = json!({
+            "recipient": {"id": recipient},
+            // An answer to the person's message (Send API, "Messaging Types").
+            "messaging_type": "RESPONSE",
+            "message": {"text": text},
+        });
+        let answer = self
+            .agent
+            .post(self.send_api.expose())
+            .header("Authorization", self.authorization.expose())
+            .header("Content-Type", "application/json")
+            .send(message.to_string().as_bytes());
+        match answer {
+            Ok(answer) => read_answer(answer),
+            Err(error) => Err(network_error(&error)),
+        }
+    }
+}
+
+/// `appsecret_proof`: shows that the token is used by who knows the app secret. Apps that
+/// *Require App Secret* need it, others ignore it.
+pub fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.expose().as_bytes());
+    hex::encode(hmac::sign(&key, page_access_token.as_bytes()).as_ref())
+}
+
+fn agent(connections: usize) -> Agent {
+    let config = Agent::config_builder()
+        .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
+        .timeout_global(Some(CALL_TIMEOUT))
+        // The body of an error says what is wrong.
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_idle_connections(connections)
+        .max_idle_connections_per_host(connections)
+        // ureq's own 128 KiB each are 15 MiB more at 64 threads.
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(16 * 1024)
+        .build();
+    Agent::with_parts(config, DefaultConnector::new(), CachingResolver::default())
+}
+
+/// What the Graph API said to a call of the Send API.
+fn read_answer(mut answer: Response<Body>) -> Result<(), SendError> {
+    let status = answer.status().as_u16();
+    let usage = answer.headers().get("x-business-use-case-usage").cloned();
+    let body = answer
+        .body_mut()
+        .with_config()
+        .limit(MAX_ANSWER)
+        .read_to_vec();
+    match body {
+        Ok(body) => answer::judge(status, usage.as_ref().map(|usage| usage.as_bytes()), &body),
+        Err(error) => Err(network_error(&error)),
+    }
+}
+
+/// ureq's errors may carry the address, and the proof in it: only kinds are told.
+fn network_error(error: &ureq::Error) -> SendError {
+    let what = match error {
+        ureq::Error::Timeout(reason) => format!("no answer in time ({reason})"),
+        ureq::Error::Io(error) => match error.raw_os_error() {
+            Some(_) => error.to_string(),
+            None => error.kind().to_string(),
+        },
+        ureq::Error::HostNotFound => "its name was not found".to_string(),
+        ureq::Error::ConnectionFailed => "the connection failed".to_string(),
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => "TLS failed".to_string(),
+        ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
+            "the proxy failed".to_string()
+        }
+        ureq::Error::BodyExceedsLimit(_) => "its answer was too long".to_string(),
+        _ => "its answer was not HTTP".to_string(),
+    };
+    SendError::network(what)
+}

@@ -1,0 +1,102 @@
+//! The log: simple_logger to stdout, made safe.
+//!
+//! simple_logger panics when a line cannot be written (closed pipe, full disk), and passes
+//! control characters on. A bot must outlive its log, and no text from outside may forge a line.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use simple_logger::SimpleLogger;
+
+/// Starts the log. Lines that cannot be written are dropped.
+///
+/// Panics are logged from then on with their place only: their message may quote a user's text.
+pub fn start(level: LevelFilter) {
+    let logger = SafeLogger(SimpleLogger::new().with_level(level));
+    // A second start in one process (as in tests) keeps the first logger.
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(level);
+        panic::set_hook(Box::new(log_panic));
+    }
+}
+
+struct SafeLogger(SimpleLogger);
+
+thread_local! {
+    /// Whether this thread is writing a line: a panic then is a line that cannot be written.
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Log for SafeLogger {
+    /// Only what echobot itself says: at `debug` and `trace` the libraries below log whole
+    /// addresses, and `appsecret_proof` is in one.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("echobot") && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = one_line(&record.args().to_string());
+        WRITING.set(true);
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+            self.0.log(
+                &Record::builder()
+                    .metadata(record.metadata().clone())
+                    .args(format_args!("{line}"))
+                    .build(),
+            );
+        }));
+        WRITING.set(false);
+    }
+
+    fn flush(&self) {}
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    if WRITING.get() {
+        return;
+    }
+    let place = panic.location().map(ToString::to_string);
+    log::error!(
+        "a bug in echobot: panic at {}; please report it",
+        place.as_deref().unwrap_or("an unknown place")
+    );
+}
+
+/// The message with every control character escaped, and those that reorder or break lines.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            let _ = write!(line, "{}", c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(
+            one_line("a\nb\r\tc\x1b[31m\0"),
+            "a\\nb\\r\\tc\\u{1b}[31m\\u{0}"
+        );
+        assert_eq!(one_line("a\u{2028}b\u{202e}c"), "a\\u{2028}b\\u{202e}c");
+    }
+
+    #[test]
+    fn other_scripts_stay_as_they_are() {
+        assert_eq!(one_line("你好 👋🏽 مرحبا \\n"), "你好 👋🏽 مرحبا \\n");
+    }
+}

@@ -1,0 +1,346 @@
+//! A Graph API that checks what it is sent, and behaves as it is told.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Cursor};
+use std::net::TcpListener;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tiny_http::{Header, Request, Response};
+
+use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
+use crate::door::{self, Door};
+
+/// The longest text of one message, in characters (Send API reference).
+const MAX_TEXT: usize = 2000;
+
+/// A Graph API that runs until it is dropped.
+pub struct GraphApi {
+    door: Arc<Door>,
+    shared: Arc<Shared>,
+}
+
+/// A call of the Send API.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The page-scoped id of the person.
+    pub recipient: String,
+    /// The text of the message.
+    pub text: String,
+    /// When it came.
+    pub at: Instant,
+    /// Why the real Graph API would refuse it, if it would.
+    pub mistake: Option<String>,
+    /// Whether it was answered as delivered.
+    pub delivered: bool,
+}
+
+/// How a call is answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status; 200 for a delivery.
+    pub status: u16,
+    /// The body; none for a delivery: then it names recipient and message.
+    pub body: Option<String>,
+    /// A header besides, as name and value.
+    pub header: Option<(&'static str, String)>,
+    /// How long the answer takes.
+    pub after: Duration,
+}
+
+impl Reply {
+    /// The message is delivered, at once.
+    pub fn deliver() -> Reply {
+        Reply {
+            status: 200,
+            body: None,
+            header: None,
+            after: Duration::ZERO,
+        }
+    }
+
+    /// Any answer.
+    pub fn answer(status: u16, body: impl Into<String>) -> Reply {
+        Reply {
+            status,
+            body: Some(body.into()),
+            ..Reply::deliver()
+        }
+    }
+
+    /// An error of the Graph API.
+    pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
+        let error = json!({"error": {
+            "message": "a simulated error",
+            "type": "OAuthException",
+            "code": code,
+            "error_subcode": subcode,
+            "fbtrace_id": "AsimulatedTrace",
+        }});
+        Reply::answer(status, error.to_string())
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Reply {
+        Reply { after, ..self }
+    }
+
+    /// No answer for as long as anybody waits.
+    pub fn hang() -> Reply {
+        Reply::deliver().after(Duration::from_secs(3600))
+    }
+}
+
+struct Shared {
+    behave: Box<dyn Fn(&Call) -> Reply + Send + Sync>,
+    calls: Mutex<Vec<Call>>,
+    called: Condvar,
+    later: Mutex<Later>,
+    sooner: Condvar,
+}
+
+/// Answers that wait for their time.
+#[derive(Default)]
+struct Later {
+    answers: BinaryHeap<Reverse<Answer>>,
+    count: u64,
+    closed: bool,
+}
+
+impl GraphApi {
+    /// Starts a Graph API on a free loopback port. It answers calls that have no mistake as
+    /// `behave` says, and all others as the real one does.
+    ///
+    /// # Errors
+    /// When the system has no port or no thread for it.
+    pub fn start(behave: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> io::Result<GraphApi> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let limits = door::Limits {
+            connections: 2048,
+            requests: 2048,
+            headers_passed: &["Authorization", "Content-Type"],
+        };
+        let door = Arc::new(door::open(listener, limits)?);
+        let shared = Arc::new(Shared {
+            behave: Box::new(behave),
+            calls: Mutex::default(),
+            called: Condvar::new(),
+            later: Mutex::default(),
+            sooner: Condvar::new(),
+        });
+        let (accept, later) = (Arc::clone(&shared), Arc::clone(&shared));
+        let accept_door = Arc::clone(&door);
+        thread::spawn(move || {
+            while let Ok(request) = accept_door.recv() {
+                accept.receive(request);
+            }
+        });
+        thread::spawn(move || later.answer_in_time());
+        Ok(GraphApi { door, shared })
+    }
+
+    /// Its address, for `GRAPH_URL`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.door.address())
+    }
+
+    /// All calls up to now, in the order in which they came.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.shared.calls).clone()
+    }
+
+    /// Waits for so many calls; returns all there are then, or fewer when time is up.
+    pub fn wait_for_calls(&self, count: usize, at_most: Duration) -> Vec<Call> {
+        self.wait_until(at_most, |calls| calls.len() >= count)
+    }
+
+    /// Waits until the calls are as wanted, or time is up; returns all there are then.
+    pub fn wait_until(&self, at_most: Duration, wanted: impl Fn(&[Call]) -> bool) -> Vec<Call> {
+        let calls = lock(&self.shared.calls);
+        let waited = self
+            .shared
+            .called
+            .wait_timeout_while(calls, at_most, |calls| !wanted(calls));
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+}
+
+impl Drop for GraphApi {
+    fn drop(&mut self) {
+        self.door.close();
+        lock(&self.shared.later).closed = true;
+        self.shared.sooner.notify_all();
+        self.door.unblock();
+    }
+}
+
+impl Shared {
+    fn receive(&self, mut request: Request) {
+        let mut call = read_call(&mut request);
+        let reply = match &call.mistake {
+            Some(_) => Reply::error(400, 100, None),
+            None => (self.behave)(&call),
+        };
+        call.delivered = call.mistake.is_none() && reply.body.is_none();
+        let mut calls = lock(&self.calls);
+        let body = reply.body.unwrap_or_else(|| delivery(&call, calls.len()));
+        calls.push(call);
+        drop(calls);
+        self.called.notify_all();
+
+        let mut response = Response::from_string(body).with_status_code(reply.status);
+        let (name, value) = reply
+            .header
+            .unwrap_or(("Content-Type", "application/json".into()));
+        response.add_header(Header::from_bytes(name, value).expect("headers of replies are valid"));
+        self.answer(request, response, reply.after);
+    }
+
+    fn answer(&self, request: Request, response: Response<Cursor<Vec<u8>>>, after: Duration) {
+        if after.is_zero() {
+            let _ = request.respond(response);
+            return;
+        }
+        let mut later = lock(&self.later);
+        later.count += 1;
+        let answer = Answer {
+            at: Instant::now() + after,
+            number: later.count,
+            request,
+            response,
+        };
+        later.answers.push(Reverse(answer));
+        self.sooner.notify_all();
+    }
+
+    fn answer_in_time(&self) {
+        let mut later = lock(&self.later);
+        while !later.closed {
+            let now = Instant::now();
+            let next = later.answers.peek().map(|Reverse(answer)| answer.at);
+            later = match next {
+                Some(at) if at <= now => {
+                    let due = later.answers.pop();
+                    drop(later);
+                    if let Some(Reverse(answer)) = due {
+                        let _ = answer.request.respond(answer.response);
+                    }
+                    lock(&self.later)
+                }
+                Some(at) => {
+                    self.sooner
+                        .wait_timeout(later, at - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+                None => self
+                    .sooner
+                    .wait(later)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+struct Answer {
+    at: Instant,
+    number: u64,
+    request: Request,
+    response: Response<Cursor<Vec<u8>>>,
+}
+
+impl PartialEq for Answer {
+    fn eq(&self, other: &Answer) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Answer {}
+
+impl PartialOrd for Answer {
+    fn partial_cmp(&self, other: &Answer) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Answer {
+    fn cmp(&self, other: &Answer) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+fn read_call(request: &mut Request) -> Call {
+    let mut body = Vec::new();
+    let read = request.as_reader().read_to_end(&mut body);
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    Call {
+        recipient: text(&message["recipient"]["id"]),
+        text: text(&message["message"]["text"]),
+        at: Instant::now(),
+        mistake: read
+            .err()
+            .map(|error| error.to_string())
+            .or_else(|| mistake(request, &message)),
+        delivered: false,
+    }
+}
+
+/// What the real Graph API would refuse.
+fn mistake(request: &Request, message: &Value) -> Option<String> {
+    let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
+    let target = format!("/v26.0/me/messages?appsecret_proof={proof}");
+    let header = |name: &'static str| {
+        let header = request
+            .headers()
+            .iter()
+            .find(|header| header.field.equiv(name));
+        header.map(|header| header.value.as_str())
+    };
+    let text = message["message"]["text"].as_str().unwrap_or_default();
+    let wrong = [
+        (
+            request.method().as_str() != "POST",
+            "the method is not POST",
+        ),
+        (request.url() != target, "path or appsecret_proof is wrong"),
+        (
+            header("Authorization") != Some(&format!("Bearer {PAGE_ACCESS_TOKEN}")),
+            "the bearer token is wrong",
+        ),
+        (
+            header("Content-Type") != Some("application/json"),
+            "the content type is not application/json",
+        ),
+        (
+            message["messaging_type"] != "RESPONSE",
+            "messaging_type is not RESPONSE",
+        ),
+        (
+            !message["recipient"]["id"].is_string(),
+            "recipient.id is not a string",
+        ),
+        (text.is_empty(), "the text is empty"),
+        (
+            text.encode_utf16().count() > MAX_TEXT,
+            "the text is longer than 2000 characters",
+        ),
+    ];
+    wrong
+        .iter()
+        .find(|(is_wrong, _)| *is_wrong)
+        .map(|(_, what)| (*what).to_string())
+}
+
+fn delivery(call: &Call, number: usize) -> String {
+    json!({"recipient_id": call.recipient, "message_id": format!("m_simulated_echo_{number}")})
+        .to_string()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,202 @@
+//! One request -> one answer, or the events of a webhook: handshake, signature, limits.
+//!
+//! Pure: bytes in, answer out. Who reads the request and writes the answer is `server.rs`.
+
+use percent_encoding::percent_decode_str;
+use ring::hmac;
+
+use crate::config::{Config, Secret};
+use crate::event::{self, Event};
+use crate::hex;
+
+/// The largest webhook body that is read, in bytes. A batch of 1000 events is far below it.
+pub const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// The path at which a supervisor asks whether the bot is well.
+const HEALTH_PATH: &str = "/healthz";
+
+/// The header with Messenger's signature. The older `X-Hub-Signature` (SHA-1) does not count.
+pub const SIGNATURE_HEADER: &str = "X-Hub-Signature-256";
+
+/// What a request needs to be judged: the parts of it that count.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// For example `GET`.
+    pub method: &'a str,
+    /// Path and query as they came.
+    pub target: &'a str,
+    /// The value of [`SIGNATURE_HEADER`].
+    pub signature: Option<&'a str>,
+    /// The body as it came: the signature is over these very bytes.
+    pub body: &'a [u8],
+}
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer it so.
+    Answer(Answer),
+    /// Messenger has signed these events; answer 200 when they are safe.
+    Events(Vec<Event>),
+    /// Answer whether the bot is well.
+    Health,
+}
+
+/// An answer: always a short plain text. It repeats nothing the client sent, but for the
+/// challenge of a handshake that showed the right token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub text: String,
+    /// The value of an `Allow` header.
+    pub allow: Option<&'static str>,
+    /// The value of a `Retry-After` header, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Answer {
+    /// The webhook is safe.
+    pub fn ok() -> Answer {
+        Answer::new(200, "ok")
+    }
+
+    /// Not now: Messenger keeps its copy and delivers it again.
+    pub fn unavailable(reason: &str) -> Answer {
+        Answer {
+            retry_after: Some(1),
+            ..Answer::new(503, reason)
+        }
+    }
+
+    fn new(status: u16, text: &str) -> Answer {
+        Answer {
+            status,
+            text: text.to_string(),
+            allow: None,
+            retry_after: None,
+        }
+    }
+
+    fn method_not_allowed(allow: &'static str) -> Answer {
+        Answer {
+            allow: Some(allow),
+            ..Answer::new(405, "this method is not allowed here")
+        }
+    }
+}
+
+/// The webhook: knows its path, the verify token and the app secret.
+pub struct Webhook {
+    path: String,
+    verify_token: Secret,
+    app_secret: hmac::Key,
+}
+
+impl Webhook {
+    /// The webhook that these settings describe.
+    pub fn new(config: &Config) -> Webhook {
+        let app_secret = config.app_secret.expose().as_bytes();
+        Webhook {
+            path: config.webhook_path.clone(),
+            verify_token: config.verify_token.clone(),
+            app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret),
+        }
+    }
+
+    /// Judges a request.
+    pub fn judge(&self, request: Request<'_>) -> Verdict {
+        let (path, query) = match request.target.split_once('?') {
+            Some((path, query)) => (path, query),
+            None => (request.target, ""),
+        };
+        let answer = match (path, request.method) {
+            (HEALTH_PATH, "GET" | "HEAD") => return Verdict::Health,
+            (HEALTH_PATH, _) => Answer::method_not_allowed("GET, HEAD"),
+            (path, _) if path != self.path => Answer::new(404, "nothing is here"),
+            (_, "GET" | "HEAD") => self.handshake(query),
+            (_, "POST") => match self.events(request.signature, request.body) {
+                Ok(events) => return Verdict::Events(events),
+                Err(refusal) => refusal,
+            },
+            _ => Answer::method_not_allowed("GET, HEAD, POST"),
+        };
+        Verdict::Answer(answer)
+    }
+
+    /// Messenger asks, when the webhook is saved in the dashboard, whether it is really ours
+    /// (Messenger Platform, "Verification Requests").
+    fn handshake(&self, query: &str) -> Answer {
+        let parameter = |name| parameter(query, name);
+        if !query.split('&').any(|pair| pair.starts_with("hub.")) {
+            return Answer::new(
+                200,
+                "echobot: a Messenger webhook. It answers Messenger only.",
+            );
+        }
+        let token_is_right =
+            parameter("hub.verify_token").is_some_and(|t| self.is_verify_token(&t));
+        match (parameter("hub.mode").as_deref(), parameter("hub.challenge")) {
+            (Some("subscribe"), Some(challenge)) if token_is_right => {
+                log::info!("handshake accepted");
+                Answer::new(200, &challenge)
+            }
+            _ => {
+                let cause = if token_is_right {
+                    "mode or challenge is missing or wrong"
+                } else {
+                    "the verify token is wrong"
+                };
+                log::warn!(
+                    "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
+                );
+                Answer::new(
+                    403,
+                    "handshake refused: mode, verify token or challenge is wrong",
+                )
+            }
+        }
+    }
+
+    /// Compares in constant time: the time taken tells nothing about the token.
+    fn is_verify_token(&self, token: &str) -> bool {
+        let expected = hmac::sign(&self.app_secret, self.verify_token.expose().as_bytes());
+        hmac::verify(&self.app_secret, token.as_bytes(), expected.as_ref()).is_ok()
+    }
+
+    /// Size, signature, JSON: in this order, so that a stranger's bytes are never parsed.
+    fn events(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Event>, Answer> {
+        if body.len() > MAX_BODY {
+            return Err(Answer::new(413, "the body is larger than 4 MiB"));
+        }
+        let Some(signature) = signature else {
+            log::warn!("webhook refused: it is not signed");
+            return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
+        };
+        if !self.is_signed(signature, body) {
+            log::warn!("webhook refused: its signature is wrong; is APP_SECRET this app's secret?");
+            return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
+        }
+        event::read(body).map_err(|error| {
+            log::warn!("webhook refused: {error}, but Messenger signed it");
+            Answer::new(400, &error.to_string())
+        })
+    }
+
+    fn is_signed(&self, signature: &str, body: &[u8]) -> bool {
+        let tag = signature
+            .strip_prefix("sha256=")
+            .and_then(hex::decode_sha256);
+        tag.is_some_and(|tag| hmac::verify(&self.app_secret, body, &tag).is_ok())
+    }
+}
+
+/// The value of a query parameter, decoded as forms are.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
+    let spaced = value.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}

@@ -1,0 +1,117 @@
+//! What the tests share: a bot with a Graph API, and raw sockets.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use echobot::simulator::{Bot, Call, GraphApi, Messenger, Received, Reply, webhook};
+use serde_json::Value;
+
+/// Longer than anything here takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program under test.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_echobot"))
+}
+
+/// A bot, and the Graph API that it talks to.
+pub struct World {
+    pub bot: Bot,
+    pub graph_api: GraphApi,
+    pub messenger: Messenger,
+}
+
+impl World {
+    /// A bot whose Graph API delivers everything.
+    pub fn new() -> World {
+        World::with(&[], |_| Reply::deliver())
+    }
+
+    /// A bot with these settings, whose Graph API behaves so.
+    pub fn with(
+        settings: &[(&str, &str)],
+        behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> World {
+        let graph_api = GraphApi::start(behave).expect("the Graph API starts");
+        let bot = start_bot(&graph_api.url(), settings);
+        let messenger = Messenger::new(&bot.url());
+        World {
+            bot,
+            graph_api,
+            messenger,
+        }
+    }
+
+    /// Delivers these events in one webhook of the page.
+    pub fn deliver(&self, events: &[Value]) -> Received {
+        let body = webhook("page", events);
+        self.messenger.deliver(&body).expect("the bot answers")
+    }
+
+    /// Waits for so many calls of the Send API; the recipient and text of each.
+    pub fn echoes(&self, count: usize) -> Vec<(String, String)> {
+        let calls = self.graph_api.wait_for_calls(count, PATIENCE);
+        assert!(calls.iter().all(|call| call.mistake.is_none()), "{calls:?}");
+        calls
+            .into_iter()
+            .map(|call| (call.recipient, call.text))
+            .collect()
+    }
+
+    /// The same, only the texts.
+    pub fn texts(&self, count: usize) -> Vec<String> {
+        self.echoes(count)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+}
+
+/// A bot that looks for the Graph API at this address.
+pub fn start_bot(graph_url: &str, settings: &[(&str, &str)]) -> Bot {
+    let mut all = vec![
+        ("GRAPH_URL", graph_url.to_string()),
+        ("RUST_LOG", "debug".to_string()),
+    ];
+    all.extend(
+        settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_string())),
+    );
+    Bot::start(program(), &all).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Sends these bytes on a connection of their own, and reads until the bot closes it or has
+/// answered for long enough.
+pub fn raw(bot: &Bot, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(bot.address()).expect("the bot listens");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout can be set");
+    // The bot may refuse and close before it has read everything.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A request as text, on a connection that is closed after the answer.
+pub fn request(method: &str, target: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: bot\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// The status of an answer, and its body.
+pub fn status_and_body(answer: &str) -> (u16, &str) {
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    (status.unwrap_or_default(), body.unwrap_or_default())
+}
