@@ -73,7 +73,7 @@ impl Graph {
 
 /// `appsecret_proof`: shows that the token is used by who knows the app secret. Apps that
 /// *Require App Secret* need it, others ignore it.
-pub fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
+fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.expose().as_bytes());
     hex::encode(hmac::sign(&key, page_access_token.as_bytes()).as_ref())
 }
@@ -128,4 +128,19 @@ fn network_error(error: &ureq::Error) -> SendError {
         _ => "its answer was not HTTP".to_string(),
     };
     SendError::network(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, appsecret_proof};
+
+    /// Computed with `printf %s EAAtoken | openssl dgst -sha256 -hmac secret`.
+    #[test]
+    fn the_proof_is_the_hmac_of_the_token_with_the_app_secret() {
+        let proof = appsecret_proof(&Secret::new("secret"), "EAAtoken");
+        assert_eq!(
+            proof,
+            "61b5257ec5c5a53e992ae4d93afa0975e1f1be671788f65a476b0689ad5d5dd5"
+        );
+    }
 }

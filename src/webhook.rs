@@ -200,3 +200,61 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
     Some(decoded.into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::hmac;
+
+    use super::{Webhook, parameter};
+    use crate::config::Secret;
+
+    fn webhook(app_secret: &str) -> Webhook {
+        Webhook {
+            path: "/".to_string(),
+            verify_token: Secret::new("token"),
+            app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()),
+        }
+    }
+
+    /// The second one is test case 2 of RFC 4231.
+    #[test]
+    fn signatures_of_known_vectors_are_right() {
+        for (secret, body, signature) in [
+            (
+                "sesame",
+                "hello world",
+                "f39034b29165ec6a5104d9aef27266484ab26c8caa7bca8bcb2dd02e8be61b17",
+            ),
+            (
+                "Jefe",
+                "what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+        ] {
+            let webhook = webhook(secret);
+            assert!(webhook.is_signed(&format!("sha256={signature}"), body.as_bytes()));
+            assert!(!webhook.is_signed(&format!("sha256={signature}"), b"another body"));
+            assert!(!webhook.is_signed(signature, body.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn only_the_verify_token_is_the_verify_token() {
+        let webhook = webhook("secret");
+        assert!(webhook.is_verify_token("token"));
+        for token in ["", "toke", "tokens", "Token", " token"] {
+            assert!(!webhook.is_verify_token(token), "{token}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_as_forms_are() {
+        assert_eq!(parameter("a=1&b=x%20y+z", "b").as_deref(), Some("x y z"));
+        assert_eq!(parameter("a=b=c&a=2", "a").as_deref(), Some("b=c"));
+        assert_eq!(parameter("a=%zz", "a").as_deref(), Some("%zz"));
+        assert_eq!(parameter("a=", "a").as_deref(), Some(""));
+        for (query, name) in [("", "a"), ("a", "a"), ("a=%ff", "a"), ("ab=1", "a")] {
+            assert_eq!(parameter(query, name), None, "{query}");
+        }
+    }
+}

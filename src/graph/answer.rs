@@ -163,3 +163,182 @@ impl fmt::Display for GraphError {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{Remedy, judge};
+
+    const HOLD_PAGE: Remedy = Remedy::HoldPage {
+        regain_access: None,
+    };
+
+    fn error(code: i64, subcode: Option<i64>) -> Vec<u8> {
+        let error = json!({"message": "(#1) quotes EAAtoken", "type": "OAuthException",
+            "code": code, "error_subcode": subcode, "fbtrace_id": "Atrace"});
+        json!({ "error": error }).to_string().into_bytes()
+    }
+
+    /// What to do about these codes, whatever the status and the type say.
+    #[track_caller]
+    fn assert_remedy(expected: Remedy, codes: &[(i64, Option<i64>)]) {
+        for (code, subcode) in codes {
+            for status in [200, 400, 401, 403, 500] {
+                let answer = judge(status, None, &error(*code, *subcode));
+                let remedy = answer.expect_err("it is an error").remedy;
+                // A code that nobody knows is judged by its status.
+                let unknown = expected == Remedy::Drop && status == 500;
+                let expected = if unknown && subcode.is_none() {
+                    Remedy::TryAgain
+                } else {
+                    expected
+                };
+                assert_eq!(
+                    remedy, expected,
+                    "code {code}, subcode {subcode:?}, status {status}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_a_delivery() {
+        assert_eq!(
+            judge(200, None, br#"{"recipient_id":"7","message_id":"m_1"}"#),
+            Ok(())
+        );
+        assert_eq!(judge(200, None, br#"{"message_id":"m_1"}"#), Ok(()));
+    }
+
+    #[test]
+    fn passing_faults_are_tried_again() {
+        assert_remedy(
+            Remedy::TryAgain,
+            &[
+                (1, None),
+                (2, None),
+                (1200, None),
+                (1, Some(7)),
+                (2, Some(7)),
+            ],
+        );
+        for status in [500, 502, 503, 504] {
+            let answer = judge(status, None, b"<html>oops</html>").expect_err("it is an error");
+            assert_eq!(answer.remedy, Remedy::TryAgain);
+        }
+        let transient = br#"{"error":{"code":9999,"is_transient":true}}"#;
+        assert_eq!(
+            judge(400, None, transient)
+                .expect_err("it is an error")
+                .remedy,
+            Remedy::TryAgain
+        );
+    }
+
+    #[test]
+    fn what_was_delivered_in_spite_of_an_error_is_not_sent_again() {
+        assert_eq!(judge(500, None, &error(1, Some(1_357_046))), Ok(()));
+    }
+
+    #[test]
+    fn a_limited_page_is_held_back() {
+        let codes = [4, 17, 32, 341, 613, 80_001, 80_006].map(|code| (code, None));
+        assert_remedy(HOLD_PAGE, &codes);
+        for body in [&error(9999, None)[..], b"slow down", b""] {
+            assert_eq!(
+                judge(429, None, body).expect_err("it is an error").remedy,
+                HOLD_PAGE
+            );
+        }
+    }
+
+    #[test]
+    fn a_limited_page_is_held_back_as_long_as_meta_says() {
+        let usage = br#"{"1":[{"type":"messenger","estimated_time_to_regain_access":3},
+            {"type":"pages","estimated_time_to_regain_access":7}],"2":"odd","3":[{}]}"#;
+        let answer = judge(400, Some(usage), &error(613, None)).expect_err("it is an error");
+        let regain_access = Some(Duration::from_secs(7 * 60));
+        assert_eq!(answer.remedy, Remedy::HoldPage { regain_access });
+        for usage in [
+            &b"garbage"[..],
+            b"{}",
+            br#"{"1":[{"estimated_time_to_regain_access":0}]}"#,
+        ] {
+            let answer = judge(429, Some(usage), b"").expect_err("it is an error");
+            assert_eq!(answer.remedy, HOLD_PAGE);
+        }
+    }
+
+    #[test]
+    fn a_dead_token_or_a_blocked_page_needs_the_operator() {
+        assert_remedy(
+            Remedy::CallOperator,
+            &[
+                (190, None),
+                (190, Some(463)),
+                (102, None),
+                (368, None),
+                (10, Some(1_893_063)),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_the_graph_api_will_never_take_is_dropped() {
+        let codes = [10, 100, 200, 230, 299, 551, 2022, 10_904, 0, -1].map(|code| (code, None));
+        assert_remedy(Remedy::Drop, &codes);
+        assert_remedy(
+            Remedy::Drop,
+            &[
+                (613, Some(2_018_338)),
+                (613, Some(1_893_016)),
+                (2, Some(2_018_344)),
+            ],
+        );
+        let no_such_person = judge(400, None, &error(100, Some(2_018_001)));
+        assert_eq!(
+            no_such_person.expect_err("it is an error").remedy,
+            Remedy::Drop
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_graph_apis_is_no_verdict() {
+        for (status, body) in [
+            (200, &b""[..]),
+            (200, b"{}"),
+            (200, b"null"),
+            (200, b"<html>log in to this Wi-Fi</html>"),
+            (200, br#"{"error":"x"}"#),
+            (302, b""),
+            (404, b"not found"),
+            (407, b""),
+            (400, b"\xff\x00"),
+        ] {
+            let answer = judge(status, None, body).expect_err("it is an error");
+            assert_eq!(answer.remedy, Remedy::TryAgain, "{status} {body:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_by_its_codes_and_without_its_message() {
+        let told = judge(401, None, &error(190, Some(463)))
+            .expect_err("it is an error")
+            .to_string();
+        assert_eq!(
+            told,
+            "the Graph API refused: code 190, subcode 463, status 401, fbtrace_id Atrace"
+        );
+        let forged = br#"{"error":{"code":1,"fbtrace_id":"a\nINFO b"}}"#;
+        let told = judge(500, None, forged)
+            .expect_err("it is an error")
+            .to_string();
+        assert_eq!(
+            told,
+            "the Graph API refused: code 1, status 500, fbtrace_id aINFOb"
+        );
+    }
+}
