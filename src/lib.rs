@@ -1,4 +1,66 @@
-//! echobot
+//! echobot, a Facebook Messenger echo bot as one small synchronous program: a text is sent back
+//! to the person who wrote it, anything else is answered with `I can't echo this`.
+//!
+//! This page is the map. `README.md` tells how to run it; here stands how it works.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! Messenger ──► door ──► server: accept loop ──► pool thread: webhook ──► event ──► echo ──► outbox
+//!                                                                                             │
+//!                        Graph API ◄── graph ◄── pool thread: the next call that is due ◄─────┘
+//! ```
+//!
+//! 1. [`door`] takes the connection and lets one whole, well-formed, bounded request in at a time.
+//! 2. [`server`]'s accept loop (tiny_http) hands the request to the [`pool`], or answers 503 at
+//!    once when too many wait.
+//! 3. A pool thread asks [`webhook`], which checks size, signature (over the raw bytes) and JSON,
+//!    in that order. Before the signature is right nothing of a body is read.
+//! 4. [`event`] reads the events; what it does not understand costs its neighbours nothing.
+//! 5. [`echo`] decides what an event is answered with. **Here another reply is added.**
+//! 6. [`outbox`] takes what is owed: each message once, each person's in order.
+//! 7. Whichever pool thread is free makes the next call of the Send API that is due ([`graph`])
+//!    and settles it: done, refused for good, or due again later. When the last echo of a webhook
+//!    is settled, the webhook is answered 200.
+//!
+//! Data flows one way; no file calls back. Only [`config`] reads the environment, only [`server`]
+//! (and the simulator's Graph API) handles tiny_http's requests, only [`graph`] (and the
+//! simulator's Messenger) names ureq. [`simulator`] plays Messenger and Graph API to try and to
+//! test the bot; the bot never names it.
+//!
+//! # Promises
+//!
+//! - **A 200 is the truth**: every message in the webhook was echoed, or refused by the Graph API
+//!   for good. Anything else is 503, and Messenger still has its copy.
+//! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. One that
+//!   is still owed is joined.
+//! - **In order**: echoes to one person go out one at a time. One person's trouble delays nobody.
+//! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`door`].
+//! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed,
+//!   and no words of a library or of the Graph API are logged that could quote one.
+//!
+//! # The log
+//!
+//! One line an entry on stdout, whatever is in it (see [`logger`]). The levels are a contract:
+//!
+//! | level | what |
+//! |---|---|
+//! | `error` | somebody must act: the bot cannot do its work, or has a bug |
+//! | `warn` | one message or request failed, or waits; with codes, never with texts or secrets |
+//! | `info` | start, stop, handshakes, and one line per echo: mid, recipient, milliseconds |
+//! | `debug` | people's texts, and why an event was not answered |
+//! | `trace` | nothing more |
+//!
+//! Tokens, secrets and proofs are logged at no level. What libraries log is dropped.
+//!
+//! # Stopping
+//!
+//! On SIGTERM or SIGINT the door closes, what is inside is answered, what is owed is sent for 25
+//! seconds at most, and the exit code is 0. More SIGTERMs change nothing; a second SIGINT exits
+//! at once.
+//!
+//! The one command that equals CI is `.ci/run`.
+
 pub mod config;
 pub mod door;
 pub mod echo;

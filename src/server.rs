@@ -184,9 +184,8 @@ impl Bot {
     fn work(&self) {
         while let Some(task) = self.pool.next() {
             match task {
-                // A request that is dropped in a panic is answered 500 by tiny_http.
                 Task::Answer(request) => {
-                    drop(catch_unwind(AssertUnwindSafe(|| self.answer(request))))
+                    shielded(|| self.answer(request));
                 }
                 Task::Send(due) => self.send(&due),
                 Task::Late(requests) => requests
@@ -231,17 +230,18 @@ impl Bot {
 
     /// Makes one call of the Send API, and answers the webhooks that are safe with it.
     fn send(&self, due: &Due) {
-        let sent = catch_unwind(AssertUnwindSafe(|| {
-            self.graph.send(&due.echo.recipient, due.text())
-        }));
-        let outcome = match sent {
-            Ok(result) => outcome(due, result),
-            Err(_) => Outcome::TryAgain,
-        };
+        let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
+        let outcome = sent.map_or(Outcome::TryAgain, |result| outcome(due, result));
         for request in self.pool.done(due, outcome) {
             respond(request, &Answer::ok());
         }
     }
+}
+
+/// Does something that a panic ends without ending the thread; none after a panic. A request that
+/// is dropped unanswered in it is answered 500 by tiny_http.
+fn shielded<T>(task: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(task)).ok()
 }
 
 /// Logs what came of a call, and says what to do next.
@@ -306,4 +306,38 @@ fn respond(request: Request, answer: &Answer) {
 
 fn fixed_header(name: &str, value: &str) -> Header {
     Header::from_bytes(name, value).expect("it is a valid header because we wrote it")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::{door, shielded};
+
+    #[test]
+    fn a_panic_costs_the_request_and_not_the_thread() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let limits = door::Limits {
+            connections: 8,
+            requests: 8,
+            headers_passed: &[],
+        };
+        let door = door::open(listener, limits).expect("the door opens");
+        let mut client = TcpStream::connect(door.address()).expect("the door is open");
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("the door takes a request");
+        let request = door.recv().expect("the request comes through");
+        let done = shielded(move || {
+            let _request = request;
+            panic!("this panic is meant");
+        });
+        assert_eq!(done, None::<()>);
+        let mut answer = String::new();
+        client
+            .read_to_string(&mut answer)
+            .expect("there is an answer");
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    }
 }

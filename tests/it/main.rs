@@ -5,3 +5,4 @@
 mod answers;
 mod events;
 mod support;
+mod trouble;

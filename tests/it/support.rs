@@ -115,3 +115,12 @@ pub fn status_and_body(answer: &str) -> (u16, &str) {
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
     (status.unwrap_or_default(), body.unwrap_or_default())
 }
+
+/// Sends a signal (`TERM`, `INT`) to the bot.
+pub fn signal(bot: &Bot, name: &str) {
+    let pid = bot.pid().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &pid])
+        .status();
+    assert!(sent.expect("kill can be run").success());
+}

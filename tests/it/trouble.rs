@@ -1,0 +1,187 @@
+//! Trouble at the Graph API: what is retried, what is dropped, and what Messenger is told.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use echobot::simulator::{Reply, text_message};
+
+use crate::support::{PATIENCE, World};
+
+/// Fails this many calls, then delivers.
+fn failing(
+    times: usize,
+    reply: impl Fn() -> Reply + Send + Sync,
+) -> impl Fn(&echobot::simulator::Call) -> Reply + Send + Sync {
+    let calls = AtomicUsize::new(0);
+    move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        n if n < times => reply(),
+        _ => Reply::deliver(),
+    }
+}
+
+#[test]
+fn a_passing_fault_is_tried_again_and_then_the_webhook_is_safe() {
+    let world = World::with(&[], failing(1, || Reply::error(500, 2, None)));
+    let answer = world.deliver(&[text_message("7", "m_1", "hello")]);
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.texts(2), ["hello", "hello"]);
+    assert!(
+        world
+            .bot
+            .log()
+            .contains("the Graph API refused: code 2, status 500, fbtrace_id AsimulatedTrace")
+    );
+}
+
+#[test]
+fn a_webhook_that_is_not_echoed_in_time_is_refused_while_the_bot_goes_on_trying() {
+    let world = World::with(&[], |_| Reply::deliver().after(Duration::from_secs(6)));
+    let message = text_message("7", "m_1", "slow");
+    let answer = world.deliver(std::slice::from_ref(&message));
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.took >= Duration::from_secs(4) && answer.took < Duration::from_secs(5),
+        "{answer:?}"
+    );
+    // The redelivery joins the echo that is owed, and is answered when that is done.
+    let again = world.deliver(std::slice::from_ref(&message));
+    assert_eq!(again.status, 200);
+    assert!(again.took < Duration::from_secs(4), "{again:?}");
+    assert_eq!(world.deliver(&[message]).status, 200);
+    assert_eq!(world.texts(1), ["slow"]);
+}
+
+#[test]
+fn what_the_graph_api_refuses_for_good_costs_one_call_and_no_503() {
+    let world = World::with(&[], |call| match call.recipient.as_str() {
+        "gone" => Reply::error(400, 551, None),
+        _ => Reply::deliver(),
+    });
+    let events = [
+        text_message("gone", "m_1", "never"),
+        text_message("7", "m_2", "hello"),
+    ];
+    assert_eq!(world.deliver(&events).status, 200);
+    assert_eq!(world.deliver(&events).status, 200);
+    assert_eq!(world.texts(2).len(), 2);
+    let line = world
+        .bot
+        .wait_for_log("echo dropped: mid m_1, to gone", PATIENCE);
+    assert!(line.is_some_and(|line| line.contains("code 551")));
+}
+
+#[test]
+fn a_long_text_resumes_at_the_part_that_failed() {
+    let calls = AtomicUsize::new(0);
+    let world = World::with(&[], move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        1 => Reply::error(500, 2, None),
+        _ => Reply::deliver(),
+    });
+    let text = ["a", "b", "c"].map(|c| c.repeat(2000)).concat();
+    assert_eq!(
+        world.deliver(&[text_message("7", "m_1", &text)]).status,
+        200
+    );
+    let delivered: Vec<_> = world
+        .graph_api
+        .calls()
+        .into_iter()
+        .filter(|call| call.delivered)
+        .collect();
+    assert_eq!(delivered.len(), 3);
+    assert_eq!(
+        delivered
+            .into_iter()
+            .map(|call| call.text)
+            .collect::<String>(),
+        text
+    );
+}
+
+#[test]
+fn one_persons_trouble_delays_nobody_else() {
+    let world = World::with(&[("THREADS", "4")], |call| match call.recipient.as_str() {
+        "sick" => Reply::hang(),
+        _ => Reply::deliver(),
+    });
+    std::thread::scope(|scope| {
+        let sick = scope.spawn(|| {
+            world
+                .deliver(&[text_message("sick", "m_0", "hello")])
+                .status
+        });
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        let start = Instant::now();
+        for n in 1..=20 {
+            let answer = world.deliver(&[text_message(&n.to_string(), &format!("m_{n}"), "hello")]);
+            assert_eq!(answer.status, 200);
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(sick.join().expect("the thread ends"), 503);
+    });
+}
+
+#[test]
+fn webhooks_are_answered_while_every_sender_waits_for_the_graph_api() {
+    let world = World::with(&[("THREADS", "2")], |_| Reply::hang());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| world.deliver(&[text_message("7", "m_1", "hello")]).status);
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        let start = Instant::now();
+        world
+            .messenger
+            .handshake()
+            .expect("the handshake is accepted");
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(waiting.join().expect("the thread ends"), 503);
+    });
+}
+
+#[test]
+fn a_stopped_bot_finishes_what_it_has_begun() {
+    let mut world = World::with(&[], |_| Reply::deliver().after(Duration::from_secs(1)));
+    let events: Vec<_> = (0..3)
+        .map(|n| text_message("7", &format!("m_{n}"), "hello"))
+        .collect();
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| world.deliver(&events).status);
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        crate::support::signal(&world.bot, "TERM");
+        crate::support::signal(&world.bot, "TERM");
+        assert_eq!(answer.join().expect("the thread ends"), 200);
+    });
+    let status = world.bot.wait(PATIENCE).expect("the bot stops");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(world.texts(3).len(), 3);
+    assert!(world.bot.log().contains("stopped: nothing is owed"));
+}
+
+#[test]
+fn a_second_interrupt_stops_it_at_once() {
+    let mut world = World::with(&[], |_| Reply::hang());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            world.messenger.deliver(&echobot::simulator::webhook(
+                "page",
+                &[text_message("7", "m_1", "hello")],
+            ))
+        });
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        crate::support::signal(&world.bot, "INT");
+        assert!(world.bot.wait_for_log("stopping", PATIENCE).is_some());
+        crate::support::signal(&world.bot, "INT");
+    });
+    let status = world
+        .bot
+        .wait(Duration::from_secs(2))
+        .expect("the bot stops at once");
+    assert_eq!(status.code(), Some(130));
+}
