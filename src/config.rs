@@ -23,8 +23,14 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The path of the webhook, for example `/`.
     pub webhook_path: String,
+    /// Where the outbox lives; none: in memory.
+    pub data_dir: Option<PathBuf>,
     /// Threads in the pool.
     pub threads: usize,
+    /// Echoes owed at most.
+    pub max_pending: usize,
+    /// Calls of the Send API a second at most; 0 is no limit.
+    pub send_rate: u32,
     /// Where the Graph API is, without a slash at the end.
     pub graph_url: String,
     /// The version of the Graph API, for example `v26.0`.
@@ -79,9 +85,22 @@ impl Config {
                 "a path such as / or /webhook, but not /healthz",
                 webhook_path,
             ),
+            data_dir: settings.data_dir(),
             threads: settings.value("THREADS", "64", "a whole number from 2 to 1024", |text| {
                 text.parse().ok().filter(|n| (2..=1024).contains(n))
             }),
+            max_pending: settings.value(
+                "MAX_PENDING",
+                "100000",
+                "a whole number from 1 to 10000000",
+                |text| text.parse().ok().filter(|n| (1..=10_000_000).contains(n)),
+            ),
+            send_rate: settings.value(
+                "SEND_RATE",
+                "300",
+                "a whole number of calls a second from 1 to 100000, or 0 for no limit",
+                |text| text.parse().ok().filter(|n| *n <= 100_000),
+            ),
             graph_url: settings.value(
                 "GRAPH_URL",
                 "https://graph.facebook.com",
@@ -156,6 +175,22 @@ impl Settings<'_> {
         } else {
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]
         }
+    }
+
+    /// The data directory: `DATA_DIR`, else the one that systemd has made (`StateDirectory=`).
+    fn data_dir(&mut self) -> Option<PathBuf> {
+        if let Some(path) = (self.lookup)("DATA_DIR") {
+            if path.is_empty() {
+                self.problems.push(
+                    "DATA_DIR is empty: set it to a directory that echobot may write to, or remove it".to_string(),
+                );
+            }
+            return Some(PathBuf::from(path));
+        }
+        // Several are separated by colons.
+        let directories = (self.lookup)("STATE_DIRECTORY")?;
+        let first = std::env::split_paths(&directories).next();
+        first.filter(|path| !path.as_os_str().is_empty())
     }
 
     /// A secret that goes into an HTTP header, where only visible ASCII can stand.

@@ -18,6 +18,8 @@ pub struct Echo {
     pub mid: Option<String>,
     /// The whole text, of any length.
     pub text: String,
+    /// When the message was written, in milliseconds since 1970, where Messenger says so.
+    pub timestamp: Option<u64>,
     /// Decides how much of the text fits into one message.
     pub platform: Platform,
 }
@@ -35,6 +37,7 @@ pub fn reply(event: Event) -> Option<Echo> {
     Some(Echo {
         recipient: event.sender?.into(),
         mid: event.mid,
+        timestamp: event.timestamp,
         text,
         platform: event.platform,
     })

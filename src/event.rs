@@ -17,6 +17,8 @@ pub struct Event {
     pub sender: Option<String>,
     /// Messenger's id of the message. The same in every copy of a redelivered event.
     pub mid: Option<String>,
+    /// When it happened, in milliseconds since 1970, if Messenger says so in a usable way.
+    pub timestamp: Option<u64>,
     /// What happened.
     pub kind: EventKind,
 }
@@ -97,6 +99,7 @@ fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
         platform,
         sender,
         mid: id(&event["message"]["mid"]).or_else(|| id(&event["postback"]["mid"])),
+        timestamp: timestamp(&event["timestamp"]),
         kind,
     }
 }
@@ -143,6 +146,21 @@ fn id(value: &Value) -> Option<String> {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
+    }
+}
+
+/// A time in milliseconds since 1970, from milliseconds or seconds, as a number or a string.
+fn timestamp(value: &Value) -> Option<u64> {
+    /// In milliseconds this is 1973, in seconds the year 5138.
+    const LEAST_MILLISECONDS: u64 = 100_000_000_000;
+    let time = match value {
+        Value::String(text) => text.parse().ok()?,
+        value => value.as_u64()?,
+    };
+    match time {
+        0 => None,
+        seconds if seconds < LEAST_MILLISECONDS => Some(seconds * 1000),
+        milliseconds => Some(milliseconds),
     }
 }
 
@@ -223,6 +241,24 @@ mod tests {
         assert_eq!(events[0].mid.as_deref(), Some("5"));
         assert_eq!(events[1].sender, None);
         assert_eq!(events[1].mid.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn times_are_milliseconds_however_they_are_written() {
+        let expected = Some(1_763_900_000_000);
+        assert_eq!(super::timestamp(&json!(1_763_900_000_000_u64)), expected);
+        assert_eq!(super::timestamp(&json!("1763900000000")), expected);
+        assert_eq!(super::timestamp(&json!(1_763_900_000)), expected);
+        for odd in [
+            json!(null),
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!("x"),
+            json!([]),
+        ] {
+            assert_eq!(super::timestamp(&odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ mod hex;
 pub mod logger;
 pub mod outbox;
 pub mod pool;
-mod seen;
 pub mod server;
 pub mod simulator;
+pub mod store;
 pub mod webhook;

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use echobot::config::Config;
-use echobot::{logger, server, simulator};
+use echobot::server::{self, ServeError};
+use echobot::{logger, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 const HELP: &str = "\
@@ -73,13 +74,19 @@ fn serve() -> ExitCode {
     match Config::from_environment() {
         Ok(config) => {
             logger::start(config.log_level);
-            finish(server::serve(&config))
+            match server::serve(&config) {
+                Err(ServeError::Store(error)) => refuse(&error),
+                served => finish(served),
+            }
         }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
-            ExitCode::from(2)
-        }
+        Err(error) => refuse(&error),
     }
+}
+
+/// A setting is wrong.
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(2)
 }
 
 fn finish<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {

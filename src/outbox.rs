@@ -1,190 +1,160 @@
 //! What is owed: accept, next due, settle, postpone.
 //!
-//! A lane per person: a queue of echoes with at most one call of the Send API in flight, so that
-//! echoes to one person go out in order, and one person's trouble delays nobody else. A plain
-//! data structure: it takes no locks and asks no clock.
+//! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
+//! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
+//! accepted echo waits in [`Changes`] until it is written, and only then is safe and may be sent;
+//! without one it is safe when it is settled.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+mod due;
+mod journal;
+mod lanes;
+mod page;
+mod receipts;
+mod seen;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::due::Due;
+use self::journal::Journal;
+pub use self::journal::{Changes, Record};
+use self::lanes::{Lanes, person};
+use self::page::Page;
+use self::receipts::{ReceiptId, Receipts};
+pub use self::seen::MidDigest;
+use self::seen::Seen;
 use crate::echo::{self, Echo};
-use crate::event::Platform;
-use crate::seen::{MidDigest, Seen};
-
-/// Echoes owed at most; above it webhooks are refused, and Messenger keeps them.
-const MAX_PENDING: usize = 100_000;
-
-/// A webhook is answered by then, whatever has become of its echoes: Messenger gives up after
-/// 5 s (Messenger Platform, "Webhooks").
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-
-/// The pause before the first retry; doubled for each one after it.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest pause between two tries.
-const SLOWEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// An echo is given up this long after its message came: outside this window the Send API
 /// refuses it anyway (Messenger Platform, "24-hour standard messaging window").
-const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The echoes owed, and the callers who wait for them: `R` is whatever is to be answered when
-/// the echoes of a webhook are settled.
-pub struct Outbox<R> {
-    owed: HashMap<EchoId, Owed>,
-    lanes: HashMap<Person, Lane>,
-    /// The lanes that wait, by the time at which they are due; equal times in order of entry.
-    due: BinaryHeap<Reverse<(Instant, u64, Person)>>,
-    entered: u64,
-    owed_mids: HashMap<MidDigest, EchoId>,
-    seen: Seen,
-    /// In order of their deadlines: every receipt waits for the same time.
-    receipts: BTreeMap<ReceiptId, Receipt<R>>,
-    next_id: u64,
-    jitter: RandomState,
+/// The place of an echo in the order in which they were accepted.
+pub type EchoId = u64;
+
+/// How much is owed at most, and how fast it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Echoes owed at most; above it webhooks are refused, and Messenger keeps them.
+    pub max_pending: usize,
+    /// Calls of the Send API a second at most; 0 is no limit.
+    pub send_rate: u32,
+    /// Calls at once at most that are another try.
+    pub max_retries: usize,
+    /// Whether there is a store behind it.
+    pub durable: bool,
 }
 
-type EchoId = u64;
-type ReceiptId = u64;
-type Person = (Platform, Arc<str>);
+/// The echoes owed, and the callers who wait for them: `R` is whatever is to be answered when a
+/// webhook is safe.
+pub struct Outbox<R> {
+    limits: Limits,
+    owed: HashMap<EchoId, Owed>,
+    owed_mids: HashMap<MidDigest, EchoId>,
+    seen: Seen,
+    lanes: Lanes,
+    page: Page,
+    receipts: Receipts<R>,
+    journal: Journal,
+    last_id: EchoId,
+}
 
 struct Owed {
     echo: Arc<Echo>,
     mid: Option<MidDigest>,
     /// Bytes of the text that have been sent.
     sent: usize,
-    since: Instant,
+    came: Instant,
+    is_safe: bool,
     waiting: Vec<ReceiptId>,
-}
-
-/// Echoes to one person. The first one is in flight, or the lane stands in `due`.
-#[derive(Default)]
-struct Lane {
-    queue: VecDeque<EchoId>,
-    failures: u32,
-}
-
-struct Receipt<R> {
-    caller: R,
-    deadline: Instant,
-    open: usize,
 }
 
 /// What has become of a webhook.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Accepted<R> {
-    /// Nothing of it is owed any more: answer the caller that it is safe.
-    Settled(R),
-    /// Its echoes are owed; the caller comes back from [`Outbox::settle`] or [`Outbox::late`].
+    /// All of it is safe: answer the caller.
+    Safe(R),
+    /// The caller comes back when it is safe, or too late.
     Waiting,
     /// Too much is owed already; nothing of it was taken.
     Full(R),
 }
 
-/// One call of the Send API that is to be made now.
-#[derive(Debug, Clone)]
-pub struct Due {
-    id: EchoId,
-    /// The echo that it is a part of.
-    pub echo: Arc<Echo>,
-    start: usize,
-    end: usize,
-    /// When the message came.
-    pub since: Instant,
-}
-
-impl Due {
-    /// The text to send: the whole echo, or the next part of a long one.
-    pub fn text(&self) -> &str {
-        &self.echo.text[self.start..self.end]
-    }
-
-    /// Whether the echo is complete with it.
-    pub fn is_last_part(&self) -> bool {
-        self.end == self.echo.text.len()
-    }
-}
-
-impl<R> Default for Outbox<R> {
-    /// An outbox in which nothing is owed.
-    fn default() -> Outbox<R> {
-        Outbox {
-            owed: HashMap::new(),
-            lanes: HashMap::new(),
-            due: BinaryHeap::new(),
-            entered: 0,
-            owed_mids: HashMap::new(),
-            seen: Seen::new(),
-            receipts: BTreeMap::new(),
-            next_id: 0,
-            jitter: RandomState::new(),
-        }
-    }
+/// Whose trouble it is that a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// This call's: its lane waits.
+    Call,
+    /// The whole page's: all lanes wait, for this time if it is known.
+    Page(Option<Duration>),
 }
 
 impl<R> Outbox<R> {
+    /// An outbox that owes what the store has kept, in this order.
+    pub fn new(limits: Limits, kept: Vec<Record>, now: Instant) -> Outbox<R> {
+        let mut outbox = Outbox {
+            limits,
+            owed: HashMap::new(),
+            owed_mids: HashMap::new(),
+            seen: Seen::default(),
+            lanes: Lanes::default(),
+            page: Page::new(limits.send_rate),
+            receipts: Receipts::default(),
+            journal: Journal::new(limits.durable),
+            last_id: kept.last().map_or(0, |record| record.id),
+        };
+        for record in kept {
+            outbox.owe(&record, true);
+            outbox.line_up(record.id, now);
+        }
+        outbox
+    }
+
     /// Takes the echoes of one webhook, all or none. A message that is owed already is joined,
     /// one that was settled is passed over.
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
-        if self.owed.len() + echoes.len() > MAX_PENDING && !echoes.is_empty() {
+        if !echoes.is_empty() && self.owed.len() + echoes.len() > self.limits.max_pending {
             return Accepted::Full(caller);
         }
-        let receipt = self.new_id();
+        let receipt = self.receipts.next_id();
         let mut open = 0;
         for echo in echoes {
             let mid = echo.mid.as_deref().map(MidDigest::of);
             if mid.is_some_and(|mid| self.seen.contains(&mid)) {
-                log::info!(
-                    "already echoed: mid {}",
-                    echo.mid.as_deref().unwrap_or_default()
-                );
                 continue;
             }
-            open += 1;
-            let owed_already = mid.and_then(|mid| self.owed_mids.get(&mid).copied());
-            let id = owed_already.unwrap_or_else(|| self.owe(echo, mid, now));
-            let owed = self
-                .owed
-                .get_mut(&id)
-                .expect("owed_mids names only what is owed");
-            owed.waiting.push(receipt);
+            let joined = mid.and_then(|mid| self.owed_mids.get(&mid).copied());
+            let id = joined.unwrap_or_else(|| self.take(echo, mid, now));
+            if let Some(owed) = self.owed.get_mut(&id).filter(|owed| !owed.is_safe) {
+                owed.waiting.push(receipt);
+                open += 1;
+            }
         }
         if open == 0 {
-            return Accepted::Settled(caller);
+            return Accepted::Safe(caller);
         }
-        let deadline = now + ANSWER_WITHIN;
-        self.receipts.insert(
-            receipt,
-            Receipt {
-                caller,
-                deadline,
-                open,
-            },
-        );
+        self.receipts.issue(caller, open, now);
         Accepted::Waiting
     }
 
-    /// The call that is to be made next, if one is due. Its lane waits until it is settled or
-    /// postponed.
+    /// The call that is to be made next, if one is due. Its lane waits until it is settled,
+    /// dropped or postponed.
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
-        let Reverse((time, _, _)) = self.due.peek()?;
-        if *time > now {
+        if self.page.next_time(now)? > now {
             return None;
         }
-        let Reverse((_, _, person)) = self.due.pop()?;
-        let id = *self.lanes.get(&person)?.queue.front()?;
-        let owed = self.owed.get(&id)?;
-        let rest = &owed.echo.text[owed.sent..];
-        let part = echo::first_part(rest, owed.echo.platform);
+        let id = self.lanes.take_due(now, self.limits.max_retries)?;
+        let is_probe = self.page.call(now);
+        let owed = self.owed.get(&id).expect("lanes hold only what is owed");
+        let part = echo::first_part(&owed.echo.text[owed.sent..], owed.echo.platform);
         Some(Due {
             id,
             echo: Arc::clone(&owed.echo),
             start: owed.sent,
             end: owed.sent + part.len(),
-            since: owed.since,
+            came: owed.came,
+            is_probe,
         })
     }
 
@@ -193,81 +163,115 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.drop_echo(due, now);
         }
+        self.release_page(due);
         if let Some(owed) = self.owed.get_mut(&due.id) {
             owed.sent = due.end;
         }
-        let person = person(&due.echo);
-        if let Some(lane) = self.lanes.get_mut(&person) {
-            lane.failures = 0;
-            self.enter(person, now);
-        }
+        self.journal.sent(due.id, due.end, now);
+        self.lanes.go_on(person(&due.echo), now, true);
         Vec::new()
     }
 
-    /// The echo is not owed any more, delivered or refused for good. Returns the callers whose
-    /// webhooks are safe now.
+    /// The echo is not owed any more: delivered, refused for good or given up. Returns the callers
+    /// whose webhooks are safe now.
     pub fn drop_echo(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        let person = person(&due.echo);
-        if let Some(lane) = self.lanes.get_mut(&person) {
-            lane.queue.pop_front();
-            lane.failures = 0;
-            if lane.queue.is_empty() {
-                self.lanes.remove(&person);
-            } else {
-                self.enter(person, now);
-            }
-        }
-        let Some(owed) = self.owed.remove(&due.id) else {
-            return Vec::new();
-        };
-        if let Some(mid) = owed.mid {
-            self.owed_mids.remove(&mid);
-            self.seen.insert(mid);
-        }
-        owed.waiting
+        self.release_page(due);
+        self.lanes.advance(person(&due.echo), now);
+        self.journal.settled(due.id, now);
+        let waiting = self.forget(due.id, true);
+        waiting
             .into_iter()
-            .filter_map(|receipt| self.redeem(receipt))
+            .filter_map(|receipt| self.receipts.redeem(receipt))
             .collect()
     }
 
-    /// The call failed for now. Returns the pause until the next try; none when the echo is too
-    /// old for one, and is to be dropped.
-    pub fn postpone(&mut self, due: &Due, now: Instant) -> Option<Duration> {
-        if now.duration_since(due.since) >= GIVE_UP_AFTER {
-            return None;
+    /// The call failed for now. Returns how long its lane waits, or the whole page; none when
+    /// the page is waiting already.
+    pub fn postpone(&mut self, due: &Due, trouble: Trouble, now: Instant) -> Option<Duration> {
+        match trouble {
+            Trouble::Call => {
+                if due.is_probe {
+                    self.page.probe_again(now);
+                }
+                Some(self.lanes.pause(person(&due.echo), now))
+            }
+            Trouble::Page(regain) => {
+                self.lanes.go_on(person(&due.echo), now, false);
+                self.page.refuse(regain, due.is_probe, now)
+            }
         }
-        let person = person(&due.echo);
-        let lane = self.lanes.get_mut(&person)?;
-        let longest = FIRST_RETRY
-            .saturating_mul(1 << lane.failures.min(16))
-            .min(SLOWEST_RETRY);
-        lane.failures += 1;
-        let pause = self.jittered(longest);
-        self.enter(person, now + pause);
-        Some(pause)
     }
 
-    /// The callers who have waited as long as Messenger does. Their echoes stay owed.
-    pub fn late(&mut self, now: Instant) -> Vec<R> {
-        let mut late = Vec::new();
-        while let Some(first) = self.receipts.first_entry() {
-            if first.get().deadline > now {
-                break;
-            }
-            late.push(first.remove().caller);
+    /// What is to be written now, if anything; nothing while a write is under way. `at_once`:
+    /// what was settled does not wait for a webhook to be written with.
+    pub fn take_changes(&mut self, now: Instant, at_once: bool) -> Option<Changes> {
+        self.journal.take(now, at_once)
+    }
+
+    /// When [`take_changes`](Self::take_changes) has something to give.
+    pub fn next_write(&self) -> Option<Instant> {
+        self.journal.next_time()
+    }
+
+    /// Whether all that is to be written is written.
+    pub fn is_flushed(&self) -> bool {
+        self.journal.is_empty()
+    }
+
+    /// These changes are on disk, but for those that the store has `seen` before: their messages
+    /// were answered before. Returns the callers whose webhooks are safe now.
+    pub fn written(&mut self, changes: &Changes, seen: &[EchoId], now: Instant) -> Vec<R> {
+        self.journal.written();
+        let mut safe = Vec::new();
+        for Record { id, .. } in &changes.accepted {
+            let waiting = if seen.contains(id) {
+                self.forget(*id, true)
+            } else {
+                self.line_up(*id, now);
+                self.owed
+                    .get_mut(id)
+                    .map(Owed::make_safe)
+                    .unwrap_or_default()
+            };
+            safe.extend(
+                waiting
+                    .into_iter()
+                    .filter_map(|receipt| self.receipts.redeem(receipt)),
+            );
         }
-        late
+        safe
+    }
+
+    /// These changes could not be written: what was accepted is forgotten, the rest is written
+    /// later. Returns the callers whose webhooks are not safe.
+    pub fn not_written(&mut self, changes: Changes, now: Instant) -> Vec<R> {
+        let mut refused = Vec::new();
+        for Record { id, .. } in &changes.accepted {
+            let waiting = self.forget(*id, false);
+            refused.extend(
+                waiting
+                    .into_iter()
+                    .filter_map(|receipt| self.receipts.cancel(receipt)),
+            );
+        }
+        self.journal.not_written(changes, now);
+        refused
+    }
+
+    /// The callers who have waited as long as Messenger does. What they brought stays.
+    pub fn late(&mut self, now: Instant) -> Vec<R> {
+        self.receipts.late(now)
     }
 
     /// When [`next_due`](Self::next_due) has something to give.
-    pub fn next_time(&self) -> Option<Instant> {
-        self.due.peek().map(|Reverse((time, _, _))| *time)
+    pub fn next_time(&mut self, now: Instant) -> Option<Instant> {
+        let lane = self.lanes.next_time(self.limits.max_retries)?;
+        self.page.next_time(now).map(|page| page.max(lane))
     }
 
     /// When [`late`](Self::late) has somebody to give.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let (_, first) = self.receipts.first_key_value()?;
-        Some(first.deadline)
+        self.receipts.next_deadline()
     }
 
     /// How many echoes are owed.
@@ -277,59 +281,85 @@ impl<R> Outbox<R> {
 
     /// Whether it takes no more.
     pub fn is_full(&self) -> bool {
-        self.owed.len() >= MAX_PENDING
+        self.owed.len() >= self.limits.max_pending
     }
 
-    fn owe(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
-        let id = self.new_id();
-        let echo = Arc::new(echo);
-        let person = person(&echo);
-        let lane = self.lanes.entry(person.clone()).or_default();
-        lane.queue.push_back(id);
-        if lane.queue.len() == 1 {
-            self.enter(person, now);
-        }
-        if let Some(mid) = mid {
-            self.owed_mids.insert(mid, id);
-        }
-        let owed = Owed {
-            echo,
+    /// A new echo: owed, and on its way to the disk if there is one, else to its lane.
+    fn take(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
+        self.last_id += 1;
+        let record = Record {
+            id: self.last_id,
+            echo: Arc::new(echo),
             mid,
             sent: 0,
-            since: now,
+            came: now,
+        };
+        self.owe(&record, false);
+        if self.limits.durable {
+            self.journal.accepted(record);
+        } else {
+            self.line_up(record.id, now);
+        }
+        self.last_id
+    }
+
+    fn owe(&mut self, record: &Record, is_safe: bool) {
+        let owed = Owed {
+            echo: Arc::clone(&record.echo),
+            mid: record.mid,
+            sent: record.sent,
+            came: record.came,
+            is_safe,
             waiting: Vec::new(),
         };
-        self.owed.insert(id, owed);
-        id
-    }
-
-    fn enter(&mut self, person: Person, time: Instant) {
-        self.entered += 1;
-        self.due.push(Reverse((time, self.entered, person)));
-    }
-
-    fn redeem(&mut self, id: ReceiptId) -> Option<R> {
-        let receipt = self.receipts.get_mut(&id)?;
-        receipt.open -= 1;
-        if receipt.open > 0 {
-            return None;
+        self.owed.insert(record.id, owed);
+        if let Some(mid) = record.mid {
+            self.owed_mids.insert(mid, record.id);
         }
-        self.receipts.remove(&id).map(|receipt| receipt.caller)
     }
 
-    /// A time between nothing and `longest`, so that retries after an outage do not come all at
-    /// once.
-    fn jittered(&self, longest: Duration) -> Duration {
-        let random = self.jitter.hash_one(self.entered);
-        longest.mul_f64(random as f64 / u64::MAX as f64)
+    /// Puts an echo into its lane. What has not been sent yet stands there in the order of
+    /// Messenger's own times: after a failure it may redeliver out of order.
+    fn line_up(&mut self, id: EchoId, now: Instant) {
+        let Some(new) = self.owed.get(&id) else {
+            return;
+        };
+        let comes_before = |other: EchoId| {
+            let other = self.owed.get(&other).filter(|other| other.sent == 0);
+            let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
+            times.is_some_and(|(new, other)| new < other)
+        };
+        self.lanes.add(person(&new.echo), id, now, comes_before);
     }
 
-    fn new_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    /// Returns the receipts that wait for it.
+    fn forget(&mut self, id: EchoId, was_answered: bool) -> Vec<ReceiptId> {
+        let Some(owed) = self.owed.remove(&id) else {
+            return Vec::new();
+        };
+        if let Some(mid) = owed.mid {
+            self.owed_mids.remove(&mid);
+            if was_answered {
+                self.seen.insert(mid);
+            }
+        }
+        owed.waiting
+    }
+
+    fn release_page(&mut self, due: &Due) {
+        if due.is_probe {
+            self.page.release();
+        }
     }
 }
 
-fn person(echo: &Echo) -> Person {
-    (echo.platform, Arc::clone(&echo.recipient))
+impl Owed {
+    /// Returns the receipts that waited for it.
+    fn make_safe(&mut self) -> Vec<ReceiptId> {
+        self.is_safe = true;
+        std::mem::take(&mut self.waiting)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,17 @@
-//! The work of the pool's threads: requests that wait for an answer, echoes that are due.
+//! The work of the pool's threads: requests that wait for an answer, echoes that are due, and what
+//! is to be written to the disk.
 //!
 //! Requests come first, and a few threads are kept from sending, so that webhooks are answered
 //! while every other thread waits for the Graph API.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use crate::echo::Echo;
-use crate::outbox::{Accepted, Due, Outbox};
+use crate::outbox::{Accepted, Changes, Due, Limits, Outbox, Record, Trouble};
+use crate::store::{Store, StoreError};
 
 /// Requests that wait for a thread at most.
 const MAX_WAITING: usize = 256;
@@ -22,6 +25,8 @@ pub enum Task<R> {
     Answer(R),
     /// Make a call of the Send API, and say with [`Pool::done`] what came of it.
     Send(Due),
+    /// Write to the disk, with [`Pool::write`].
+    Write(Changes),
     /// Tell these that their webhooks are not safe yet.
     Late(Vec<R>),
 }
@@ -32,39 +37,69 @@ pub enum Outcome {
     /// Delivered.
     Sent,
     /// Never to be delivered.
-    Refused,
+    Dropped,
     /// Not now.
-    TryAgain,
+    Failed(Trouble),
 }
 
 /// The work that the threads share.
 pub struct Pool<R> {
     work: Mutex<Work<R>>,
-    changed: Condvar,
-    max_sending: usize,
+    /// Threads that have nothing to do wait here, but for the one that watches the time.
+    called: Condvar,
+    /// The thread that watches the time waits here.
+    clock: Condvar,
+    store: Option<Mutex<Store>>,
 }
 
 struct Work<R> {
     requests: VecDeque<R>,
     outbox: Outbox<R>,
-    /// Calls of the Send API that are under way.
+    /// Calls of the Send API that are under way, and how many there may be.
     sending: usize,
+    max_sending: usize,
+    /// Threads that wait to be called, and how many of them have been called and not come yet.
+    idle: usize,
+    calls: usize,
+    /// Whether a thread watches the time, and until when it sleeps.
+    is_watched: bool,
+    watched_until: Option<Instant>,
+    /// Whether the last write failed.
+    is_broken: bool,
+    is_durable: bool,
     /// Set on the way down: when to stop whatever is still owed.
     stop_at: Option<Instant>,
 }
 
 impl<R> Pool<R> {
-    /// The work of so many threads.
-    pub fn new(threads: usize) -> Pool<R> {
+    /// The work of `config.threads` threads. With a store, what it has kept is owed.
+    pub fn new(config: &Config, store: Option<(Store, Vec<Record>)>) -> Pool<R> {
+        let max_sending = config.threads - config.threads.div_ceil(ANSWERING_SHARE);
+        let limits = Limits {
+            max_pending: config.max_pending,
+            send_rate: config.send_rate,
+            // Half of the calls are for people who are in no trouble.
+            max_retries: max_sending.div_ceil(2),
+            durable: store.is_some(),
+        };
+        let (store, kept) = store.unzip();
         Pool {
             work: Mutex::new(Work {
                 requests: VecDeque::new(),
-                outbox: Outbox::default(),
+                outbox: Outbox::new(limits, kept.unwrap_or_default(), Instant::now()),
                 sending: 0,
+                max_sending,
+                idle: 0,
+                calls: 0,
+                is_watched: false,
+                watched_until: None,
+                is_broken: false,
+                is_durable: limits.durable,
                 stop_at: None,
             }),
-            changed: Condvar::new(),
-            max_sending: threads - threads.div_ceil(ANSWERING_SHARE),
+            called: Condvar::new(),
+            clock: Condvar::new(),
+            store: store.map(Mutex::new),
         }
     }
 
@@ -78,15 +113,14 @@ impl<R> Pool<R> {
             return Err(request);
         }
         work.requests.push_back(request);
-        self.changed.notify_one();
+        self.call(&mut work);
         Ok(())
     }
 
     /// Hands the echoes of a webhook to the outbox.
     pub fn accept(&self, echoes: Vec<Echo>, caller: R) -> Accepted<R> {
-        let accepted = self.lock().outbox.accept(echoes, caller, Instant::now());
-        self.changed.notify_one();
-        accepted
+        self.lock().outbox.accept(echoes, caller, Instant::now())
+        // This thread asks for its next task at once: nobody need be called.
     }
 
     /// Waits for something to do; none when the pool is to stop.
@@ -94,57 +128,75 @@ impl<R> Pool<R> {
         let mut work = self.lock();
         loop {
             let now = Instant::now();
-            if let Some(task) = work.take(now, self.max_sending) {
-                // There may be more to do: each thread that is called calls the next one.
-                self.changed.notify_one();
+            if let Some(task) = work.take(now) {
+                self.delegate(&mut work, now);
                 return Some(task);
             }
             if work.is_finished(now) {
-                self.changed.notify_all();
+                self.call_all();
                 return None;
             }
-            work = match work.alarm(self.max_sending) {
-                Some(time) => {
-                    let pause = time.saturating_duration_since(now);
-                    let woken = self.changed.wait_timeout(work, pause);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .changed
-                    .wait(work)
-                    .unwrap_or_else(PoisonError::into_inner),
+            work = if work.is_watched {
+                self.delegate(&mut work, now);
+                self.wait_for_call(work)
+            } else {
+                self.watch_time(work, now)
             };
         }
     }
 
-    /// Takes down what came of a call. Returns the callers whose webhooks are safe now.
-    pub fn done(&self, due: &Due, outcome: Outcome) -> Vec<R> {
+    /// Takes down what came of a call. Returns the callers whose webhooks are safe now, and how
+    /// long the page is held back for it.
+    pub fn done(&self, due: &Due, outcome: Outcome) -> (Vec<R>, Option<Duration>) {
         let mut work = self.lock();
         let now = Instant::now();
         work.sending -= 1;
+        let mut pause = None;
         let safe = match outcome {
             Outcome::Sent => work.outbox.settle(due, now),
-            Outcome::Refused => work.outbox.drop_echo(due, now),
-            Outcome::TryAgain => match work.outbox.postpone(due, now) {
-                Some(_) => Vec::new(),
-                None => work.outbox.drop_echo(due, now),
-            },
+            Outcome::Dropped => work.outbox.drop_echo(due, now),
+            Outcome::Failed(trouble) => {
+                pause = work.outbox.postpone(due, trouble, now);
+                Vec::new()
+            }
         };
-        // This thread may be busy elsewhere when the pause of a postponed echo ends.
-        self.changed.notify_one();
-        safe
+        (safe, pause)
+    }
+
+    /// Writes changes to the disk. Returns the callers whose webhooks are safe, and those whose
+    /// webhooks are not.
+    ///
+    /// # Errors
+    /// The callers whose webhooks are not safe, and why.
+    pub fn write(&self, changes: Changes) -> Result<Vec<R>, (Vec<R>, StoreError)> {
+        let store = self
+            .store
+            .as_ref()
+            .expect("changes come only from an outbox with a store");
+        let written = store
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .commit(&changes);
+        let mut work = self.lock();
+        let now = Instant::now();
+        work.is_broken = written.is_err();
+        match written {
+            Ok(known) => Ok(work.outbox.written(&changes, &known, now)),
+            Err(error) => Err((work.outbox.not_written(changes, now), error)),
+        }
     }
 
     /// Whether a webhook would be taken.
     pub fn is_well(&self) -> bool {
         let work = self.lock();
-        work.stop_at.is_none() && !work.outbox.is_full()
+        work.stop_at.is_none() && !work.is_broken && !work.outbox.is_full()
     }
 
-    /// Lets the threads stop when nothing is owed, or at that time. Returns at once.
+    /// Lets the threads stop when their work is done, or at that time. With a store what is owed
+    /// stays there; without one it is sent first. Returns at once.
     pub fn stop(&self, at: Instant) {
         self.lock().stop_at = Some(at);
-        self.changed.notify_all();
+        self.call_all();
     }
 
     /// How many echoes are owed.
@@ -152,23 +204,88 @@ impl<R> Pool<R> {
         self.lock().outbox.owed()
     }
 
-    /// A panic while the lock is held leaves no half-made change behind that matters more than
-    /// going on.
+    /// Whether what is owed outlives this process.
+    pub fn is_durable(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Calls a thread that has nothing to do, if there is one.
+    fn call(&self, work: &mut Work<R>) {
+        if work.idle > work.calls {
+            work.calls += 1;
+            self.called.notify_one();
+        } else {
+            self.clock.notify_one();
+        }
+    }
+
+    fn call_all(&self) {
+        self.clock.notify_all();
+        self.called.notify_all();
+    }
+
+    /// Sees to it that somebody else does what is to be done now, and watches the time for what
+    /// is to be done later.
+    fn delegate(&self, work: &mut Work<R>, now: Instant) {
+        let Some(time) = work.alarm(now) else { return };
+        if time <= now || !work.is_watched {
+            self.call(work);
+        } else if work.watched_until.is_none_or(|until| time < until) {
+            self.clock.notify_one();
+        }
+    }
+
+    fn wait_for_call<'a>(&'a self, mut work: MutexGuard<'a, Work<R>>) -> MutexGuard<'a, Work<R>> {
+        work.idle += 1;
+        let waits = |work: &mut Work<R>| work.calls == 0 && work.stop_at.is_none();
+        let waited = self.called.wait_while(work, waits);
+        let mut work = waited.unwrap_or_else(PoisonError::into_inner);
+        work.idle -= 1;
+        work.calls = work.calls.saturating_sub(1);
+        work
+    }
+
+    fn watch_time<'a>(
+        &'a self,
+        mut work: MutexGuard<'a, Work<R>>,
+        now: Instant,
+    ) -> MutexGuard<'a, Work<R>> {
+        work.is_watched = true;
+        work.watched_until = work.alarm(now);
+        let mut work = match work.watched_until {
+            Some(until) => {
+                let pause = until.saturating_duration_since(now);
+                let waited = self.clock.wait_timeout(work, pause);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self
+                .clock
+                .wait(work)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        work.is_watched = false;
+        work
+    }
+
+    /// A panic while the lock is held leaves nothing half done that matters more than going on.
     fn lock(&self) -> MutexGuard<'_, Work<R>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<R> Work<R> {
-    fn take(&mut self, now: Instant, max_sending: usize) -> Option<Task<R>> {
-        if let Some(request) = self.requests.pop_front() {
-            return Some(Task::Answer(request));
-        }
+    fn take(&mut self, now: Instant) -> Option<Task<R>> {
         let late = self.outbox.late(now);
         if !late.is_empty() {
             return Some(Task::Late(late));
         }
-        if self.sending >= max_sending {
+        if let Some(changes) = self.outbox.take_changes(now, self.stop_at.is_some()) {
+            return Some(Task::Write(changes));
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(Task::Answer(request));
+        }
+        if !self.may_send() {
             return None;
         }
         let due = self.outbox.next_due(now)?;
@@ -176,20 +293,31 @@ impl<R> Work<R> {
         Some(Task::Send(due))
     }
 
-    /// When there may be something to take though nobody calls.
-    fn alarm(&self, max_sending: usize) -> Option<Instant> {
-        let due = self
-            .outbox
-            .next_time()
-            .filter(|_| self.sending < max_sending);
-        [due, self.outbox.next_deadline(), self.stop_at]
+    /// On the way down a store keeps what is owed: it need not be sent.
+    fn may_send(&self) -> bool {
+        self.sending < self.max_sending && !(self.is_durable && self.stop_at.is_some())
+    }
+
+    /// When there is something to take, as far as one can tell now.
+    fn alarm(&mut self, now: Instant) -> Option<Instant> {
+        let request = self.requests.front().map(|_| now);
+        let due = if self.may_send() {
+            self.outbox.next_time(now)
+        } else {
+            None
+        };
+        let outbox = [due, self.outbox.next_write(), self.outbox.next_deadline()];
+        [request, self.stop_at]
             .into_iter()
+            .chain(outbox)
             .flatten()
             .min()
     }
 
     fn is_finished(&self, now: Instant) -> bool {
-        self.stop_at
-            .is_some_and(|at| now >= at || self.outbox.owed() == 0)
+        let is_done = self.outbox.is_flushed()
+            && self.sending == 0
+            && (self.is_durable || self.outbox.owed() == 0);
+        self.stop_at.is_some_and(|at| now >= at || is_done)
     }
 }

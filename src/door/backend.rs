@@ -7,13 +7,14 @@
 //! timed out or been ended looks before it goes). So a connection is opened only after the one before has been fetched
 //! for certain: each new one sends a knock first, a request that [`Backend::recv`] answers itself.
 
+use std::cmp::Ordering;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -24,14 +25,14 @@ use super::framing::{self, Answer};
 /// How long tiny_http may take to answer. The caller's own deadlines are shorter; the simulator lets a request hang for
 /// tens of seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes of an answer, head included. The caller's answers are short texts.
+/// Bytes of an answer's body. The caller's answers are short texts.
 const MAX_ANSWER: usize = 1024 * 1024;
 /// A body up to this many bytes goes in the same write as its head, a larger one is not copied.
-const JOINED_BODY: usize = 16 * 1024;
+const JOINED_BODY: usize = 4 * 1024;
 /// No client can send this target: the door lets only paths in.
 const KNOCK_TARGET: &str = "*";
 const KNOCK: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
-/// Descriptors that one more connection takes: ours, tiny_http's two, and one to spare.
+/// Descriptors that one more connection takes: ours, tiny_http's two, and one that the accept loop may take meanwhile.
 const DESCRIPTORS: usize = 4;
 
 pub(super) struct Backend {
@@ -40,6 +41,8 @@ pub(super) struct Backend {
     idle: Mutex<Vec<UnixStream>>,
     /// Held while a connection is opened.
     opening: Mutex<()>,
+    /// Something to duplicate, to see how many descriptors are left.
+    any_file: File,
     /// Dropped after the server, which needs the socket's path to stop.
     directory: PrivateDirectory,
 }
@@ -62,6 +65,7 @@ impl Backend {
             server,
             idle: Mutex::default(),
             opening: Mutex::default(),
+            any_file: File::open(&directory.path)?,
             directory,
         })
     }
@@ -137,16 +141,30 @@ impl Backend {
 
     /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
     fn check_room(&self) -> io::Result<()> {
-        let spare: io::Result<Vec<File>> = (0..DESCRIPTORS)
-            .map(|_| File::open(&self.directory.path))
-            .collect();
-        spare?;
+        self.check_descriptors(DESCRIPTORS)?;
         let spare = thread::Builder::new()
             .name("door room".into())
             .spawn(|| {})?;
         spare
             .join()
             .map_err(|_| io::Error::other("a thread that does nothing has panicked"))
+    }
+
+    /// Fails when fewer than `count` descriptors are left.
+    pub(super) fn check_descriptors(&self, count: usize) -> io::Result<()> {
+        let spare: io::Result<Vec<File>> = (0..count).map(|_| self.any_file.try_clone()).collect();
+        spare.map(drop)
+    }
+
+    /// Ends the idle connections, so that threads of tiny_http's pool become free.
+    #[cfg(test)]
+    pub(super) fn end_idle_connections(&self) {
+        self.idle().clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn directory(&self) -> &std::path::Path {
+        &self.directory.path
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
@@ -172,32 +190,31 @@ fn converse(
 }
 
 fn read_answer(stream: &UnixStream, to_head: bool, answer: &mut Buffer) -> io::Result<Answer> {
-    let bad = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut at_most = CHUNK;
     loop {
         if answer.read_from(stream, at_most)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let received = answer.received().len();
-        let frame = framing::parse_answer(answer.received(), to_head)
-            .map_err(|_| bad("an answer without Content-Length"))?;
-        if let Some(frame) = frame {
-            at_most = frame.head_len.saturating_add(frame.body_len);
-            match received {
-                _ if received == at_most => return Ok(frame),
-                _ if received > at_most => return Err(bad("an answer longer than it says")),
-                _ => {}
+        let parsed = framing::parse_answer(answer.received(), to_head);
+        match parsed.map_err(|_| bad("an answer without Content-Length"))? {
+            None if received >= CHUNK => return Err(bad("an answer with too large a head")),
+            None => {}
+            Some(frame) if frame.body_len > MAX_ANSWER => return Err(bad("too large an answer")),
+            Some(frame) => {
+                at_most = frame.head_len + frame.body_len;
+                match received.cmp(&at_most) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(frame),
+                    Ordering::Greater => return Err(bad("an answer longer than it says")),
+                }
             }
-        }
-        if at_most > MAX_ANSWER || (frame_is_missing(received, at_most)) {
-            return Err(bad("an answer that is too large"));
         }
     }
 }
 
-/// The head alone fills the whole buffer.
-fn frame_is_missing(received: usize, at_most: usize) -> bool {
-    received >= at_most
+fn bad(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// A directory that no other user can enter, so that nobody goes around the door.
@@ -223,7 +240,7 @@ impl PrivateDirectory {
     }
 
     fn socket(&self) -> PathBuf {
-        Path::new(&self.path).join("tiny_http")
+        self.path.join("tiny_http")
     }
 
     fn remove(&self) {

@@ -5,12 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Answer, Head, MAX_HEAD, Parsed};
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
+use super::{Complaints, Shared};
 
 const CLOSE: &str = "Connection: close\r\n";
 const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
@@ -179,7 +179,8 @@ impl Connection {
             shared
                 .backend
                 .exchange(&mut self.canonical, body, head.is_head, &mut self.answer);
-        let Answer { head_len, body_len } = exchanged.map_err(refuse)?;
+        let Answer { head_len, body_len } =
+            exchanged.map_err(|failure| refuse(failure, &shared.complaints))?;
         let line = self.connection_line(head);
         let empty_line = head_len - 2;
         self.answer.insert(empty_line, line.as_bytes());
@@ -208,20 +209,27 @@ impl Connection {
         }
     }
 
-    /// One write in nearly every case; a client that takes its answer in sips is not waited for longer than another.
+    /// One write in nearly every case. A client that takes its answer in sips gets no more time than another.
     fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let deadline = Instant::now() + self.shared.deadlines.answer;
-        let mut stream = &*self.stream;
+        let at_most = self.shared.deadlines.answer;
+        let deadline = Instant::now() + at_most;
+        let mut is_tightened = false;
         while !bytes.is_empty() {
-            match stream.write(bytes) {
+            match (&*self.stream).write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            if !bytes.is_empty() && Instant::now() >= deadline {
-                return Err(io::ErrorKind::TimedOut.into());
+            if !bytes.is_empty() {
+                // A timeout of zero is an error, which is what it shall be here.
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.stream.set_write_timeout(Some(left))?;
+                is_tightened = true;
             }
+        }
+        if is_tightened {
+            self.stream.set_write_timeout(Some(at_most))?;
         }
         Ok(())
     }
@@ -230,9 +238,7 @@ impl Connection {
     /// sends is read and thrown away, until it closes too.
     fn linger(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
-        if !self.slot.set_idle() {
-            return;
-        }
+        self.slot.set_idle();
         let deadline = Instant::now() + self.shared.deadlines.linger;
         let mut scratch = vec![0; 2 * CHUNK];
         let mut left_to_discard = MAX_DISCARDED;
@@ -249,14 +255,14 @@ impl Connection {
     }
 }
 
-fn refuse(failure: Failure) -> Refusal {
+fn refuse(failure: Failure, complaints: &Complaints) -> Refusal {
     match failure {
         Failure::NotPassedOn(error) => {
-            log::error!("failed to pass a request on: {error}");
+            complaints.log("pass a request on", &error);
             refusal::BUSY
         }
         Failure::Lost(error) => {
-            log::error!("failed to get an answer: {error}");
+            complaints.log("get an answer", &error);
             refusal::FAILED
         }
     }

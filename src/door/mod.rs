@@ -11,7 +11,7 @@
 //! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
 //! - requests in hand ([`Limits::requests`]): the threads and descriptors behind the door.
 //! - head, headers, body (`framing`): memory of one request. Bodies on the way in all together (`registry`).
-//! - time ([`Deadlines`]): a slow or silent client holds its thread for seconds, not for ever.
+//! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
 //!
 //! A request is passed on once at most. When its answer is lost the client gets 500, because it may have been handled.
 
@@ -37,9 +37,11 @@ mod tests;
 
 /// How long the accept loop waits after an error. Without it a full descriptor table would be a busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
-/// Errors of the accept loop are logged this often at most.
+/// The door's errors are logged this often at most: hostile clients can cause some of them.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of stack of a connection's thread. It needs about 10 KiB; a panic message needs more.
+/// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
+const RESERVE: usize = 8;
+/// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
 
 /// How much the door lets in.
@@ -92,16 +94,17 @@ fn open_with(listener: TcpListener, limits: Limits, deadlines: Deadlines) -> io:
         deadlines,
         registry: Arc::new(Registry::new(limits.connections, limits.requests)),
         backend: Backend::open()?,
+        complaints: Complaints::default(),
     });
-    let accepting = thread::Builder::new().name("door".into()).spawn({
+    let thread = thread::Builder::new().name("door".into()).spawn({
         let shared = Arc::clone(&shared);
         move || accept_all(&listener, &shared)
     })?;
+    let accepting = Mutex::new(Some(Accepting { handle, thread }));
     Ok(Door {
         shared,
         address,
-        handle,
-        accepting: Mutex::new(Some(accepting)),
+        accepting,
     })
 }
 
@@ -109,9 +112,15 @@ fn open_with(listener: TcpListener, limits: Limits, deadlines: Deadlines) -> io:
 pub struct Door {
     shared: Arc<Shared>,
     address: SocketAddr,
+    /// `None` when the door is closed.
+    accepting: Mutex<Option<Accepting>>,
+}
+
+/// The accept loop, from outside.
+struct Accepting {
     /// The listening socket once more, in a type that has `shutdown`.
     handle: TcpStream,
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    thread: JoinHandle<()>,
 }
 
 /// What the connections' threads share.
@@ -120,6 +129,7 @@ struct Shared {
     deadlines: Deadlines,
     registry: Arc<Registry>,
     backend: Backend,
+    complaints: Complaints,
 }
 
 impl Door {
@@ -147,14 +157,17 @@ impl Door {
     /// `Connection: close`. Returns at once; a second call does nothing.
     pub fn close(&self) {
         self.shared.registry.close();
-        // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
-        let _ = self.handle.shutdown(Shutdown::Both);
         let accepting = self
             .accepting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if accepting.is_some_and(|thread| thread.join().is_err()) {
+        let Some(Accepting { handle, thread }) = accepting else {
+            return;
+        };
+        // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
+        let _ = handle.shutdown(Shutdown::Both);
+        if thread.join().is_err() {
             log::error!("the door's accept loop has panicked");
         }
     }
@@ -182,7 +195,6 @@ impl Drop for Door {
 }
 
 fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut complaints = Complaints { last: None };
     while !shared.registry.is_closed() {
         let outcome = listener
             .accept()
@@ -190,7 +202,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         if let Err(error) = outcome
             && !shared.registry.is_closed()
         {
-            complaints.log(&error);
+            shared.complaints.log("take a connection in", &error);
             thread::sleep(PAUSE_AFTER_ERROR);
         }
     }
@@ -198,28 +210,34 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let stream = Arc::new(stream);
+    let has_room = shared.backend.check_descriptors(RESERVE);
+    has_room.inspect_err(|_| connection::turn_away(&stream))?;
     let Some(slot) = Registry::admit(&shared.registry, &stream) else {
         connection::turn_away(&stream);
         return Ok(());
     };
-    let connection = Connection::new(Arc::clone(shared), stream, slot);
+    let connection = Connection::new(Arc::clone(shared), Arc::clone(&stream), slot);
     let thread = thread::Builder::new()
         .name("door connection".into())
         .stack_size(STACK);
-    thread.spawn(move || connection.run())?;
-    Ok(())
+    let spawned = thread.spawn(move || connection.run());
+    spawned
+        .map(drop)
+        .inspect_err(|_| connection::turn_away(&stream))
 }
 
-/// Keeps an error that happens a thousand times a second from filling the log.
+/// Keeps errors that happen a thousand times a second from filling the log.
+#[derive(Default)]
 struct Complaints {
-    last: Option<Instant>,
+    last: Mutex<Option<Instant>>,
 }
 
 impl Complaints {
-    fn log(&mut self, error: &io::Error) {
-        if self.last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
-            log::error!("failed to accept a connection: {error}");
-            self.last = Some(Instant::now());
+    fn log(&self, what: &str, error: &io::Error) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
+            *last = Some(Instant::now());
+            log::error!("failed to {what}: {error}");
         }
     }
 }

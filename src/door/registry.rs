@@ -113,6 +113,17 @@ impl Registry {
         state.requests == 0
     }
 
+    /// All connections, and those that are idle.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        let idle = state
+            .connections
+            .values()
+            .filter(|entry| entry.idle_since.is_some());
+        (state.connections.len(), idle.count())
+    }
+
     /// The state is only counted up and down, so it is sound even after a panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

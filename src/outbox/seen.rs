@@ -10,11 +10,11 @@ const REMEMBERED: usize = 1 << 16;
 
 /// A mid, shortened: half a SHA-256 is as good as the mid itself, and takes 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct MidDigest([u8; 16]);
+pub struct MidDigest(pub [u8; 16]);
 
 impl MidDigest {
     /// The digest of a mid.
-    pub(crate) fn of(mid: &str) -> MidDigest {
+    pub fn of(mid: &str) -> MidDigest {
         let digest = digest::digest(&digest::SHA256, mid.as_bytes());
         let (half, _) = digest
             .as_ref()
@@ -25,24 +25,18 @@ impl MidDigest {
 }
 
 /// The last mids that were answered.
-pub(crate) struct Seen {
+#[derive(Default)]
+pub(super) struct Seen {
     mids: HashSet<MidDigest>,
     order: VecDeque<MidDigest>,
 }
 
 impl Seen {
-    pub(crate) fn new() -> Seen {
-        Seen {
-            mids: HashSet::new(),
-            order: VecDeque::new(),
-        }
-    }
-
-    pub(crate) fn contains(&self, mid: &MidDigest) -> bool {
+    pub(super) fn contains(&self, mid: &MidDigest) -> bool {
         self.mids.contains(mid)
     }
 
-    pub(crate) fn insert(&mut self, mid: MidDigest) {
+    pub(super) fn insert(&mut self, mid: MidDigest) {
         if !self.mids.insert(mid) {
             return;
         }
@@ -61,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_when_there_are_too_many() {
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         let mid = |n: usize| MidDigest::of(&n.to_string());
         (0..=REMEMBERED).for_each(|n| seen.insert(mid(n)));
         assert!(!seen.contains(&mid(0)));

@@ -1,0 +1,113 @@
+//! What is to be written to the store, and when.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{EchoId, MidDigest};
+use crate::echo::Echo;
+
+/// What was settled is written with the next webhook, or after this time: until then a kill makes
+/// it go out twice, and every write costs the disk.
+const SETTLED_IS_WRITTEN_WITHIN: Duration = Duration::from_millis(20);
+
+/// After a failed write, what was settled is tried again after this time.
+const NEXT_TRY: Duration = Duration::from_secs(1);
+
+/// An echo, as the store keeps it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its place in the order.
+    pub id: EchoId,
+    /// What is owed.
+    pub echo: Arc<Echo>,
+    /// The message that it answers.
+    pub mid: Option<MidDigest>,
+    /// Bytes of the text that have been sent.
+    pub sent: usize,
+    /// When the message came.
+    pub came: Instant,
+}
+
+/// What is to be written to the store.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Accepted echoes, in order.
+    pub accepted: Vec<Record>,
+    /// How many bytes of the text have been sent of these.
+    pub sent: Vec<(EchoId, usize)>,
+    /// Echoes that are not owed any more.
+    pub settled: Vec<EchoId>,
+}
+
+/// Collects changes between two writes.
+pub(super) struct Journal {
+    durable: bool,
+    changes: Changes,
+    /// When what was settled is to be written at the latest.
+    settled_due: Option<Instant>,
+    writing: bool,
+}
+
+impl Journal {
+    /// A journal that takes nothing down if there is no store.
+    pub(super) fn new(durable: bool) -> Journal {
+        Journal {
+            durable,
+            changes: Changes::default(),
+            settled_due: None,
+            writing: false,
+        }
+    }
+
+    pub(super) fn accepted(&mut self, record: Record) {
+        self.changes.accepted.push(record);
+    }
+
+    pub(super) fn sent(&mut self, id: EchoId, bytes: usize, now: Instant) {
+        if self.durable {
+            self.changes.sent.push((id, bytes));
+            self.settled_due
+                .get_or_insert(now + SETTLED_IS_WRITTEN_WITHIN);
+        }
+    }
+
+    pub(super) fn settled(&mut self, id: EchoId, now: Instant) {
+        if self.durable {
+            self.changes.settled.push(id);
+            self.settled_due
+                .get_or_insert(now + SETTLED_IS_WRITTEN_WITHIN);
+        }
+    }
+
+    pub(super) fn take(&mut self, now: Instant, at_once: bool) -> Option<Changes> {
+        if !self.next_time().is_some_and(|time| time <= now || at_once) {
+            return None;
+        }
+        self.writing = true;
+        self.settled_due = None;
+        Some(std::mem::take(&mut self.changes))
+    }
+
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        let accepted = self.changes.accepted.first().map(|record| record.came);
+        accepted.or(self.settled_due).filter(|_| !self.writing)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.writing && self.changes.accepted.is_empty() && self.settled_due.is_none()
+    }
+
+    pub(super) fn written(&mut self) {
+        self.writing = false;
+    }
+
+    /// What was settled is still to be written; what was accepted is not.
+    pub(super) fn not_written(&mut self, changes: Changes, now: Instant) {
+        self.writing = false;
+        self.changes.sent.splice(..0, changes.sent);
+        self.changes.settled.splice(..0, changes.settled);
+        if !self.changes.sent.is_empty() || !self.changes.settled.is_empty() {
+            self.settled_due = Some(now + NEXT_TRY);
+        }
+    }
+}

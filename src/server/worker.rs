@@ -1,0 +1,260 @@
+//! What a pool thread does: answers a request, makes a call of the Send API, writes to the disk.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tiny_http::{Header, Request, Response};
+
+use crate::config::Config;
+use crate::echo;
+use crate::graph::{Graph, Remedy, SendError};
+use crate::outbox::{Accepted, Changes, Due, GIVE_UP_AFTER, Trouble};
+use crate::pool::{Outcome, Pool, Task};
+use crate::webhook::{self, Answer, Verdict, Webhook};
+
+/// What the pool's threads share.
+pub(super) struct Worker {
+    pool: Arc<Pool<Request>>,
+    webhook: Webhook,
+    graph: Graph,
+}
+
+impl Worker {
+    pub(super) fn new(config: &Config, pool: Arc<Pool<Request>>) -> Worker {
+        Worker {
+            pool,
+            webhook: Webhook::new(config),
+            graph: Graph::new(config),
+        }
+    }
+
+    /// What a pool thread does all its life. A panic costs the task, not the thread.
+    pub(super) fn work(&self) {
+        while let Some(task) = self.pool.next() {
+            match task {
+                Task::Answer(request) => {
+                    shielded(|| self.answer(request));
+                }
+                Task::Send(due) => self.send(&due),
+                Task::Write(changes) => self.write(changes),
+                Task::Late(late) => respond_all(late, &Answer::unavailable("not safe yet")),
+            }
+        }
+    }
+
+    fn answer(&self, mut request: Request) {
+        let body = match read_body(&mut request) {
+            Ok(body) => body,
+            Err(error) => return log::warn!("failed to read a request: {error}"),
+        };
+        let verdict = self.webhook.judge(webhook::Request {
+            method: request.method().as_str(),
+            target: request.url(),
+            signature: header(&request, webhook::SIGNATURE_HEADER),
+            body: &body,
+        });
+        match verdict {
+            Verdict::Answer(answer) => respond(request, &answer),
+            Verdict::Health if self.pool.is_well() => respond(request, &Answer::ok()),
+            Verdict::Health => {
+                respond(
+                    request,
+                    &Answer::unavailable("stopping, or the outbox takes no more"),
+                );
+            }
+            Verdict::Events(events) => {
+                let echoes = events.into_iter().filter_map(echo::reply).collect();
+                match self.pool.accept(echoes, request) {
+                    Accepted::Waiting => {}
+                    Accepted::Safe(request) => respond(request, &Answer::ok()),
+                    Accepted::Full(request) => {
+                        log::error!(
+                            "webhook refused: as many echoes are owed as MAX_PENDING allows"
+                        );
+                        respond(request, &Answer::unavailable("too many echoes are owed"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes one call of the Send API.
+    fn send(&self, due: &Due) {
+        if due.came.elapsed() >= GIVE_UP_AFTER {
+            log::error!("echo given up after 24 hours: {}", Label(due));
+            return self.finish(due, Outcome::Dropped);
+        }
+        let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
+        let a_bug = Outcome::Failed(Trouble::Call);
+        self.finish(due, sent.map_or(a_bug, |result| outcome(due, result)));
+    }
+
+    /// Answers the webhooks that are safe with this call.
+    fn finish(&self, due: &Due, outcome: Outcome) {
+        let (safe, pause) = self.pool.done(due, outcome);
+        if let (Outcome::Failed(Trouble::Page(_)), Some(pause)) = (outcome, pause) {
+            log::error!(
+                "the page is held back: nothing is sent for {} s",
+                pause.as_secs()
+            );
+        }
+        respond_all(safe, &Answer::ok());
+    }
+
+    /// Writes to the disk what was accepted and settled, and answers the webhooks that are safe
+    /// with it.
+    fn write(&self, changes: Changes) {
+        match self.pool.write(changes) {
+            Ok(safe) => respond_all(safe, &Answer::ok()),
+            Err((refused, error)) => {
+                log::error!("{error}; webhooks refused: {}", refused.len());
+                respond_all(
+                    refused,
+                    &Answer::unavailable("the outbox cannot be written"),
+                );
+            }
+        }
+    }
+}
+
+/// Does something that a panic ends without ending the thread; none after a panic. A request that
+/// is dropped unanswered in it is answered 500 by tiny_http.
+fn shielded<T>(task: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(task)).ok()
+}
+
+/// Logs what came of a call, and says what to do next.
+fn outcome(due: &Due, result: Result<(), SendError>) -> Outcome {
+    let error = match result {
+        Ok(()) => {
+            if due.is_last_part() {
+                log::info!(
+                    "echoed: {}, {} ms",
+                    Label(due),
+                    due.came.elapsed().as_millis()
+                );
+                log::debug!("echoed: {}, text {:?}", Label(due), due.echo.text);
+            }
+            return Outcome::Sent;
+        }
+        Err(error) => error,
+    };
+    match error.remedy {
+        Remedy::Drop => {
+            log::warn!("echo dropped: {}: {error}", Label(due));
+            Outcome::Dropped
+        }
+        Remedy::TryAgain => {
+            log::warn!("echo delayed: {}: {error}", Label(due));
+            Outcome::Failed(Trouble::Call)
+        }
+        Remedy::HoldPage { regain_access } => {
+            log::warn!("the page is limited: {}: {error}", Label(due));
+            Outcome::Failed(Trouble::Page(regain_access))
+        }
+        Remedy::CallOperator => {
+            log::error!(
+                "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
+                 valid, and is the page restricted?"
+            );
+            Outcome::Failed(Trouble::Page(None))
+        }
+    }
+}
+
+/// An echo in a line of the log.
+struct Label<'a>(&'a Due);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let echo = &self.0.echo;
+        let mid = echo.mid.as_deref().unwrap_or("-");
+        write!(f, "mid {mid}, to {}", echo.recipient)
+    }
+}
+
+/// The body, whole: a shorter one than announced is an error, because tiny_http does not tell.
+fn read_body(request: &mut Request) -> io::Result<Vec<u8>> {
+    let length = request
+        .body_length()
+        .unwrap_or_default()
+        .min(webhook::MAX_BODY);
+    let mut body = vec![0; length];
+    request.as_reader().read_exact(&mut body)?;
+    Ok(body)
+}
+
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    let header = request
+        .headers()
+        .iter()
+        .find(|header| header.field.equiv(name))?;
+    Some(header.value.as_str())
+}
+
+fn respond_all(requests: Vec<Request>, answer: &Answer) {
+    requests
+        .into_iter()
+        .for_each(|request| respond(request, answer));
+}
+
+/// Writes the answer. A client that has left is no trouble of ours.
+pub(super) fn respond(request: Request, answer: &Answer) {
+    let mut response = Response::from_string(&answer.text).with_status_code(answer.status);
+    response.add_header(fixed_header("Content-Type", "text/plain; charset=utf-8"));
+    response.add_header(fixed_header("X-Content-Type-Options", "nosniff"));
+    if let Some(allow) = answer.allow {
+        response.add_header(fixed_header("Allow", allow));
+    }
+    if let Some(seconds) = answer.retry_after {
+        response.add_header(fixed_header("Retry-After", &seconds.to_string()));
+    }
+    if let Err(error) = request.respond(response) {
+        log::debug!("failed to answer: {error}");
+    }
+}
+
+fn fixed_header(name: &str, value: &str) -> Header {
+    Header::from_bytes(name, value).expect("it is a valid header because we wrote it")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::shielded;
+    use crate::door;
+
+    #[test]
+    fn a_panic_costs_the_request_and_not_the_thread() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let limits = door::Limits {
+            connections: 8,
+            requests: 8,
+            headers_passed: &[],
+        };
+        let door = door::open(listener, limits).expect("the door opens");
+        let mut client = TcpStream::connect(door.address()).expect("the door is open");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let request = door.recv().expect("the request comes through");
+                let done = shielded(move || {
+                    let _request = request;
+                    panic!("this panic is meant");
+                });
+                assert_eq!(done, None::<()>);
+            });
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .expect("the door takes a request");
+            let mut answer = String::new();
+            client
+                .read_to_string(&mut answer)
+                .expect("there is an answer");
+            assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! The outbox on disk: what is pending, and the mids seen. The only room that names redb.
+
+mod tables;
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
+use crate::outbox::{Changes, EchoId, Record};
+
+/// The name of the one file in the data directory.
+const FILE: &str = "outbox.redb";
+
+/// Bytes of the file that redb keeps in memory. What is pending is in the outbox anyway.
+const CACHE: usize = 4 * 1024 * 1024;
+
+/// The outbox on disk.
+pub struct Store {
+    path: PathBuf,
+    /// None after a failed write: redb wants the file to be opened anew then.
+    database: Option<Database>,
+    /// What a failed write has perhaps written all the same.
+    undone: Vec<Record>,
+}
+
+/// The store cannot be used; says what to do.
+#[derive(Debug)]
+pub struct StoreError {
+    path: PathBuf,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Directory(io::Error),
+    Locked,
+    Damaged(String),
+    Write(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            Cause::Directory(error) => write!(
+                f,
+                "DATA_DIR: failed to use {path}: {error}; name a directory that echobot may write to"
+            ),
+            Cause::Locked => write!(
+                f,
+                "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
+            ),
+            Cause::Damaged(what) => write!(
+                f,
+                "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: \
+                 what it owed is then lost"
+            ),
+            Cause::Write(what) => write!(f, "failed to write {path}: {what}; is the disk full?"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl Store {
+    /// Opens the store in a directory, which is made if it is missing, and reads what is owed,
+    /// in order.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, another process has the file open, or the file is
+    /// damaged; the file is not changed then.
+    pub fn open(directory: &Path) -> Result<(Store, Vec<Record>), StoreError> {
+        let mut store = Store {
+            path: directory.join(FILE),
+            database: None,
+            undone: Vec::new(),
+        };
+        prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
+        let database = store.open_file()?;
+        let pending = guarded(|| tables::read_pending(&database));
+        let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
+        store.database = Some(database);
+        Ok((store, pending))
+    }
+
+    /// Writes these changes; they are on disk when it returns. Returns those of the accepted
+    /// echoes whose messages are known already: they were not written.
+    ///
+    /// # Errors
+    /// When nothing was written. The next call opens the file anew, so that it works again when
+    /// there is room again.
+    pub fn commit(&mut self, changes: &Changes) -> Result<Vec<EchoId>, StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.open_file()?,
+        };
+        match guarded(|| tables::write(&database, changes, &self.undone)) {
+            Ok(known) => {
+                self.database = Some(database);
+                self.undone.clear();
+                Ok(known)
+            }
+            Err(what) => {
+                self.undone.extend(changes.accepted.iter().cloned());
+                Err(self.error(Cause::Write(what)))
+            }
+        }
+    }
+
+    fn open_file(&self) -> Result<Database, StoreError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE);
+        let opened = catch_unwind(AssertUnwindSafe(|| builder.create(&self.path)));
+        let cause = match opened {
+            Ok(Ok(database)) => return Ok(database),
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Cause::Locked,
+            Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
+                if error.kind() != io::ErrorKind::InvalidData =>
+            {
+                Cause::Directory(error)
+            }
+            Ok(Err(error)) => Cause::Damaged(error.to_string()),
+            Err(_) => Cause::Damaged("it makes no sense".to_string()),
+        };
+        Err(self.error(cause))
+    }
+
+    fn error(&self, cause: Cause) -> StoreError {
+        StoreError {
+            path: self.path.clone(),
+            cause,
+        }
+    }
+}
+
+/// Makes the directory, for this user alone: people's texts are in it.
+fn prepare(directory: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// What redb says in words; it panics on some damaged files.
+fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(task)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("it makes no sense".to_string()),
+    }
+}

@@ -1,0 +1,212 @@
+//! The tables in the file: what is pending, how much of it was sent, and the mids seen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redb::{
+    Database, Error, ReadableDatabase as _, ReadableTable as _, StorageError, Table,
+    TableDefinition, TableError, TableHandle as _, WriteTransaction,
+};
+
+use crate::echo::Echo;
+use crate::event::Platform;
+use crate::outbox::{Changes, EchoId, MidDigest, Record};
+
+/// A redelivered message is known for this long. Messenger gives up far sooner.
+const REMEMBERED: Duration = Duration::from_secs(36 * 60 * 60);
+
+/// Mids are kept in a table for each stretch of this length, so that forgetting is dropping a
+/// table.
+const STRETCH: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Of every echo that is owed: whether it is on Instagram, the milliseconds since 1970 at which
+/// the message came, Messenger's own time of it, recipient, mid and text.
+type Pending<'a> = (bool, u64, Option<u64>, &'a str, Option<&'a str>, &'a str);
+const PENDING: TableDefinition<'_, EchoId, Pending<'_>> = TableDefinition::new("pending");
+
+/// Bytes that have been sent of texts that were sent in part.
+const SENT: TableDefinition<'_, EchoId, u64> = TableDefinition::new("sent");
+
+/// The names of the tables of mids begin so; the number of the stretch follows.
+const SEEN: &str = "seen-";
+
+/// What is owed, in order.
+pub(super) fn read_pending(database: &Database) -> Result<Vec<Record>, Error> {
+    let transaction = database.begin_read()?;
+    let pending = match transaction.open_table(PENDING) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        pending => pending?,
+    };
+    let sent = transaction.open_table(SENT)?;
+    let mut records = Vec::new();
+    for row in pending.iter()? {
+        let (id, row) = row?;
+        let sent = sent.get(id.value())?.map_or(0, |sent| sent.value());
+        records.push(record(id.value(), row.value(), sent));
+    }
+    Ok(records)
+}
+
+fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
+    let (is_instagram, came, timestamp, recipient, mid, text) = row;
+    let age = Duration::from_millis(now().saturating_sub(came));
+    let sent = usize::try_from(sent).unwrap_or_default();
+    let platform = if is_instagram {
+        Platform::Instagram
+    } else {
+        Platform::Messenger
+    };
+    Record {
+        id,
+        mid: mid.map(MidDigest::of),
+        // A place where the text cannot be cut was not written by this program.
+        sent: if text.is_char_boundary(sent) { sent } else { 0 },
+        came: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+        echo: Arc::new(Echo {
+            recipient: recipient.into(),
+            mid: mid.map(str::to_string),
+            timestamp,
+            text: text.to_string(),
+            platform,
+        }),
+    }
+}
+
+/// Writes changes in one transaction. Returns those of the accepted echoes whose messages are
+/// known: they are passed over. `undone` was accepted by a write that failed, and may be there
+/// all the same: it is taken out, because Messenger was told that it is not safe.
+pub(super) fn write(
+    database: &Database,
+    changes: &Changes,
+    undone: &[Record],
+) -> Result<Vec<EchoId>, Error> {
+    let transaction = database.begin_write()?;
+    let known = {
+        let mut pending = transaction.open_table(PENDING)?;
+        let known = if changes.accepted.is_empty() && undone.is_empty() {
+            Vec::new()
+        } else {
+            let mut seen = Seen::open(&transaction)?;
+            undo(&mut pending, &mut seen, undone)?;
+            accept(&mut pending, &mut seen, &changes.accepted)?
+        };
+        let mut sent = transaction.open_table(SENT)?;
+        for (id, bytes) in &changes.sent {
+            sent.insert(id, *bytes as u64)?;
+        }
+        for id in &changes.settled {
+            pending.remove(id)?;
+            sent.remove(id)?;
+        }
+        known
+    };
+    transaction.commit()?;
+    Ok(known)
+}
+
+type PendingTable<'txn> = Table<'txn, EchoId, Pending<'static>>;
+
+fn undo(
+    pending: &mut PendingTable<'_>,
+    seen: &mut Seen<'_>,
+    undone: &[Record],
+) -> Result<(), Error> {
+    for record in undone {
+        let was_written = pending.remove(record.id)?.is_some();
+        if let Some(mid) = record.mid.filter(|_| was_written) {
+            seen.remove(mid)?;
+        }
+    }
+    Ok(())
+}
+
+fn accept(
+    pending: &mut PendingTable<'_>,
+    seen: &mut Seen<'_>,
+    accepted: &[Record],
+) -> Result<Vec<EchoId>, Error> {
+    let mut known = Vec::new();
+    for Record {
+        id,
+        echo,
+        mid,
+        came,
+        ..
+    } in accepted
+    {
+        if let Some(mid) = mid
+            && !seen.insert(*mid)?
+        {
+            known.push(*id);
+            continue;
+        }
+        let row = (
+            echo.platform == Platform::Instagram,
+            now().saturating_sub(milliseconds(came.elapsed())),
+            echo.timestamp,
+            &*echo.recipient,
+            echo.mid.as_deref(),
+            &*echo.text,
+        );
+        pending.insert(id, row)?;
+    }
+    Ok(known)
+}
+
+/// The mids of the last 36 hours, the newest stretch last.
+struct Seen<'txn> {
+    stretches: Vec<Table<'txn, [u8; 16], ()>>,
+}
+
+impl<'txn> Seen<'txn> {
+    fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
+        let stretch = now() / milliseconds(STRETCH);
+        let oldest = stretch - milliseconds(REMEMBERED) / milliseconds(STRETCH);
+        let names: Vec<String> = (oldest..=stretch)
+            .map(|stretch| format!("{SEEN}{stretch}"))
+            .collect();
+        for table in transaction.list_tables()? {
+            if table.name().starts_with(SEEN) && !names.iter().any(|name| name == table.name()) {
+                transaction.delete_table(table)?;
+            }
+        }
+        let stretches = names
+            .iter()
+            .map(|name| transaction.open_table(TableDefinition::new(name)));
+        let stretches = stretches.collect::<Result<_, TableError>>()?;
+        Ok(Seen { stretches })
+    }
+
+    /// Returns whether it was new.
+    fn insert(&mut self, MidDigest(mid): MidDigest) -> Result<bool, StorageError> {
+        for stretch in &self.stretches {
+            if stretch.get(mid)?.is_some() {
+                return Ok(false);
+            }
+        }
+        if let Some(newest) = self.stretches.last_mut() {
+            newest.insert(mid, ())?;
+        }
+        Ok(true)
+    }
+
+    fn remove(&mut self, MidDigest(mid): MidDigest) -> Result<(), StorageError> {
+        for stretch in &mut self.stretches {
+            stretch.remove(mid)?;
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds since 1970: what is on disk outlives this process's own clock.
+fn now() -> u64 {
+    milliseconds(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
