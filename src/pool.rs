@@ -133,7 +133,7 @@ impl<R> Pool<R> {
                 return Some(task);
             }
             if work.is_finished(now) {
-                self.call_all();
+                self.call_all(&mut work);
                 return None;
             }
             work = if work.is_watched {
@@ -195,8 +195,9 @@ impl<R> Pool<R> {
     /// Lets the threads stop when their work is done, or at that time. With a store what is owed
     /// stays there; without one it is sent first. Returns at once.
     pub fn stop(&self, at: Instant) {
-        self.lock().stop_at = Some(at);
-        self.call_all();
+        let mut work = self.lock();
+        work.stop_at = Some(at);
+        self.call_all(&mut work);
     }
 
     /// How many echoes are owed.
@@ -219,7 +220,8 @@ impl<R> Pool<R> {
         }
     }
 
-    fn call_all(&self) {
+    fn call_all(&self, work: &mut Work<R>) {
+        work.calls = work.idle;
         self.clock.notify_all();
         self.called.notify_all();
     }
@@ -237,11 +239,10 @@ impl<R> Pool<R> {
 
     fn wait_for_call<'a>(&'a self, mut work: MutexGuard<'a, Work<R>>) -> MutexGuard<'a, Work<R>> {
         work.idle += 1;
-        let waits = |work: &mut Work<R>| work.calls == 0 && work.stop_at.is_none();
-        let waited = self.called.wait_while(work, waits);
+        let waited = self.called.wait_while(work, |work| work.calls == 0);
         let mut work = waited.unwrap_or_else(PoisonError::into_inner);
         work.idle -= 1;
-        work.calls = work.calls.saturating_sub(1);
+        work.calls -= 1;
         work
     }
 

@@ -114,7 +114,10 @@ impl Store {
 
     fn open_file(&self) -> Result<Database, StoreError> {
         let mut builder = Builder::new();
-        builder.set_cache_size(CACHE);
+        // Without the check redb trusts what it reads, and damage would show later, or never.
+        builder
+            .set_cache_size(CACHE)
+            .set_check_integrity_on_open(true);
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create(&self.path)));
         let cause = match opened {
             Ok(Ok(database)) => return Ok(database),

@@ -1,8 +1,6 @@
 //! A Graph API that checks what it is sent, and behaves as it is told.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::io::{self, Cursor};
+use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tiny_http::{Header, Request, Response};
 
+use super::later::Later;
+use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
 use crate::door::{self, Door};
 
@@ -38,77 +38,11 @@ pub struct Call {
     pub delivered: bool,
 }
 
-/// How a call is answered.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// The HTTP status; 200 for a delivery.
-    pub status: u16,
-    /// The body; none for a delivery: then it names recipient and message.
-    pub body: Option<String>,
-    /// A header besides, as name and value.
-    pub header: Option<(&'static str, String)>,
-    /// How long the answer takes.
-    pub after: Duration,
-}
-
-impl Reply {
-    /// The message is delivered, at once.
-    pub fn deliver() -> Reply {
-        Reply {
-            status: 200,
-            body: None,
-            header: None,
-            after: Duration::ZERO,
-        }
-    }
-
-    /// Any answer.
-    pub fn answer(status: u16, body: impl Into<String>) -> Reply {
-        Reply {
-            status,
-            body: Some(body.into()),
-            ..Reply::deliver()
-        }
-    }
-
-    /// An error of the Graph API.
-    pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
-        let error = json!({"error": {
-            "message": "a simulated error",
-            "type": "OAuthException",
-            "code": code,
-            "error_subcode": subcode,
-            "fbtrace_id": "AsimulatedTrace",
-        }});
-        Reply::answer(status, error.to_string())
-    }
-
-    /// The same, later.
-    #[must_use]
-    pub fn after(self, after: Duration) -> Reply {
-        Reply { after, ..self }
-    }
-
-    /// No answer for as long as anybody waits.
-    pub fn hang() -> Reply {
-        Reply::deliver().after(Duration::from_secs(3600))
-    }
-}
-
 struct Shared {
     behave: Box<dyn Fn(&Call) -> Reply + Send + Sync>,
     calls: Mutex<Vec<Call>>,
     called: Condvar,
-    later: Mutex<Later>,
-    sooner: Condvar,
-}
-
-/// Answers that wait for their time.
-#[derive(Default)]
-struct Later {
-    answers: BinaryHeap<Reverse<Answer>>,
-    count: u64,
-    closed: bool,
+    later: Later,
 }
 
 impl GraphApi {
@@ -118,7 +52,18 @@ impl GraphApi {
     /// # Errors
     /// When the system has no port or no thread for it.
     pub fn start(behave: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> io::Result<GraphApi> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        GraphApi::start_at("127.0.0.1:0", behave)
+    }
+
+    /// The same at an address of choice.
+    ///
+    /// # Errors
+    /// When the address is not free, or the system has no thread for it.
+    pub fn start_at(
+        address: &str,
+        behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> io::Result<GraphApi> {
+        let listener = TcpListener::bind(address)?;
         let limits = door::Limits {
             connections: 2048,
             requests: 2048,
@@ -129,8 +74,7 @@ impl GraphApi {
             behave: Box::new(behave),
             calls: Mutex::default(),
             called: Condvar::new(),
-            later: Mutex::default(),
-            sooner: Condvar::new(),
+            later: Later::default(),
         });
         let (accept, later) = (Arc::clone(&shared), Arc::clone(&shared));
         let accept_door = Arc::clone(&door);
@@ -139,7 +83,7 @@ impl GraphApi {
                 accept.receive(request);
             }
         });
-        thread::spawn(move || later.answer_in_time());
+        thread::spawn(move || later.later.run());
         Ok(GraphApi { door, shared })
     }
 
@@ -172,8 +116,7 @@ impl GraphApi {
 impl Drop for GraphApi {
     fn drop(&mut self) {
         self.door.close();
-        lock(&self.shared.later).closed = true;
-        self.shared.sooner.notify_all();
+        self.shared.later.close();
         self.door.unblock();
     }
 }
@@ -197,79 +140,7 @@ impl Shared {
             .header
             .unwrap_or(("Content-Type", "application/json".into()));
         response.add_header(Header::from_bytes(name, value).expect("headers of replies are valid"));
-        self.answer(request, response, reply.after);
-    }
-
-    fn answer(&self, request: Request, response: Response<Cursor<Vec<u8>>>, after: Duration) {
-        if after.is_zero() {
-            let _ = request.respond(response);
-            return;
-        }
-        let mut later = lock(&self.later);
-        later.count += 1;
-        let answer = Answer {
-            at: Instant::now() + after,
-            number: later.count,
-            request,
-            response,
-        };
-        later.answers.push(Reverse(answer));
-        self.sooner.notify_all();
-    }
-
-    fn answer_in_time(&self) {
-        let mut later = lock(&self.later);
-        while !later.closed {
-            let now = Instant::now();
-            let next = later.answers.peek().map(|Reverse(answer)| answer.at);
-            later = match next {
-                Some(at) if at <= now => {
-                    let due = later.answers.pop();
-                    drop(later);
-                    if let Some(Reverse(answer)) = due {
-                        let _ = answer.request.respond(answer.response);
-                    }
-                    lock(&self.later)
-                }
-                Some(at) => {
-                    self.sooner
-                        .wait_timeout(later, at - now)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-                None => self
-                    .sooner
-                    .wait(later)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-    }
-}
-
-struct Answer {
-    at: Instant,
-    number: u64,
-    request: Request,
-    response: Response<Cursor<Vec<u8>>>,
-}
-
-impl PartialEq for Answer {
-    fn eq(&self, other: &Answer) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Answer {}
-
-impl PartialOrd for Answer {
-    fn partial_cmp(&self, other: &Answer) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Answer {
-    fn cmp(&self, other: &Answer) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
+        self.later.answer(request, response, reply.after);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A Messenger that knows one webhook.
 pub struct Messenger {
     agent: Agent,
-    url: String,
+    url: Mutex<String>,
 }
 
 /// What the bot answered.
@@ -42,8 +43,20 @@ impl Messenger {
             .build();
         Messenger {
             agent: config.into(),
-            url: url.to_string(),
+            url: Mutex::new(url.to_string()),
         }
+    }
+
+    /// From now on the webhook is at this address.
+    pub fn move_to(&self, url: &str) {
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = url.to_string();
+    }
+
+    fn url(&self) -> String {
+        self.url
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Asks whether the webhook is the bot's own, as the dashboard does when it is saved.
@@ -54,7 +67,7 @@ impl Messenger {
         let challenge = "CHALLENGE_ACCEPTED";
         let request = self
             .agent
-            .get(&self.url)
+            .get(self.url())
             .query("hub.mode", "subscribe")
             .query("hub.verify_token", VERIFY_TOKEN)
             .query("hub.challenge", challenge);
@@ -76,7 +89,7 @@ impl Messenger {
         let signature = format!("sha256={}", hmac_hex(APP_SECRET, body));
         let request = self
             .agent
-            .post(&self.url)
+            .post(self.url())
             .header("Content-Type", "application/json")
             .header("X-Hub-Signature-256", signature);
         received(Instant::now(), request.send(body))

@@ -5,8 +5,11 @@
 //! nothing of this room.
 
 mod bot;
+mod courier;
 mod graph_api;
+mod later;
 mod messenger;
+mod reply;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -16,8 +19,10 @@ use std::time::Duration;
 use ring::hmac;
 
 pub use self::bot::Bot;
-pub use self::graph_api::{Call, GraphApi, Reply};
+pub use self::courier::{Acknowledged, Courier};
+pub use self::graph_api::{Call, GraphApi};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
+pub use self::reply::{Reply, Trouble, TroubleMaker};
 use crate::config;
 use crate::hex;
 

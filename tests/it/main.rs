@@ -4,5 +4,7 @@
 
 mod answers;
 mod events;
+mod promises;
+mod store;
 mod support;
 mod trouble;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use echobot::simulator::{Bot, Call, GraphApi, Messenger, Received, Reply, webhook};
@@ -123,4 +123,42 @@ pub fn signal(bot: &Bot, name: &str) {
         .args(["-s", name, &pid])
         .status();
     assert!(sent.expect("kill can be run").success());
+}
+
+/// A directory that is removed when this is dropped.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Directory {
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a directory can be made");
+        Directory(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn text(&self) -> &str {
+        self.0.to_str().expect("the path is Unicode")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether the tests run in full size: `ECHOBOT_TESTS=full`.
+pub fn full() -> bool {
+    std::env::var("ECHOBOT_TESTS").is_ok_and(|size| size == "full")
+}
+
+/// The time within which all but one of a hundred stay.
+pub fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[(times.len() * 99).div_ceil(100) - 1]
 }

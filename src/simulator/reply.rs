@@ -1,0 +1,114 @@
+//! How the Graph API answers: at once and well, or with trouble of a chosen kind.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+/// How a call is answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status; 200 for a delivery.
+    pub status: u16,
+    /// The body; none for a delivery: then it names recipient and message.
+    pub body: Option<String>,
+    /// A header besides, as name and value.
+    pub header: Option<(&'static str, String)>,
+    /// How long the answer takes.
+    pub after: Duration,
+}
+
+impl Reply {
+    /// The message is delivered, at once.
+    pub fn deliver() -> Reply {
+        Reply {
+            status: 200,
+            body: None,
+            header: None,
+            after: Duration::ZERO,
+        }
+    }
+
+    /// Any answer.
+    pub fn answer(status: u16, body: impl Into<String>) -> Reply {
+        Reply {
+            status,
+            body: Some(body.into()),
+            ..Reply::deliver()
+        }
+    }
+
+    /// An error of the Graph API.
+    pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
+        let error = json!({"error": {
+            "message": "a simulated error",
+            "type": "OAuthException",
+            "code": code,
+            "error_subcode": subcode,
+            "fbtrace_id": "AsimulatedTrace",
+        }});
+        Reply::answer(status, error.to_string())
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Reply {
+        Reply { after, ..self }
+    }
+
+    /// No answer for as long as anybody waits.
+    pub fn hang() -> Reply {
+        Reply::deliver().after(Duration::from_secs(3600))
+    }
+}
+
+/// The trouble that a Graph API makes. Shares are from 0 to 1, of all calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trouble {
+    /// How long an answer takes at least.
+    pub latency: Duration,
+    /// How much longer it takes at most.
+    pub jitter: Duration,
+    /// The share of calls that fail for the moment (code 2).
+    pub transient: f64,
+    /// The share of calls that are never answered.
+    pub hanging: f64,
+    /// The share of calls that are refused for good (code 551).
+    pub refused: f64,
+    /// All calls are answered 503, with words that are not the Graph API's.
+    pub outage: bool,
+}
+
+/// Makes trouble that can be changed while it runs.
+#[derive(Default)]
+pub struct TroubleMaker {
+    trouble: Mutex<Trouble>,
+}
+
+impl TroubleMaker {
+    /// Makes this trouble from now on.
+    pub fn set(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// The reply to the next call.
+    pub fn reply(&self) -> Reply {
+        let trouble = *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let reply = match chance() {
+            _ if trouble.outage => Reply::answer(503, "<html>Service Unavailable</html>"),
+            chance if chance < trouble.hanging => return Reply::hang(),
+            chance if chance < trouble.hanging + trouble.transient => Reply::error(500, 2, None),
+            chance if chance < trouble.hanging + trouble.transient + trouble.refused => {
+                Reply::error(400, 551, None)
+            }
+            _ => Reply::deliver(),
+        };
+        reply.after(trouble.latency + trouble.jitter.mul_f64(chance()))
+    }
+}
+
+/// A random number from 0 to 1.
+fn chance() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+}

@@ -1,0 +1,259 @@
+//! The outbox on disk: restarts, and data directories that cannot be used.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+
+use crate::support::{Directory, PATIENCE, World, program, signal, start_bot};
+
+/// Starts a bot that must not start; its exit code and what it said.
+fn refused(data_dir: &Path) -> (Option<i32>, String) {
+    let data_dir = data_dir.to_str().expect("the path is Unicode").to_string();
+    let output = Bot::command(program(), &[("DATA_DIR", data_dir)])
+        .output()
+        .expect("the bot can be run");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// A data directory with what a bot has left there: ten messages that were accepted and echoed.
+fn used(name: &str) -> Directory {
+    let data = Directory::new(name);
+    let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
+    let events: Vec<_> = (0..10)
+        .map(|n| text_message("7", &format!("m_{n}"), "hello"))
+        .collect();
+    assert_eq!(world.deliver(&events).status, 200);
+    world.texts(10);
+    signal(&world.bot, "TERM");
+    let mut bot = world.bot;
+    assert!(bot.wait(PATIENCE).is_some_and(|status| status.success()));
+    data
+}
+
+#[test]
+fn what_is_owed_is_sent_after_a_restart_oldest_first() {
+    let data = Directory::new("restart");
+    let settings = [("DATA_DIR", data.text()), ("THREADS", "2")];
+    let bot = start_bot("http://127.0.0.1:1", &settings);
+    let messenger = Messenger::new(&bot.url());
+    for n in 0..20 {
+        let message = text_message(&n.to_string(), &format!("m_{n}"), &n.to_string());
+        assert_eq!(
+            messenger
+                .deliver(&webhook("page", &[message]))
+                .expect("the bot answers")
+                .status,
+            200
+        );
+    }
+    drop(bot);
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = start_bot(&graph_api.url(), &settings);
+    assert!(bot.log().contains("20 echoes are owed"), "{}", bot.log());
+    let calls = graph_api.wait_for_calls(20, PATIENCE);
+    let texts: Vec<_> = calls.into_iter().map(|call| call.text).collect();
+    assert_eq!(texts, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_text_goes_on_after_a_restart_where_it_was() {
+    let data = Directory::new("resume");
+    let settings = [("DATA_DIR", data.text())];
+    let first = |call: &echobot::simulator::Call| match call.text.starts_with('a') {
+        true => Reply::deliver(),
+        false => Reply::error(500, 2, None),
+    };
+    let world = World::with(&settings, first);
+    let text = ["a", "b", "c"].map(|c| c.repeat(2000)).concat();
+    assert_eq!(
+        world.deliver(&[text_message("7", "m_1", &text)]).status,
+        200
+    );
+    world.graph_api.wait_for_calls(2, PATIENCE);
+    let mut bot = world.bot;
+    signal(&bot, "TERM");
+    assert!(bot.wait(PATIENCE).is_some_and(|status| status.success()));
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let _bot = start_bot(&graph_api.url(), &settings);
+    let calls = graph_api.wait_for_calls(2, PATIENCE);
+    let texts: Vec<_> = calls.into_iter().map(|call| call.text).collect();
+    assert_eq!(texts, ["b".repeat(2000), "c".repeat(2000)]);
+}
+
+#[test]
+fn a_webhook_is_answered_at_once_whatever_the_graph_api_does() {
+    let data = Directory::new("hang");
+    let world = World::with(&[("DATA_DIR", data.text()), ("THREADS", "2")], |_| {
+        Reply::hang()
+    });
+    for n in 0..20 {
+        let answer = world.deliver(&[text_message(&n.to_string(), &format!("m_{n}"), "hello")]);
+        assert_eq!(answer.status, 200);
+        assert!(answer.took < Duration::from_secs(2), "{answer:?}");
+    }
+}
+
+#[test]
+fn the_directory_that_systemd_made_is_used() {
+    let data = Directory::new("state");
+    let world = World::with(&[("STATE_DIRECTORY", data.text())], |_| Reply::deliver());
+    assert_eq!(
+        world.deliver(&[text_message("7", "m_1", "hello")]).status,
+        200
+    );
+    assert!(data.path().join("outbox.redb").exists());
+}
+
+#[test]
+fn a_missing_directory_is_made_for_this_user_alone() {
+    let data = Directory::new("missing");
+    let inner = data.path().join("a/b");
+    let _world = World::with(
+        &[("DATA_DIR", inner.to_str().expect("it is Unicode"))],
+        |_| Reply::deliver(),
+    );
+    let mode = fs::metadata(&inner)
+        .expect("it was made")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_ends_the_start() {
+    let data = Directory::new("file");
+    let file = data.path().join("file");
+    fs::write(&file, "not a directory").expect("a file can be written");
+    for path in [&file, &file.join("below"), Path::new("/proc/nothing")] {
+        let (code, said) = refused(path);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.starts_with("DATA_DIR: failed to use ") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    assert_eq!(
+        fs::read(&file).expect("it is still there"),
+        b"not a directory"
+    );
+}
+
+#[test]
+fn a_directory_in_use_by_another_echobot_ends_the_start() {
+    let data = Directory::new("locked");
+    let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
+    let (code, said) = refused(data.path());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("is in use by another echobot"), "{said}");
+    // The first one is none the worse for it.
+    assert_eq!(
+        world.deliver(&[text_message("7", "m_1", "hello")]).status,
+        200
+    );
+    assert_eq!(world.texts(1), ["hello"]);
+}
+
+#[test]
+fn a_damaged_file_ends_the_start_and_is_not_touched() {
+    let data = used("damaged");
+    let file = data.path().join("outbox.redb");
+    let sound = fs::read(&file).expect("the outbox is there");
+    let mut damages: Vec<(&str, Vec<u8>)> = vec![
+        (
+            "no such file format",
+            b"this is no outbox at all".repeat(1000),
+        ),
+        ("a few bytes", b"redb".to_vec()),
+        ("cut to the header", sound[..4096].to_vec()),
+        ("cut in the middle", sound[..sound.len() / 2].to_vec()),
+        ("all zeros", vec![0; sound.len()]),
+    ];
+    let overwritten = |range: std::ops::Range<usize>| {
+        let mut bytes = sound.clone();
+        bytes[range].fill(0xa5);
+        bytes
+    };
+    damages.push(("the first page is overwritten", overwritten(0..4096)));
+    damages.push(("the first bytes are overwritten", overwritten(0..64)));
+    damages.push((
+        "all but the first page is overwritten",
+        overwritten(4096..sound.len()),
+    ));
+    for (what, bytes) in damages {
+        fs::write(&file, &bytes).expect("the file can be written");
+        let (code, said) = refused(data.path());
+        assert_eq!(code, Some(2), "{what}: {said}");
+        assert!(
+            said.contains("outbox.redb is damaged") && said.lines().count() == 1,
+            "{what}: {said}"
+        );
+        assert_eq!(
+            fs::read(&file).expect("it is still there"),
+            bytes,
+            "{what}: it was touched"
+        );
+    }
+}
+
+/// `prlimit` sets the largest size of a file that a running process may write: a disk that is
+/// full, without one.
+fn limit_files(bot: &Bot, bytes: &str) {
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = Command::new("prlimit")
+        .args(["--pid", &bot.pid().to_string(), &limit])
+        .status();
+    assert!(set.expect("prlimit can be run (util-linux)").success());
+}
+
+#[test]
+fn a_full_disk_means_503_and_recovery_by_itself() {
+    let data = Directory::new("full");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    // A process that ignores SIGXFSZ gets an error instead, as on a full disk.
+    let ignoring = data.path().join("ignoring");
+    let script = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}'\n", program().display());
+    fs::write(&ignoring, script).expect("a script can be written");
+    fs::set_permissions(&ignoring, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let settings = [
+        ("DATA_DIR", data.text().to_string()),
+        ("GRAPH_URL", graph_api.url()),
+    ];
+    let bot = Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"));
+    let messenger = Messenger::new(&bot.url());
+    let deliver = |n: usize| {
+        let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));
+        messenger
+            .deliver(&webhook("page", &[message]))
+            .expect("the bot answers")
+            .status
+    };
+    assert_eq!(deliver(0), 200);
+    limit_files(&bot, "4096");
+    let refused: Vec<u16> = (1..5).map(deliver).collect();
+    assert!(refused.contains(&503), "{refused:?}");
+    assert!(
+        bot.wait_for_log("failed to write", PATIENCE)
+            .is_some_and(|line| line.starts_with("ERROR"))
+    );
+    limit_files(&bot, "unlimited");
+    let deadline = Instant::now() + PATIENCE;
+    while !(1..5).map(deliver).all(|status| status == 200) {
+        assert!(
+            Instant::now() < deadline,
+            "it does not recover:\n{}",
+            bot.log()
+        );
+    }
+    let calls = graph_api.wait_until(PATIENCE, |calls| calls.len() >= 5 * 25);
+    let parts: usize = (0..5)
+        .map(|_| "long ".repeat(10_000).len().div_ceil(2000))
+        .sum();
+    assert_eq!(calls.len(), parts, "each is echoed once");
+}
