@@ -19,8 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::answer::{self, Answer};
 use super::buffer::{Buffer, CHUNK};
-use super::framing::{self, Answer};
 
 /// How long tiny_http may take to answer. The caller's own deadlines are shorter; the simulator lets a request hang for
 /// tens of seconds.
@@ -196,7 +196,7 @@ fn read_answer(stream: &UnixStream, to_head: bool, answer: &mut Buffer) -> io::R
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let received = answer.received().len();
-        let parsed = framing::parse_answer(answer.received(), to_head);
+        let parsed = answer::parse_answer(answer.received(), to_head);
         match parsed.map_err(|_| bad("an answer without Content-Length"))? {
             None if received >= CHUNK => return Err(bad("an answer with too large a head")),
             None => {}

@@ -5,9 +5,10 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::answer::Answer;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
-use super::framing::{self, Answer, Head, MAX_HEAD, Parsed};
+use super::framing::{self, Head, MAX_HEAD, Parsed};
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
 use super::{Complaints, Shared};

@@ -15,8 +15,6 @@ const MAX_HEADERS: usize = 64;
 pub(super) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Empty lines before a request line: some clients end a body with one (RFC 9112, section 2.2).
 const MAX_EMPTY_LINES: usize = 2;
-/// Header lines of an answer: tiny_http's three and the caller's few.
-const MAX_ANSWER_HEADERS: usize = 32;
 
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
@@ -294,49 +292,5 @@ fn write_passed(
     canonical.extend_from_slice(b"\r\n");
 }
 
-/// The frame of an answer of tiny_http.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) head_len: usize,
-    /// Bytes that follow the head: 0 when the answer has no body, whatever its `Content-Length` says.
-    pub(super) body_len: usize,
-}
-
-/// An answer that the door cannot relay: no length, or no HTTP at all.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadAnswer;
-
-/// Finds the frame of tiny_http's answer; `None` when its head is not all there.
-pub(super) fn parse_answer(bytes: &[u8], to_head: bool) -> Result<Option<Answer>, BadAnswer> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let head_len = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(BadAnswer),
-    };
-    let find = |name: &str| {
-        response
-            .headers
-            .iter()
-            .find(|h| h.name.eq_ignore_ascii_case(name))
-    };
-    if find("transfer-encoding").is_some() {
-        return Err(BadAnswer);
-    }
-    let has_no_body = to_head || matches!(response.code, Some(100..=199 | 204 | 304));
-    let length =
-        find("content-length").and_then(|h| std::str::from_utf8(h.value).ok()?.parse().ok());
-    match length {
-        _ if has_no_body => Ok(Some(Answer {
-            head_len,
-            body_len: 0,
-        })),
-        Some(body_len) => Ok(Some(Answer { head_len, body_len })),
-        None => Err(BadAnswer),
-    }
-}
-
 #[cfg(test)]
-#[path = "framing_tests.rs"]
 mod tests;

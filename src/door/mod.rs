@@ -26,6 +26,7 @@ use backend::Backend;
 use connection::Connection;
 use registry::Registry;
 
+mod answer;
 mod backend;
 mod buffer;
 mod connection;
