@@ -18,23 +18,27 @@
 //!    in that order. Before the signature is right nothing of a body is read.
 //! 4. [`event`] reads the events; what it does not understand costs its neighbours nothing.
 //! 5. [`echo`] decides what an event is answered with. **Here another reply is added.**
-//! 6. [`outbox`] takes what is owed: each message once, each person's in order.
+//! 6. [`outbox`] takes what is owed: each message once, each person's in order. With a data
+//!    directory, [`store`] writes it to disk, webhooks that arrive together with one sync, and the
+//!    webhook is answered 200.
 //! 7. Whichever pool thread is free makes the next call of the Send API that is due ([`graph`])
-//!    and settles it: done, refused for good, or due again later. When the last echo of a webhook
-//!    is settled, the webhook is answered 200.
+//!    and settles it: done, refused for good, or due again later. Without a data directory the
+//!    webhook is answered when its last echo is settled.
 //!
 //! Data flows one way; no file calls back. Only [`config`] reads the environment, only [`server`]
 //! (and the simulator's Graph API) handles tiny_http's requests, only [`graph`] (and the
-//! simulator's Messenger) names ureq. [`simulator`] plays Messenger and Graph API to try and to
+//! simulator's Messenger) names ureq, only [`store`] names redb. [`simulator`] plays Messenger and Graph API to try and to
 //! test the bot; the bot never names it.
 //!
 //! # Promises
 //!
-//! - **A 200 is the truth**: every message in the webhook was echoed, or refused by the Graph API
-//!   for good. Anything else is 503, and Messenger still has its copy.
+//! - **A 200 is the truth**: every message in the webhook is on disk, or, without a data directory,
+//!   echoed or refused by the Graph API for good. Anything else is 503, and Messenger still has its
+//!   copy.
 //! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. One that
 //!   is still owed is joined.
 //! - **In order**: echoes to one person go out one at a time. One person's trouble delays nobody.
+//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait.
 //! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`door`].
 //! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed,
 //!   and no words of a library or of the Graph API are logged that could quote one.
@@ -55,9 +59,10 @@
 //!
 //! # Stopping
 //!
-//! On SIGTERM or SIGINT the door closes, what is inside is answered, what is owed is sent for 25
-//! seconds at most, and the exit code is 0. More SIGTERMs change nothing; a second SIGINT exits
-//! at once.
+//! On SIGTERM or SIGINT the door closes, what is inside is answered, calls under way come to their
+//! end, the outbox is written, and the exit code is 0: within 15 seconds. Without a data directory
+//! what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a second
+//! SIGINT exits at once.
 //!
 //! The one command that equals CI is `.ci/run`.
 

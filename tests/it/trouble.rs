@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use echobot::simulator::{Reply, text_message};
 
-use crate::support::{PATIENCE, World};
+use crate::support::{PATIENCE, World, raw, request, status_and_body};
 
 /// Fails this many calls, then delivers.
 fn failing(
@@ -184,4 +184,29 @@ fn a_second_interrupt_stops_it_at_once() {
         .wait(Duration::from_secs(2))
         .expect("the bot stops at once");
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn what_is_too_much_to_owe_stays_with_messenger() {
+    let data = crate::support::Directory::new("max-pending");
+    let settings = [("DATA_DIR", data.text()), ("MAX_PENDING", "5")];
+    let world = World::with(&settings, |_| {
+        Reply::deliver().after(Duration::from_secs(2))
+    });
+    let message = |n: usize| text_message(&n.to_string(), &format!("m_{n}"), "hello");
+    let five: Vec<_> = (0..5).map(message).collect();
+    assert_eq!(world.deliver(&five).status, 200);
+    world.graph_api.wait_for_calls(5, PATIENCE);
+    let answer = world.deliver(&[message(5)]);
+    let health = raw(&world.bot, &request("GET", "/healthz", "", ""));
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        status_and_body(&health),
+        (503, "stopping, or the outbox takes no more")
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while world.deliver(&[message(5)]).status != 200 {
+        assert!(Instant::now() < deadline, "there is never room again");
+    }
+    assert_eq!(world.texts(6).len(), 6);
 }
