@@ -149,6 +149,10 @@ impl Settings<'_> {
         if let Some(text) = self.text(name, expected) {
             match parse(&text) {
                 Some(value) => return value,
+                // A password may stand before the `@`.
+                None if text.contains('@') => self.problems.push(format!(
+                    "{name} has an @, which is not understood: set it to {expected}"
+                )),
                 None => self.problems.push(format!(
                     "{name} is {text:?}, which is not understood: set it to {expected}"
                 )),
@@ -249,9 +253,15 @@ impl Settings<'_> {
             Ok(_) => "it is empty".to_string(),
             Err(error) => error.to_string(),
         };
+        // The secret itself may stand here by mistake; it would not start like this.
+        let shown = if path.is_absolute() {
+            path
+        } else {
+            Path::new("the file")
+        };
         self.problems.push(format!(
             "{name}: failed to read {}: {problem}; put the secret into it and let echobot read it",
-            path.display()
+            shown.display()
         ));
         None
     }
@@ -309,3 +319,6 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+#[cfg(test)]
+mod tests;

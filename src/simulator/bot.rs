@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,15 @@ impl Bot {
     /// # Errors
     /// When it cannot be started or does not listen; with what it said.
     pub fn start(program: &Path, settings: &[(&str, String)]) -> Result<Bot, SimulatorError> {
-        let mut process = Bot::command(program, settings)
+        Bot::run(&mut Bot::command(program, settings))
+    }
+
+    /// Runs this command, and waits until it listens. It must log at `info` at least.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn run(command: &mut Command) -> Result<Bot, SimulatorError> {
+        let mut process = command
             .spawn()
             .map_err(|error| SimulatorError::io("start the bot", &error))?;
         let log = Arc::new(Log::default());
@@ -75,25 +83,19 @@ impl Bot {
 
     /// All that it has logged up to now.
     pub fn log(&self) -> String {
-        self.log
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
+        self.log.said().lines.join("\n")
     }
 
-    /// Waits until it has logged a line with this text; the line, or none in time.
+    /// Waits until it has logged a line with this text; the line, or none in time, or none when
+    /// it has ended.
     pub fn wait_for_log(&self, text: &str, at_most: Duration) -> Option<String> {
-        let lines = self
-            .log
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let found = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
+        let found = |said: &Said| said.lines.iter().find(|line| line.contains(text)).cloned();
         let waited = self
             .log
-            .grown
-            .wait_timeout_while(lines, at_most, |lines| found(lines).is_none());
+            .changed
+            .wait_timeout_while(self.log.said(), at_most, |said| {
+                said.open > 0 && found(said).is_none()
+            });
         found(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
@@ -130,21 +132,34 @@ impl Drop for Bot {
 
 #[derive(Default)]
 struct Log {
-    lines: Mutex<Vec<String>>,
-    grown: Condvar,
+    said: Mutex<Said>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Said {
+    lines: Vec<String>,
+    /// Outputs on which more may come.
+    open: usize,
+}
+
+impl Log {
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Collects the lines of an output in a thread of its own, so that the bot never blocks on it.
 fn follow(output: Option<impl Read + Send + 'static>, log: &Arc<Log>) {
     let Some(output) = output else { return };
     let log = Arc::clone(log);
+    log.said().open += 1;
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            log.lines
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(line);
-            log.grown.notify_all();
+            log.said().lines.push(line);
+            log.changed.notify_all();
         }
+        log.said().open -= 1;
+        log.changed.notify_all();
     });
 }

@@ -11,11 +11,13 @@ mod later;
 mod messenger;
 mod reply;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use log::LevelFilter;
 use ring::hmac;
 
 pub use self::bot::Bot;
@@ -67,7 +69,12 @@ pub fn say(texts: &[String], echoes: &mut dyn Write) -> Result<(), SimulatorErro
     let graph_api = GraphApi::start(|_| Reply::deliver())
         .map_err(|e| SimulatorError::io("start the Graph API", &e))?;
     let mut settings = vec![("GRAPH_URL", graph_api.url())];
-    if let Some(level) = config::log_level_text() {
+    // A level below info would hide where the bot listens.
+    let is_quiet = |level: &OsString| {
+        let level = level.to_str().and_then(|text| text.trim().parse().ok());
+        level.is_some_and(|level: LevelFilter| level < LevelFilter::Info)
+    };
+    if let Some(level) = config::log_level_text().filter(|level| !is_quiet(level)) {
         settings.push(("RUST_LOG", level.to_string_lossy().into_owned()));
     }
     let bot = Bot::start(&program()?, &settings)?;

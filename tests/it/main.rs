@@ -3,8 +3,14 @@
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 
 mod answers;
+mod command_line;
 mod events;
+mod log;
+mod process;
 mod promises;
+mod secrets;
+mod settings;
 mod store;
 mod support;
+mod tidy;
 mod trouble;

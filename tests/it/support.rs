@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use echobot::simulator::{Bot, Call, GraphApi, Messenger, Received, Reply, webhook};
@@ -36,6 +37,20 @@ impl World {
     ) -> World {
         let graph_api = GraphApi::start(behave).expect("the Graph API starts");
         let bot = start_bot(&graph_api.url(), settings);
+        let messenger = Messenger::new(&bot.url());
+        World {
+            bot,
+            graph_api,
+            messenger,
+        }
+    }
+
+    /// A bot whose Graph API delivers everything, started as `change` makes the command.
+    pub fn started_with(change: impl FnOnce(&mut Command)) -> World {
+        let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+        let mut command = Bot::command(program(), &[("GRAPH_URL", graph_api.url())]);
+        change(&mut command);
+        let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
         let messenger = Messenger::new(&bot.url());
         World {
             bot,
@@ -119,9 +134,7 @@ pub fn status_and_body(answer: &str) -> (u16, &str) {
 /// Sends a signal (`TERM`, `INT`) to the bot.
 pub fn signal(bot: &Bot, name: &str) {
     let pid = bot.pid().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-s", name, &pid])
-        .status();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
     assert!(sent.expect("kill can be run").success());
 }
 
@@ -143,6 +156,13 @@ impl Directory {
 
     pub fn text(&self) -> &str {
         self.0.to_str().expect("the path is Unicode")
+    }
+
+    /// Writes a file into it.
+    pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("a file can be written");
+        path
     }
 }
 
