@@ -3,12 +3,16 @@
 //! Everything is read once, at the start. Whatever is wrong is reported together, a line a
 //! setting, so that nobody has to start the bot five times to find five mistakes.
 
+mod values;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
+
+use self::values::{graph_url, graph_version, may_be_a_secret, webhook_path};
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
@@ -147,16 +151,15 @@ impl Settings<'_> {
         parse: impl Fn(&str) -> Option<T>,
     ) -> T {
         if let Some(text) = self.text(name, expected) {
-            match parse(&text) {
-                Some(value) => return value,
-                // A password may stand before the `@`.
-                None if text.contains('@') => self.problems.push(format!(
-                    "{name} has an @, which is not understood: set it to {expected}"
-                )),
-                None => self.problems.push(format!(
-                    "{name} is {text:?}, which is not understood: set it to {expected}"
-                )),
+            if let Some(value) = parse(&text) {
+                return value;
             }
+            let problem = if may_be_a_secret(&text) {
+                format!("{name} is not understood: set it to {expected}")
+            } else {
+                format!("{name} is {text:?}, which is not understood: set it to {expected}")
+            };
+            self.problems.push(problem);
         }
         parse(default).expect("the default is understood because a test reads it")
     }
@@ -200,10 +203,11 @@ impl Settings<'_> {
     /// A secret that goes into an HTTP header, where only visible ASCII can stand.
     fn header_secret(&mut self, name: &str, what: &str) -> Secret {
         let secret = self.secret(name, what);
-        if !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        let is_fine = |b: u8| b.is_ascii_graphic() && !b"\"'".contains(&b);
+        if !secret.expose().bytes().all(is_fine) {
             self.problems.push(format!(
-                "{name} has a space or another character that no token has: copy it again, whole \
-                 and without quotes ({what})"
+                "{name} has a space, a quote or another character that no token has: copy it again, \
+                 whole and without quotes ({what})"
             ));
         }
         secret
@@ -271,31 +275,6 @@ impl Settings<'_> {
         let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
         Some(directory.join(name.to_lowercase())).filter(|path| path.exists())
     }
-}
-
-fn webhook_path(text: &str) -> Option<String> {
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
-    (plain && text.starts_with('/') && text != "/healthz").then(|| text.to_string())
-}
-
-fn graph_url(text: &str) -> Option<String> {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))?;
-    // No `@`: a password in an address would end up in log lines.
-    let plain = rest
-        .bytes()
-        .all(|b| b.is_ascii_graphic() && !b"?#@\\\"".contains(&b));
-    let named = !rest.is_empty() && !rest.starts_with(['/', ':']);
-    (plain && named).then(|| text.trim_end_matches('/').to_string())
-}
-
-fn graph_version(text: &str) -> Option<String> {
-    let (major, minor) = text.strip_prefix('v')?.split_once('.')?;
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    (number(major) && number(minor)).then(|| text.to_string())
 }
 
 /// A text that must not be seen: it cannot be printed, by `{}` or by `{:?}`.

@@ -59,7 +59,12 @@ fn simulate(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     let mut say = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("say") => say.push(arguments.value()?.string()?),
+            Long("say") => match arguments.value()?.string()? {
+                text if text.is_empty() => {
+                    return Err("--say wants a text: Messenger sends no empty ones".into());
+                }
+                text => say.push(text),
+            },
             Short('h') | Long("help") => return Ok(Command::Help),
             other => return Err(other.unexpected()),
         }

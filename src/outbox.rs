@@ -8,11 +8,11 @@
 mod due;
 mod journal;
 mod lanes;
+mod ledger;
 mod page;
 mod receipts;
 mod seen;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +20,10 @@ pub use self::due::Due;
 use self::journal::Journal;
 pub use self::journal::{Changes, Record};
 use self::lanes::{Lanes, person};
+use self::ledger::Ledger;
 use self::page::Page;
 use self::receipts::{ReceiptId, Receipts};
 pub use self::seen::MidDigest;
-use self::seen::Seen;
 use crate::echo::{self, Echo};
 
 /// An echo is given up this long after its message came: outside this window the Send API
@@ -50,24 +50,12 @@ pub struct Limits {
 /// webhook is safe.
 pub struct Outbox<R> {
     limits: Limits,
-    owed: HashMap<EchoId, Owed>,
-    owed_mids: HashMap<MidDigest, EchoId>,
-    seen: Seen,
+    ledger: Ledger,
     lanes: Lanes,
     page: Page,
     receipts: Receipts<R>,
     journal: Journal,
     last_id: EchoId,
-}
-
-struct Owed {
-    echo: Arc<Echo>,
-    mid: Option<MidDigest>,
-    /// Bytes of the text that have been sent.
-    sent: usize,
-    came: Instant,
-    is_safe: bool,
-    waiting: Vec<ReceiptId>,
 }
 
 /// What has become of a webhook.
@@ -95,9 +83,7 @@ impl<R> Outbox<R> {
     pub fn new(limits: Limits, kept: Vec<Record>, now: Instant) -> Outbox<R> {
         let mut outbox = Outbox {
             limits,
-            owed: HashMap::new(),
-            owed_mids: HashMap::new(),
-            seen: Seen::default(),
+            ledger: Ledger::default(),
             lanes: Lanes::default(),
             page: Page::new(limits.send_rate),
             receipts: Receipts::default(),
@@ -105,7 +91,7 @@ impl<R> Outbox<R> {
             last_id: kept.last().map_or(0, |record| record.id),
         };
         for record in kept {
-            outbox.owe(&record, true);
+            outbox.ledger.add(&record, true);
             outbox.line_up(record.id, now);
         }
         outbox
@@ -114,19 +100,23 @@ impl<R> Outbox<R> {
     /// Takes the echoes of one webhook, all or none. A message that is owed already is joined,
     /// one that was settled is passed over.
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
-        if !echoes.is_empty() && self.owed.len() + echoes.len() > self.limits.max_pending {
+        if !echoes.is_empty() && self.ledger.len() + echoes.len() > self.limits.max_pending {
             return Accepted::Full(caller);
         }
         let receipt = self.receipts.next_id();
         let mut open = 0;
         for echo in echoes {
             let mid = echo.mid.as_deref().map(MidDigest::of);
-            if mid.is_some_and(|mid| self.seen.contains(&mid)) {
+            if mid.is_some_and(|mid| self.ledger.was_answered(mid)) {
+                log::debug!(
+                    "passed over, answered before: mid {}",
+                    echo.mid.as_deref().unwrap_or("-")
+                );
                 continue;
             }
-            let joined = mid.and_then(|mid| self.owed_mids.get(&mid).copied());
+            let joined = mid.and_then(|mid| self.ledger.owed_for(mid));
             let id = joined.unwrap_or_else(|| self.take(echo, mid, now));
-            if let Some(owed) = self.owed.get_mut(&id).filter(|owed| !owed.is_safe) {
+            if let Some(owed) = self.ledger.get_mut(id).filter(|owed| !owed.is_safe) {
                 owed.waiting.push(receipt);
                 open += 1;
             }
@@ -146,7 +136,7 @@ impl<R> Outbox<R> {
         }
         let id = self.lanes.take_due(now, self.limits.max_retries)?;
         let is_probe = self.page.call(now);
-        let owed = self.owed.get(&id).expect("lanes hold only what is owed");
+        let owed = self.ledger.get(id).expect("lanes hold only what is owed");
         let part = echo::first_part(&owed.echo.text[owed.sent..], owed.echo.platform);
         Some(Due {
             id,
@@ -164,7 +154,7 @@ impl<R> Outbox<R> {
             return self.drop_echo(due, now);
         }
         self.release_page(due);
-        if let Some(owed) = self.owed.get_mut(&due.id) {
+        if let Some(owed) = self.ledger.get_mut(due.id) {
             owed.sent = due.end;
         }
         self.journal.sent(due.id, due.end, now);
@@ -228,10 +218,7 @@ impl<R> Outbox<R> {
                 self.forget(*id, true)
             } else {
                 self.line_up(*id, now);
-                self.owed
-                    .get_mut(id)
-                    .map(Owed::make_safe)
-                    .unwrap_or_default()
+                self.make_safe(*id)
             };
             safe.extend(
                 waiting
@@ -276,12 +263,12 @@ impl<R> Outbox<R> {
 
     /// How many echoes are owed.
     pub fn owed(&self) -> usize {
-        self.owed.len()
+        self.ledger.len()
     }
 
     /// Whether it takes no more.
     pub fn is_full(&self) -> bool {
-        self.owed.len() >= self.limits.max_pending
+        self.ledger.len() >= self.limits.max_pending
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its lane.
@@ -294,7 +281,7 @@ impl<R> Outbox<R> {
             sent: 0,
             came: now,
         };
-        self.owe(&record, false);
+        self.ledger.add(&record, false);
         if self.limits.durable {
             self.journal.accepted(record);
         } else {
@@ -303,29 +290,14 @@ impl<R> Outbox<R> {
         self.last_id
     }
 
-    fn owe(&mut self, record: &Record, is_safe: bool) {
-        let owed = Owed {
-            echo: Arc::clone(&record.echo),
-            mid: record.mid,
-            sent: record.sent,
-            came: record.came,
-            is_safe,
-            waiting: Vec::new(),
-        };
-        self.owed.insert(record.id, owed);
-        if let Some(mid) = record.mid {
-            self.owed_mids.insert(mid, record.id);
-        }
-    }
-
     /// Puts an echo into its lane. What has not been sent yet stands there in the order of
     /// Messenger's own times: after a failure it may redeliver out of order.
     fn line_up(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.owed.get(&id) else {
+        let Some(new) = self.ledger.get(id) else {
             return;
         };
         let comes_before = |other: EchoId| {
-            let other = self.owed.get(&other).filter(|other| other.sent == 0);
+            let other = self.ledger.get(other).filter(|other| other.sent == 0);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
@@ -334,30 +306,23 @@ impl<R> Outbox<R> {
 
     /// Returns the receipts that wait for it.
     fn forget(&mut self, id: EchoId, was_answered: bool) -> Vec<ReceiptId> {
-        let Some(owed) = self.owed.remove(&id) else {
+        let owed = self.ledger.remove(id, was_answered);
+        owed.map(|owed| owed.waiting).unwrap_or_default()
+    }
+
+    /// Returns the receipts that waited for it.
+    fn make_safe(&mut self, id: EchoId) -> Vec<ReceiptId> {
+        let Some(owed) = self.ledger.get_mut(id) else {
             return Vec::new();
         };
-        if let Some(mid) = owed.mid {
-            self.owed_mids.remove(&mid);
-            if was_answered {
-                self.seen.insert(mid);
-            }
-        }
-        owed.waiting
+        owed.is_safe = true;
+        std::mem::take(&mut owed.waiting)
     }
 
     fn release_page(&mut self, due: &Due) {
         if due.is_probe {
             self.page.release();
         }
-    }
-}
-
-impl Owed {
-    /// Returns the receipts that waited for it.
-    fn make_safe(&mut self) -> Vec<ReceiptId> {
-        self.is_safe = true;
-        std::mem::take(&mut self.waiting)
     }
 }
 

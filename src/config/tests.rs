@@ -177,6 +177,7 @@ fn a_graph_url_is_an_address_without_a_password() {
         ("https://graph.facebook.com/", "https://graph.facebook.com"),
         ("http://127.0.0.1:80/x/", "http://127.0.0.1:80/x"),
         ("http://[::1]:80", "http://[::1]:80"),
+        ("http://[::1]", "http://[::1]"),
     ] {
         assert_eq!(fine("GRAPH_URL", good).graph_url, url);
     }
@@ -189,12 +190,29 @@ fn a_graph_url_is_an_address_without_a_password() {
         "https://x y",
         "https://x/?y",
         "https://x/#y",
+        "https://x:abc",
+        "https://x:0",
+        "https://x:70000",
+        "https://[::1",
+        "https://[x]",
         "",
     ] {
         problem("GRAPH_URL", bad);
     }
     let problem = problem("GRAPH_URL", "https://user:hunter2@x");
     assert!(!problem.contains("hunter2"), "{problem}");
+}
+
+#[test]
+fn a_secret_in_the_wrong_variable_is_not_repeated() {
+    for secret in [
+        "51mu1a7edapp5ecre70123456789abcd",
+        "EAASimulatedPageAccessToken",
+        "me@home",
+    ] {
+        let problem = problem("GRAPH_VERSION", secret);
+        assert!(!problem.contains(secret), "{problem}");
+    }
 }
 
 #[test]

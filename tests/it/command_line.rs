@@ -31,6 +31,7 @@ fn a_command_line_that_is_not_understood_points_to_the_help() {
         (&["-x"], "-x"),
         (&["simulate"], "--say"),
         (&["simulate", "--say"], "--say"),
+        (&["simulate", "--say", ""], "--say"),
         (&["simulate", "hello"], "hello"),
         (&["simulate", "--say", "hello", "--shout"], "--shout"),
     ] {

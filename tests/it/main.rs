@@ -10,6 +10,7 @@ mod process;
 mod promises;
 mod secrets;
 mod settings;
+mod signature;
 mod store;
 mod support;
 mod tidy;

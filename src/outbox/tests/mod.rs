@@ -1,0 +1,197 @@
+//! The outbox at times of our choosing: what takes minutes or hours on a clock.
+
+mod page;
+mod store;
+
+use super::*;
+use crate::event::Platform;
+
+const LIMITS: Limits = Limits {
+    max_pending: 100,
+    send_rate: 0,
+    max_retries: 10,
+    durable: false,
+};
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn outbox(limits: Limits) -> Outbox<u32> {
+    Outbox::new(limits, Vec::new(), Instant::now())
+}
+
+fn echo(to: &str, mid: &str) -> Echo {
+    Echo {
+        recipient: to.into(),
+        mid: Some(mid.to_string()),
+        timestamp: None,
+        text: mid.to_string(),
+        platform: Platform::Messenger,
+    }
+}
+
+/// Accepts echoes of these mids to this person, from caller 1.
+fn owe(outbox: &mut Outbox<u32>, to: &str, mids: &[&str], now: Instant) {
+    let echoes = mids.iter().map(|mid| echo(to, mid)).collect();
+    assert_eq!(outbox.accept(echoes, 1, now), Accepted::Waiting);
+}
+
+fn next_text(outbox: &mut Outbox<u32>, now: Instant) -> Option<String> {
+    outbox.next_due(now).map(|due| due.text().to_string())
+}
+
+#[test]
+fn one_person_has_one_call_in_flight_and_the_others_go_on() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1", "a2"], now);
+    owe(&mut outbox, "b", &["b1"], now);
+    let a1 = outbox.next_due(now).expect("a is due");
+    assert_eq!(next_text(&mut outbox, now).as_deref(), Some("b1"));
+    assert_eq!(next_text(&mut outbox, now), None, "a2 waits for a1");
+    assert!(outbox.settle(&a1, now).is_empty());
+    let a2 = outbox.next_due(now).expect("a is due again");
+    assert_eq!(
+        outbox.settle(&a2, now),
+        [1],
+        "the webhook is safe with its last echo"
+    );
+}
+
+#[test]
+fn retries_come_later_each_time_and_never_after_more_than_five_minutes() {
+    let mut now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    for failures in 0..20 {
+        let due = outbox.next_due(now).expect("the pause is over");
+        let pause = outbox
+            .postpone(&due, Trouble::Call, now)
+            .expect("its lane waits");
+        let longest = (SECOND * (1 << failures.min(10))).min(5 * MINUTE);
+        assert!(pause <= longest, "{pause:?} after {failures} failures");
+        assert!(pause.is_zero() || next_text(&mut outbox, now).is_none());
+        now += longest;
+    }
+}
+
+#[test]
+fn pauses_differ() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        max_retries: 100,
+        ..LIMITS
+    });
+    let mut pauses = Vec::new();
+    for n in 0..50 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
+        let due = outbox.next_due(now).expect("everybody is due");
+        pauses.push(
+            outbox
+                .postpone(&due, Trouble::Call, now)
+                .expect("its lane waits"),
+        );
+    }
+    pauses.sort();
+    pauses.dedup();
+    assert!(pauses.len() > 40, "{pauses:?}");
+    assert!(
+        pauses[0] < SECOND / 4 && pauses[pauses.len() - 1] > SECOND * 3 / 4,
+        "{pauses:?}"
+    );
+}
+
+#[test]
+fn people_in_trouble_take_half_of_the_calls_at_most() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        max_retries: 2,
+        ..LIMITS
+    });
+    for n in 0..5 {
+        owe(&mut outbox, &format!("sick {n}"), &[&format!("s_{n}")], now);
+        let due = outbox.next_due(now).expect("it is due");
+        outbox.postpone(&due, Trouble::Call, now);
+    }
+    let later = now + MINUTE;
+    assert!(outbox.next_due(later).is_some());
+    assert!(outbox.next_due(later).is_some());
+    assert_eq!(
+        next_text(&mut outbox, later),
+        None,
+        "two retries are in flight"
+    );
+    owe(&mut outbox, "well", &["w"], later);
+    assert_eq!(next_text(&mut outbox, later).as_deref(), Some("w"));
+}
+
+#[test]
+fn no_more_is_taken_than_may_be_owed_and_a_webhook_whole_or_not_at_all() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        max_pending: 3,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1", "a2"], now);
+    let two = vec![echo("b", "b1"), echo("b", "b2")];
+    assert_eq!(outbox.accept(two, 2, now), Accepted::Full(2));
+    assert_eq!(outbox.owed(), 2);
+    owe(&mut outbox, "c", &["c1"], now);
+    assert!(outbox.is_full());
+    assert_eq!(
+        outbox.accept(Vec::new(), 3, now),
+        Accepted::Safe(3),
+        "nothing always fits"
+    );
+}
+
+#[test]
+fn callers_come_back_after_four_seconds_and_a_redelivery_joins() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    assert_eq!(outbox.next_deadline(), Some(now + 4 * SECOND));
+    assert_eq!(outbox.late(now + 3 * SECOND), [0; 0]);
+    assert_eq!(outbox.late(now + 4 * SECOND), [1]);
+    assert_eq!(
+        outbox.accept(vec![echo("a", "a1")], 2, now + 5 * SECOND),
+        Accepted::Waiting
+    );
+    assert_eq!(outbox.owed(), 1);
+    let due = outbox.next_due(now).expect("it is due");
+    assert_eq!(outbox.settle(&due, now), [2]);
+    assert_eq!(
+        outbox.accept(vec![echo("a", "a1")], 3, now),
+        Accepted::Safe(3)
+    );
+}
+
+#[test]
+fn what_is_not_sent_yet_stands_in_messengers_order() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    let at = |mid: &str, timestamp| Echo {
+        timestamp,
+        ..echo("a", mid)
+    };
+    let come = [
+        ("5", Some(5)),
+        ("3", Some(3)),
+        ("none", None),
+        ("4", Some(4)),
+        ("6", Some(6)),
+        ("1", Some(1)),
+    ];
+    let echoes = come.map(|(mid, timestamp)| at(mid, timestamp)).to_vec();
+    let mut order = Vec::new();
+    outbox.accept(echoes[..1].to_vec(), 1, now);
+    let first = outbox.next_due(now).expect("it is due");
+    order.push(first.text().to_string());
+    outbox.accept(echoes[1..].to_vec(), 2, now);
+    outbox.settle(&first, now);
+    while let Some(due) = outbox.next_due(now) {
+        order.push(due.text().to_string());
+        outbox.settle(&due, now);
+    }
+    // 5 was in flight already, and nothing passes an echo that has no time.
+    assert_eq!(order, ["5", "3", "none", "1", "4", "6"]);
+}

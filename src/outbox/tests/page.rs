@@ -1,0 +1,124 @@
+//! The page as a whole.
+
+use super::*;
+
+#[test]
+fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    for n in 0..4 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
+    }
+    let [first, second] = [(); 2].map(|()| outbox.next_due(now).expect("all are due"));
+    assert_eq!(
+        outbox.postpone(&first, Trouble::Page(None), now),
+        Some(30 * SECOND)
+    );
+    // The second was in flight then, and tells nothing new.
+    assert_eq!(outbox.postpone(&second, Trouble::Page(None), now), None);
+    assert_eq!(next_text(&mut outbox, now + 29 * SECOND), None);
+    assert_eq!(outbox.next_time(now), Some(now + 30 * SECOND));
+
+    let mut now = now + 30 * SECOND;
+    for minutes in [60, 120, 240, 480, 600, 600] {
+        let probe = outbox.next_due(now).expect("it is time for a probe");
+        assert_eq!(
+            next_text(&mut outbox, now + MINUTE),
+            None,
+            "one probe at a time"
+        );
+        let pause = Duration::from_secs(minutes);
+        assert_eq!(
+            outbox.postpone(&probe, Trouble::Page(None), now),
+            Some(pause)
+        );
+        now += pause;
+    }
+    let probe = outbox.next_due(now).expect("it is time for a probe");
+    outbox.settle(&probe, now);
+    assert!(
+        (0..3).all(|_| outbox.next_due(now).is_some()),
+        "the page is well again"
+    );
+}
+
+#[test]
+fn a_page_is_held_back_as_long_as_meta_says() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    let due = outbox.next_due(now).expect("it is due");
+    let hours = Some(120 * MINUTE);
+    assert_eq!(outbox.postpone(&due, Trouble::Page(hours), now), hours);
+    assert_eq!(next_text(&mut outbox, now + 119 * MINUTE), None);
+    assert_eq!(
+        next_text(&mut outbox, now + 120 * MINUTE).as_deref(),
+        Some("a1")
+    );
+}
+
+#[test]
+fn a_probe_that_the_network_loses_is_followed_by_another() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    owe(&mut outbox, "b", &["b1"], now);
+    let due = outbox.next_due(now).expect("it is due");
+    outbox.postpone(&due, Trouble::Page(None), now);
+    let now = now + MINUTE;
+    let probe = outbox.next_due(now).expect("it is time for a probe");
+    outbox.postpone(&probe, Trouble::Call, now);
+    assert_eq!(
+        next_text(&mut outbox, now + SECOND),
+        None,
+        "the page is still held back"
+    );
+    let probe = outbox
+        .next_due(now + MINUTE)
+        .expect("it is time for a probe");
+    outbox.drop_echo(&probe, now + MINUTE);
+    assert!(
+        outbox.next_due(now + MINUTE).is_some(),
+        "a refusal for good shows that the page is well"
+    );
+}
+
+#[test]
+fn calls_are_made_at_the_rate() {
+    let start = Instant::now();
+    let mut outbox = outbox(Limits {
+        send_rate: 40,
+        ..LIMITS
+    });
+    for n in 0..100 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], start);
+    }
+    let mut now = start;
+    while outbox.next_due(now).is_some() || outbox.next_time(now).is_some() {
+        now = outbox.next_time(now).unwrap_or(now).max(now);
+    }
+    let took = now - start;
+    assert!(
+        took > Duration::from_millis(2400) && took < Duration::from_millis(2600),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn what_was_missed_is_made_up_for_but_never_as_a_burst() {
+    let start = Instant::now();
+    let mut outbox = outbox(Limits {
+        send_rate: 100,
+        ..LIMITS
+    });
+    for n in 0..100 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], start);
+    }
+    assert!(outbox.next_due(start).is_some());
+    let later = start + MINUTE;
+    let burst = std::iter::from_fn(|| outbox.next_due(later)).count();
+    assert!(
+        (2..=6).contains(&burst),
+        "{burst} calls at once after a quiet minute"
+    );
+}

@@ -1,0 +1,95 @@
+//! With a store behind it.
+
+use super::*;
+
+#[test]
+fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    assert_eq!(next_text(&mut outbox, now), None);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    assert_eq!(changes.accepted.len(), 1);
+    assert!(
+        outbox.take_changes(now, true).is_none(),
+        "one write at a time"
+    );
+    // The same message again, while it is being written.
+    assert_eq!(
+        outbox.accept(vec![echo("a", "a1")], 2, now),
+        Accepted::Waiting
+    );
+    assert_eq!(outbox.written(&changes, &[], now), [1, 2]);
+    let due = outbox.next_due(now).expect("it is due now");
+    assert_eq!(
+        outbox.accept(vec![echo("a", "a1")], 3, now),
+        Accepted::Safe(3)
+    );
+
+    outbox.settle(&due, now);
+    assert!(
+        outbox.take_changes(now, false).is_none(),
+        "what is settled waits a little"
+    );
+    let changes = outbox
+        .take_changes(now + SECOND, false)
+        .expect("and is written then");
+    assert_eq!(changes.settled.len(), 1);
+    outbox.written(&changes, &[], now);
+    assert!(outbox.is_flushed());
+}
+
+#[test]
+fn what_the_store_has_seen_is_safe_and_not_sent() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1", "a2"], now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    let seen = changes.accepted[0].id;
+    assert_eq!(outbox.written(&changes, &[seen], now), [1]);
+    assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a2"));
+    assert_eq!(outbox.owed(), 1);
+}
+
+#[test]
+fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    outbox.written(&changes, &[], now);
+    let due = outbox.next_due(now).expect("it is due");
+    outbox.settle(&due, now);
+    assert_eq!(
+        outbox.accept(vec![echo("b", "b1"), echo("c", "c1")], 2, now),
+        Accepted::Waiting
+    );
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    assert_eq!((changes.accepted.len(), changes.settled.len()), (2, 1));
+    assert_eq!(outbox.not_written(changes, now), [2]);
+    assert_eq!(outbox.owed(), 0);
+    let changes = outbox
+        .take_changes(now + SECOND, false)
+        .expect("settled is written later");
+    assert_eq!((changes.accepted.len(), changes.settled.len()), (0, 1));
+    // The redelivery is as good as new.
+    outbox.written(&changes, &[], now);
+    owe(&mut outbox, "b", &["b1"], now);
+}

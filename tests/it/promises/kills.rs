@@ -1,0 +1,148 @@
+//! Kills, stops and redeliveries.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echobot::simulator::{Bot, Call, GraphApi, Messenger, Reply, Trouble};
+
+use crate::support::{Directory, PATIENCE, full, signal, start_bot};
+
+use super::*;
+
+#[test]
+fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
+    let (people, each, kills) = if full() { (300, 10, 20) } else { (60, 10, 4) };
+    let data = Directory::new("kill");
+    let settings = [
+        ("DATA_DIR", data.text()),
+        ("RUST_LOG", "info"),
+        ("SEND_RATE", "0"),
+    ];
+    let latency = Duration::from_millis(100);
+    let (_, behave) = trouble_maker(Trouble {
+        latency,
+        ..Trouble::default()
+    });
+    let graph_api = GraphApi::start(behave).expect("the Graph API starts");
+    let mut bot = start_bot(&graph_api.url(), &settings);
+    let messenger = Messenger::new(&bot.url());
+    let webhooks = crowd(people, each);
+    let mut killed = Vec::new();
+    let (acknowledged, bot) = thread::scope(|scope| {
+        let delivery = scope.spawn(|| courier(20, None).deliver(&messenger, &webhooks));
+        for kill in 1..=kills {
+            // In the middle: each time when another share of all was called for.
+            let share = webhooks.len() * kill / (kills + 1);
+            let calls = graph_api.wait_for_calls(share, DRAIN);
+            assert!(calls.len() >= share, "{} of {share} calls", calls.len());
+            drop(bot);
+            killed.push(Instant::now());
+            bot = start_bot(&graph_api.url(), &settings);
+            messenger.move_to(&bot.url());
+        }
+        (delivery.join().expect("the delivery ends"), bot)
+    });
+    assert_eq!(
+        acknowledged.len(),
+        webhooks.len(),
+        "everything is acknowledged in the end"
+    );
+    let calls = delivered(&graph_api, webhooks.len());
+    assert_in_order(&calls);
+    assert_extra_copies_were_in_flight(&calls, &killed, latency);
+    drop(bot);
+}
+
+/// Each further copy of an echo came after a kill that the copy before it was in flight at.
+fn assert_extra_copies_were_in_flight(calls: &[Call], killed: &[Instant], latency: Duration) {
+    // A call is in flight until its end is on disk; a busy machine needs a while for that.
+    let in_flight = latency + Duration::from_millis(400);
+    let mut last: HashMap<&str, Instant> = HashMap::new();
+    for call in calls {
+        if let Some(before) = last.insert(&call.text, call.at) {
+            let excused = killed
+                .iter()
+                .any(|kill| before <= *kill && *kill - before < in_flight && *kill < call.at);
+            assert!(excused, "{} came again without a kill between", call.text);
+        }
+    }
+}
+
+#[test]
+fn a_storm_of_redeliveries_is_echoed_once() {
+    let people = if full() { 300 } else { 50 };
+    let data = Directory::new("storm");
+    let settings = [
+        ("DATA_DIR", data.text()),
+        ("RUST_LOG", "info"),
+        ("SEND_RATE", "0"),
+    ];
+    let graph_api = GraphApi::start(|_| Reply::deliver().after(Duration::from_millis(20)))
+        .expect("the Graph API starts");
+    let webhooks = crowd(people, 2);
+    // Five copies of each: two at once, one right after, two across a restart.
+    let storm: Vec<_> = webhooks
+        .iter()
+        .flat_map(|(_, body)| [(0, body.clone()), (1, body.clone())])
+        .collect();
+    for at_once in [&storm, &webhooks] {
+        let bot = start_bot(&graph_api.url(), &settings);
+        let messenger = Messenger::new(&bot.url());
+        for _ in 0..2 {
+            let acknowledged = courier(2, None).deliver(&messenger, at_once);
+            assert!(acknowledged.iter().all(|webhook| webhook.deliveries == 1));
+        }
+        delivered(&graph_api, webhooks.len());
+        stop(bot, 0);
+    }
+    assert_once(&delivered(&graph_api, webhooks.len()));
+}
+
+/// Stops the bot and checks how many echoes it says are owed.
+fn stop(mut bot: Bot, owed: usize) {
+    signal(&bot, "TERM");
+    let status = bot
+        .wait(Duration::from_secs(15))
+        .expect("the bot stops in time");
+    assert_eq!(status.code(), Some(0), "{}", bot.log());
+    if owed == 0 {
+        assert!(
+            bot.wait_for_log("stopped: nothing is owed", PATIENCE)
+                .is_some(),
+            "{}",
+            bot.log()
+        );
+    }
+}
+
+#[test]
+fn sigterm_under_load_honours_every_200_and_doubles_nothing() {
+    let seconds = if full() { 10 } else { 2 };
+    let data = Directory::new("sigterm");
+    let settings = [("DATA_DIR", data.text()), ("RUST_LOG", "info")];
+    let latency = Duration::from_millis(200);
+    let graph_api =
+        GraphApi::start(move |_| Reply::deliver().after(latency)).expect("the Graph API starts");
+    let mut bot = start_bot(&graph_api.url(), &settings);
+    let messenger = Messenger::new(&bot.url());
+    let webhooks = crowd(300, seconds);
+    let acknowledged = thread::scope(|scope| {
+        let delivery = scope.spawn(|| courier(64, Some(300)).deliver(&messenger, &webhooks));
+        graph_api.wait_for_calls(webhooks.len() / 2, DRAIN);
+        for _ in 0..5 {
+            signal(&bot, "TERM");
+        }
+        let status = bot
+            .wait(Duration::from_secs(15))
+            .expect("the bot stops in time");
+        assert_eq!(status.code(), Some(0), "{}", bot.log());
+        bot = start_bot(&graph_api.url(), &settings);
+        messenger.move_to(&bot.url());
+        delivery.join().expect("the delivery ends")
+    });
+    assert_eq!(acknowledged.len(), webhooks.len());
+    let calls = delivered(&graph_api, webhooks.len());
+    assert_once(&calls);
+    assert_in_order(&calls);
+}
