@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use echobot::config::Config;
 use echobot::server::{self, ServeError};
+use echobot::simulator::{Options, OtherBot};
 use echobot::{logger, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
@@ -12,9 +14,17 @@ const HELP: &str = "\
 echobot: a Facebook Messenger echo bot
 
   echobot                          serve; the settings come from the environment
-  echobot simulate --say TEXT      try it without a Meta account: a Messenger on this
-                                   machine says TEXT to the bot (repeatable) and prints
-                                   what the bot sends back
+  echobot simulate                 try it without a Meta account: a Messenger on this
+                                   machine, with a page to chat on
+    --port PORT                    the page's port (default: 8080, or the next free one)
+    --say TEXT                     no page: say TEXT (repeatable), and print what comes back
+    --json                         with --say: a line of JSON for each text, with times
+    --latency MS                   the Graph API takes so many milliseconds
+    --errors PERCENT               so many calls of the Send API fail for the moment
+    --hanging                      the Graph API never answers
+    --outage                       the Graph API is down
+    --webhook URL --verify-token TOKEN --app-secret SECRET
+                                   play Messenger for another bot, written in anything
 
   -h, --help                       print this
   -V, --version                    print the version
@@ -26,15 +36,30 @@ Exit codes: 0 done, 1 something failed, 2 the command line or a setting is wrong
 /// What the command line asks for.
 enum Command {
     Serve,
-    Simulate { say: Vec<String> },
+    Simulate(Simulate),
     Help,
     Version,
+}
+
+#[derive(Default)]
+struct Simulate {
+    options: Options,
+    say: Vec<String>,
+    json: bool,
+    port: Option<u16>,
 }
 
 fn main() -> ExitCode {
     match command() {
         Ok(Command::Serve) => serve(),
-        Ok(Command::Simulate { say }) => finish(simulator::say(&say, &mut std::io::stdout())),
+        Ok(Command::Simulate(Simulate {
+            options, say, json, ..
+        })) if !say.is_empty() => {
+            finish(simulator::say(&options, &say, json, &mut std::io::stdout()))
+        }
+        Ok(Command::Simulate(Simulate { options, port, .. })) => {
+            finish(simulator::serve(&options, port))
+        }
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {
@@ -56,23 +81,51 @@ fn command() -> Result<Command, lexopt::Error> {
 }
 
 fn simulate(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let mut say = Vec::new();
+    let mut simulate = Simulate::default();
+    let mut other_bot = [const { None }; 3];
     while let Some(argument) = arguments.next()? {
+        let trouble = &mut simulate.options.trouble;
         match argument {
-            Long("say") => match arguments.value()?.string()? {
-                text if text.is_empty() => {
-                    return Err("--say wants a text: Messenger sends no empty ones".into());
-                }
-                text => say.push(text),
-            },
+            Long("say") => simulate.say.push(arguments.value()?.string()?),
+            Long("json") => simulate.json = true,
+            Long("port") => simulate.port = Some(arguments.value()?.parse()?),
+            Long("latency") => trouble.latency = Duration::from_millis(arguments.value()?.parse()?),
+            Long("errors") => trouble.transient = arguments.value()?.parse_with(percent)?,
+            Long("hanging") => trouble.hanging = 1.0,
+            Long("outage") => trouble.outage = true,
+            Long("webhook") => other_bot[0] = Some(arguments.value()?.string()?),
+            Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
+            Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
             Short('h') | Long("help") => return Ok(Command::Help),
             other => return Err(other.unexpected()),
         }
     }
-    if say.is_empty() {
-        return Err("simulate needs something to say: --say TEXT".into());
+    if simulate.say.iter().any(String::is_empty) {
+        return Err("--say wants a text: Messenger sends no empty ones".into());
     }
-    Ok(Command::Simulate { say })
+    if simulate.json && simulate.say.is_empty() {
+        return Err("--json goes with --say".into());
+    }
+    simulate.options.other_bot = match other_bot {
+        [None, None, None] => None,
+        [Some(webhook), Some(verify_token), Some(app_secret)] => Some(OtherBot {
+            webhook,
+            verify_token,
+            app_secret,
+        }),
+        _ => return Err("--webhook, --verify-token and --app-secret go together".into()),
+    };
+    Ok(Command::Simulate(simulate))
+}
+
+fn percent(text: &str) -> Result<f64, &'static str> {
+    let percent = text
+        .parse()
+        .ok()
+        .filter(|percent| (0.0..=100.0).contains(percent));
+    percent
+        .map(|percent: f64| percent / 100.0)
+        .ok_or("it is a number from 0 to 100")
 }
 
 fn serve() -> ExitCode {

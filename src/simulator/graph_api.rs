@@ -36,10 +36,26 @@ pub struct Call {
     pub mistake: Option<String>,
     /// Whether it was answered as delivered.
     pub delivered: bool,
+    /// The request as it came: request line, headers that count, body.
+    pub request: String,
+}
+
+/// Is told of a call, of the reply, and of the reply's body.
+pub(super) type Observer = Box<dyn Fn(&Call, &Reply, &str) + Send + Sync>;
+
+/// How a Graph API is to be.
+pub struct Manner {
+    /// Whether every token and version is right, and any kind of message: for bots that have
+    /// secrets of their own.
+    pub any_bot: bool,
+    /// The reply to a call that has no mistake.
+    pub behave: Box<dyn Fn(&Call) -> Reply + Send + Sync>,
+    /// Is told of every call.
+    pub observe: Observer,
 }
 
 struct Shared {
-    behave: Box<dyn Fn(&Call) -> Reply + Send + Sync>,
+    manner: Manner,
     calls: Mutex<Vec<Call>>,
     called: Condvar,
     later: Later,
@@ -63,6 +79,19 @@ impl GraphApi {
         address: &str,
         behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
     ) -> io::Result<GraphApi> {
+        let manner = Manner {
+            any_bot: false,
+            behave: Box::new(behave),
+            observe: Box::new(|_, _, _| ()),
+        };
+        GraphApi::in_manner(address, manner)
+    }
+
+    /// The same in any manner.
+    ///
+    /// # Errors
+    /// When the address is not free, or the system has no thread for it.
+    pub fn in_manner(address: &str, manner: Manner) -> io::Result<GraphApi> {
         let listener = TcpListener::bind(address)?;
         let limits = door::Limits {
             connections: 2048,
@@ -71,7 +100,7 @@ impl GraphApi {
         };
         let door = Arc::new(door::open(listener, limits)?);
         let shared = Arc::new(Shared {
-            behave: Box::new(behave),
+            manner,
             calls: Mutex::default(),
             called: Condvar::new(),
             later: Later::default(),
@@ -123,17 +152,21 @@ impl Drop for GraphApi {
 
 impl Shared {
     fn receive(&self, mut request: Request) {
-        let mut call = read_call(&mut request);
+        let mut call = read_call(&mut request, self.manner.any_bot);
         let reply = match &call.mistake {
             Some(_) => Reply::error(400, 100, None),
-            None => (self.behave)(&call),
+            None => (self.manner.behave)(&call),
         };
         call.delivered = call.mistake.is_none() && reply.body.is_none();
         let mut calls = lock(&self.calls);
-        let body = reply.body.unwrap_or_else(|| delivery(&call, calls.len()));
-        calls.push(call);
+        let body = reply
+            .body
+            .clone()
+            .unwrap_or_else(|| delivery(&call, calls.len()));
+        calls.push(call.clone());
         drop(calls);
         self.called.notify_all();
+        (self.manner.observe)(&call, &reply, &body);
 
         let mut response = Response::from_string(body).with_status_code(reply.status);
         let (name, value) = reply
@@ -144,21 +177,39 @@ impl Shared {
     }
 }
 
-fn read_call(request: &mut Request) -> Call {
+fn read_call(request: &mut Request, any_bot: bool) -> Call {
     let mut body = Vec::new();
     let read = request.as_reader().read_to_end(&mut body);
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let recipient = &message["recipient"]["id"];
+    let mistake = match read {
+        Err(error) => Some(error.to_string()),
+        Ok(_) if any_bot => {
+            (!recipient.is_string()).then(|| "recipient.id is not a string".to_string())
+        }
+        Ok(_) => mistake(request, &message),
+    };
     Call {
-        recipient: text(&message["recipient"]["id"]),
-        text: text(&message["message"]["text"]),
+        recipient: text(recipient),
+        text: match &message["message"]["text"] {
+            Value::String(text) => text.clone(),
+            // A template, or something else that only other bots send.
+            _ => message["message"].to_string(),
+        },
         at: Instant::now(),
-        mistake: read
-            .err()
-            .map(|error| error.to_string())
-            .or_else(|| mistake(request, &message)),
+        mistake,
         delivered: false,
+        request: as_text(request, &body),
     }
+}
+
+fn as_text(request: &Request, body: &[u8]) -> String {
+    let mut text = format!("{} {} HTTP/1.1\n", request.method(), request.url());
+    for header in request.headers() {
+        text += &format!("{}: {}\n", header.field, header.value);
+    }
+    text + "\n" + &String::from_utf8_lossy(body)
 }
 
 /// What the real Graph API would refuse.

@@ -1,7 +1,8 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
+use std::io::ErrorKind;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use ureq::Agent;
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Messenger {
     agent: Agent,
     url: Mutex<String>,
+    verify_token: String,
+    app_secret: String,
 }
 
 /// What the bot answered.
@@ -29,12 +32,19 @@ pub struct Received {
 }
 
 impl Messenger {
-    /// A Messenger for the webhook at this address. Many threads may use it at once.
+    /// A Messenger for the webhook at this address, with the made-up secrets. Many threads may use
+    /// it at once.
     pub fn new(url: &str) -> Messenger {
+        Messenger::with_secrets(url, VERIFY_TOKEN, APP_SECRET)
+    }
+
+    /// The same with other secrets.
+    pub fn with_secrets(url: &str, verify_token: &str, app_secret: &str) -> Messenger {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(PATIENCE))
@@ -44,12 +54,21 @@ impl Messenger {
         Messenger {
             agent: config.into(),
             url: Mutex::new(url.to_string()),
+            verify_token: verify_token.to_string(),
+            app_secret: app_secret.to_string(),
         }
     }
 
     /// From now on the webhook is at this address.
     pub fn move_to(&self, url: &str) {
         *self.url.lock().unwrap_or_else(PoisonError::into_inner) = url.to_string();
+    }
+
+    /// The path of the webhook, with its query if it has one.
+    pub fn target(&self) -> String {
+        let url = self.url();
+        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+        format!("/{path}")
     }
 
     fn url(&self) -> String {
@@ -62,23 +81,36 @@ impl Messenger {
     /// Asks whether the webhook is the bot's own, as the dashboard does when it is saved.
     ///
     /// # Errors
-    /// When the bot does not give the challenge back.
+    /// When the bot does not give the challenge back; with what is wrong and what to do.
     pub fn handshake(&self) -> Result<(), SimulatorError> {
         let challenge = "CHALLENGE_ACCEPTED";
         let request = self
             .agent
             .get(self.url())
             .query("hub.mode", "subscribe")
-            .query("hub.verify_token", VERIFY_TOKEN)
+            .query("hub.verify_token", &self.verify_token)
             .query("hub.challenge", challenge);
-        let answer = received(Instant::now(), request.call())?;
+        let explain = |what: String| {
+            SimulatorError(format!("the handshake with {} failed: {what}", self.url()))
+        };
+        let answer = received(Instant::now(), request.call());
+        let answer = answer.map_err(|error| explain(explain_silence(&error)))?;
         if answer.status == 200 && answer.body == challenge {
             return Ok(());
         }
-        let Received { status, body, .. } = answer;
-        Err(SimulatorError(format!(
-            "the bot refused the handshake: {status} {body}"
-        )))
+        Err(explain(explain_handshake(&answer, challenge)))
+    }
+
+    /// The headers that Meta sends with a webhook that matter to a bot: name and value.
+    pub fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
+        vec![
+            ("Content-Type", "application/json".to_string()),
+            ("User-Agent", "facebookexternalua".to_string()),
+            (
+                "X-Hub-Signature-256",
+                format!("sha256={}", hmac_hex(&self.app_secret, body)),
+            ),
+        ]
     }
 
     /// Delivers a webhook, signed.
@@ -86,23 +118,39 @@ impl Messenger {
     /// # Errors
     /// When there is no answer within 5 s; any answer is fine.
     pub fn deliver(&self, body: &[u8]) -> Result<Received, SimulatorError> {
-        let signature = format!("sha256={}", hmac_hex(APP_SECRET, body));
-        let request = self
-            .agent
-            .post(self.url())
-            .header("Content-Type", "application/json")
-            .header("X-Hub-Signature-256", signature);
-        received(Instant::now(), request.send(body))
+        self.post(&self.headers(body), body)
+    }
+
+    /// Delivers a webhook with these headers, whatever they are.
+    ///
+    /// # Errors
+    /// When there is no answer within 5 s; any answer is fine.
+    pub fn post(
+        &self,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<Received, SimulatorError> {
+        let request = headers
+            .iter()
+            .fold(self.agent.post(self.url()), |request, (name, value)| {
+                request.header(*name, value)
+            });
+        let answer = received(Instant::now(), request.send(body));
+        answer.map_err(|error| {
+            SimulatorError(format!(
+                "the bot did not answer: {}",
+                explain_silence(&error)
+            ))
+        })
     }
 }
 
 fn received(
     since: Instant,
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<Received, SimulatorError> {
-    let no_answer = |error| SimulatorError(format!("the bot did not answer: {error}"));
-    let mut answer = answer.map_err(no_answer)?;
-    let body = answer.body_mut().read_to_string().map_err(no_answer)?;
+) -> Result<Received, ureq::Error> {
+    let mut answer = answer?;
+    let body = answer.body_mut().read_to_string()?;
     Ok(Received {
         status: answer.status().as_u16(),
         body,
@@ -110,12 +158,61 @@ fn received(
     })
 }
 
+/// Why there is no answer at all, for somebody who does this for the first time.
+fn explain_silence(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            "nothing listens there; is the bot running, and is this its port?".to_string()
+        }
+        ureq::Error::Timeout(_) => {
+            "no answer within 5 s, which is as long as Messenger waits; answer first, and do slow \
+             work afterwards"
+                .to_string()
+        }
+        ureq::Error::HostNotFound => "no such host; is the name spelled right?".to_string(),
+        ureq::Error::BadUri(_) => {
+            "this is no address of a webhook; it begins with http:// or https://".to_string()
+        }
+        error => format!("no HTTP answer came ({error}); is this the bot's port?"),
+    }
+}
+
+/// What is wrong with the answer to a handshake, for somebody who does this for the first time.
+fn explain_handshake(answer: &Received, challenge: &str) -> String {
+    let Received { status, body, .. } = answer;
+    let start: String = body
+        .trim_start()
+        .chars()
+        .take(15)
+        .collect::<String>()
+        .to_lowercase();
+    let is_html = start.starts_with("<!doctype") || start.starts_with("<html");
+    match status {
+        200 if is_html => "the bot answered with a web page (HTML) instead of the challenge; is this the path of \
+                           the webhook, or a page of something else?"
+            .to_string(),
+        200 if body.contains(challenge) => format!(
+            "the bot sent more than the challenge back; the body must be the value of hub.challenge alone, \
+             as plain text without quotes, and was {body:?}"
+        ),
+        200 => "the bot answered 200 without the challenge; the body must be the value of hub.challenge".to_string(),
+        401 | 403 => format!(
+            "the bot refused the verify token ({status}); it must be the same string in the bot's settings \
+             and here (--verify-token)"
+        ),
+        404 | 405 => format!("the bot has no webhook at this path ({status}); it must answer GET and POST there"),
+        300..=399 => format!("the bot redirects ({status}), and Messenger follows no redirects; give the final address"),
+        500..=599 => format!("the bot failed ({status}); its log will say why"),
+        _ => format!("the bot answered {status}; it must answer 200 and the value of hub.challenge"),
+    }
+}
+
 /// A person's event: `what` is, for example, `{"message":{…}}` or `{"postback":{…}}`.
 pub fn event(person: &str, what: Value) -> Value {
     let mut event = json!({
         "sender": {"id": person},
         "recipient": {"id": PAGE},
-        "timestamp": 1_763_900_000_000_u64,
+        "timestamp": milliseconds_since_1970(),
     });
     if let (Some(event), Value::Object(what)) = (event.as_object_mut(), what) {
         event.extend(what);
@@ -133,7 +230,7 @@ pub fn text_message(person: &str, mid: &str, text: &str) -> Value {
 pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
     let document = json!({
         "object": object,
-        "entry": [{"id": PAGE, "time": 1_763_900_000_123_u64, "messaging": events}],
+        "entry": [{"id": PAGE, "time": milliseconds_since_1970(), "messaging": events}],
     });
     let mut body = String::new();
     for c in document.to_string().chars() {
@@ -152,6 +249,13 @@ pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
         }
     }
     body.into_bytes()
+}
+
+fn milliseconds_since_1970() -> u64 {
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+/// Longer than any bot waits.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
 /// How a call is answered.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -59,7 +62,12 @@ impl Reply {
 
     /// No answer for as long as anybody waits.
     pub fn hang() -> Reply {
-        Reply::deliver().after(Duration::from_secs(3600))
+        Reply::deliver().after(FOR_EVER)
+    }
+
+    /// Whether nobody waits so long for it.
+    pub fn is_hanging(&self) -> bool {
+        self.after >= FOR_EVER
     }
 }
 
@@ -92,9 +100,14 @@ impl TroubleMaker {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
+    /// The trouble that it makes.
+    pub fn get(&self) -> Trouble {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The reply to the next call.
     pub fn reply(&self) -> Reply {
-        let trouble = *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = self.get();
         let reply = match chance() {
             _ if trouble.outage => Reply::answer(503, "<html>Service Unavailable</html>"),
             chance if chance < trouble.hanging => return Reply::hang(),

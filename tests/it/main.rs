@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 
 mod answers;
+mod browser;
 mod command_line;
 mod events;
 mod log;
@@ -11,6 +12,7 @@ mod promises;
 mod secrets;
 mod settings;
 mod signature;
+mod simulate;
 mod store;
 mod support;
 mod tidy;

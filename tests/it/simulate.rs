@@ -1,0 +1,296 @@
+//! `echobot simulate` as a process: its page's address, other bots, and what is wrong with them.
+
+#![allow(clippy::print_stdout, reason = "what was left out is said")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::process::{Running, echobot, run};
+use crate::support::Directory;
+
+/// A running `echobot simulate`.
+pub struct Simulator {
+    process: Running,
+    pub url: String,
+}
+
+impl Simulator {
+    /// Starts it on a free port, unless the arguments choose one.
+    pub fn start(arguments: &[&str]) -> Simulator {
+        let mut all = vec!["simulate"];
+        all.extend(arguments);
+        if !arguments.contains(&"--port") {
+            all.extend(["--port", "0"]);
+        }
+        let mut process = Running::start(echobot(&all).stderr(Stdio::inherit()));
+        let output = BufReader::new(process.0.stdout.take().expect("it is piped"));
+        let first = output.lines().next().and_then(Result::ok);
+        let first = first.expect("it says where its page is");
+        let url = first
+            .split(' ')
+            .nth(1)
+            .expect("it says where its page is")
+            .to_string();
+        Simulator { process, url }
+    }
+
+    pub fn port(&self) -> String {
+        self.url
+            .trim_end_matches('/')
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_string()
+    }
+}
+
+impl Drop for Simulator {
+    /// As Ctrl-C does, so that its bot ends too.
+    fn drop(&mut self) {
+        let pid = self.process.0.id().to_string();
+        let _ = Command::new("kill").args(["-s", "INT", &pid]).status();
+        let _ = self.process.0.wait();
+    }
+}
+
+/// Thirty lines of another language: an echo bot as a beginner writes it.
+const PYTHON_BOT: &str = r#"
+import hashlib, hmac, json, os, sys, urllib.parse, urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Bot(BaseHTTPRequestHandler):
+    def answer(self, status, text):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def do_GET(self):
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlparse(self.path).query))
+        right = asked.get("hub.verify_token") == "my token"
+        self.answer(200 if right else 403, asked["hub.challenge"] if right else "wrong token")
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        signature = "sha256=" + hmac.new(b"my secret", body, hashlib.sha256).hexdigest()
+        if self.headers["X-Hub-Signature-256"] != signature:
+            return self.answer(403, "wrong signature")
+        for entry in json.loads(body)["entry"]:
+            for event in entry["messaging"]:
+                self.send(event["sender"]["id"], "you said: " + event["message"]["text"])
+        self.answer(200, "ok")
+    def send(self, person, text):
+        message = {"recipient": {"id": person}, "messaging_type": "RESPONSE", "message": {"text": text}}
+        url = os.environ["GRAPH"] + "/v20.0/me/messages?access_token=mine"
+        request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": "application/json"})
+        urllib.request.urlopen(request)
+    def log_message(self, *_):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Bot)
+print(server.server_port, flush=True)
+os.environ["GRAPH"] = sys.stdin.readline().strip()
+server.serve_forever()
+"#;
+
+#[test]
+fn a_bot_written_in_another_language_is_played_with() {
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", PYTHON_BOT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let Ok(mut child) = python.spawn() else {
+        println!("left out: a bot in Python; there is no python3");
+        return;
+    };
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut input = child.stdin.take().expect("it is piped");
+    let _bot = Running(child);
+    let mut port = String::new();
+    output.read_line(&mut port).expect("the bot says its port");
+    let webhook = format!("http://127.0.0.1:{}/webhook", port.trim());
+    let mut say = Running::start(&mut simulate_for(
+        &webhook,
+        &["--say", "Hello 👋", "--json"],
+    ));
+    let mut told = BufReader::new(say.0.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("http://") {
+        line.clear();
+        assert_ne!(
+            told.read_line(&mut line).expect("it is text"),
+            0,
+            "the Graph API's address is printed"
+        );
+    }
+    let graph = line.rsplit(' ').next().expect("it ends with the address");
+    input.write_all(graph.as_bytes()).expect("the bot reads");
+    let ended = say.end();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).expect("it is text");
+    assert_eq!(ended.code, Some(0), "{rest}");
+    let heard: Value = serde_json::from_str(&ended.stdout).expect("it is a line of JSON");
+    assert_eq!(heard["said"], "Hello 👋");
+    assert_eq!(heard["heard"], json!(["you said: Hello 👋"]));
+    assert_eq!(heard["webhook_status"], 200);
+}
+
+fn simulate_for(webhook: &str, arguments: &[&str]) -> Command {
+    let mut all = vec![
+        "simulate",
+        "--webhook",
+        webhook,
+        "--verify-token",
+        "my token",
+        "--app-secret",
+        "my secret",
+    ];
+    all.extend(arguments);
+    echobot(&all)
+}
+
+/// A bot that answers every request with these bytes, or not at all.
+fn beginner(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = listener.local_addr().expect("it listens");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer.as_bytes());
+            if answer.is_empty() {
+                // Until the other side gives up.
+                let _ = stream.read(&mut request);
+            }
+        }
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn a_beginners_mistake_is_explained() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        format!("http://{}/", listener.local_addr().expect("it listens"))
+    };
+    thread::scope(|scope| {
+        for (webhook, explanation) in [
+            (nobody, "nothing listens there"),
+            (
+                beginner("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+                "must be the same string",
+            ),
+            (
+                beginner(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n<!DOCTYPE html><html></html>",
+                ),
+                "a web page (HTML)",
+            ),
+            (
+                beginner("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n\"CHALLENGE_ACCEPTED\""),
+                "without quotes",
+            ),
+            (
+                beginner("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"),
+                "without the challenge",
+            ),
+            (
+                beginner("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+                "no webhook at this path",
+            ),
+            (
+                beginner("HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"),
+                "follows no redirects",
+            ),
+            (
+                beginner("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
+                "the bot failed (500)",
+            ),
+            (beginner("SSH-2.0-OpenSSH\r\n\r\n"), "no HTTP answer"),
+            (beginner(""), "no answer within 5 s"),
+            ("localhost".to_string(), "begins with http://"),
+        ] {
+            scope.spawn(move || {
+                let ended = run(&mut simulate_for(&webhook, &["--say", "hello"]));
+                assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+                assert!(
+                    ended.stderr.contains(explanation),
+                    "{explanation}: {}",
+                    ended.stderr
+                );
+            });
+        }
+    });
+}
+
+#[test]
+fn the_flags_of_another_bot_go_together() {
+    let ended = run(&mut echobot(&[
+        "simulate",
+        "--webhook",
+        "http://127.0.0.1:1/",
+    ]));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("--verify-token"), "{}", ended.stderr);
+}
+
+#[test]
+fn trouble_can_be_had_from_the_command_line() {
+    let ended = run(&mut echobot(&[
+        "simulate",
+        "--say",
+        "hello",
+        "--latency",
+        "300",
+        "--json",
+    ]));
+    let heard: Value = serde_json::from_str(&ended.stdout).expect("it is a line of JSON");
+    assert!(
+        heard["echo_ms"].as_u64().is_some_and(|time| time >= 300),
+        "{heard}"
+    );
+    let ended = run(&mut echobot(&[
+        "simulate", "--say", "hello", "--errors", "50",
+    ]));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "hello\n"),
+        "{}",
+        ended.stderr
+    );
+    for wrong in [["--errors", "101"], ["--latency", "soon"]] {
+        let ended = run(echobot(&["simulate", "--say", "hello"]).args(wrong));
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_bot_and_its_files_are_gone_when_it_ends() {
+    let temporary = Directory::new("simulate");
+    let mut command = echobot(&["simulate", "--port", "0"]);
+    let mut process = Running::start(command.env("TMPDIR", temporary.path()));
+    let mut output = BufReader::new(process.0.stdout.take().expect("it is piped"));
+    output
+        .read_line(&mut String::new())
+        .expect("it says where its page is");
+    let left = || {
+        std::fs::read_dir(temporary.path())
+            .expect("it is there")
+            .count()
+    };
+    assert!(left() > 0);
+    let pid = process.0.id().to_string();
+    let killed = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(killed.expect("kill can be run").success());
+    assert_eq!(process.end().code, Some(0));
+    let names: Vec<_> = std::fs::read_dir(temporary.path())
+        .expect("it is there")
+        .collect();
+    let simulated = names
+        .iter()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().contains("simulate"));
+    assert_eq!(simulated.count(), 0, "{names:?}");
+}
