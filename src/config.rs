@@ -39,6 +39,8 @@ pub struct Config {
     pub graph_url: String,
     /// The version of the Graph API, for example `v26.0`.
     pub graph_version: String,
+    /// The app's id, a number; for `check`, `setup`, and to notice that the page is unsubscribed.
+    pub app_id: Option<String>,
     /// What is logged.
     pub log_level: LevelFilter,
 }
@@ -47,6 +49,13 @@ pub struct Config {
 /// it and what to do.
 #[derive(Debug)]
 pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// The lines.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +126,7 @@ impl Config {
                 "a version such as v26.0",
                 graph_version,
             ),
+            app_id: settings.app_id(),
             log_level: settings.value("RUST_LOG", "info", LOG_LEVELS, |text| text.parse().ok()),
         };
         if settings.problems.is_empty() {
@@ -182,6 +192,17 @@ impl Settings<'_> {
         } else {
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]
         }
+    }
+
+    fn app_id(&mut self) -> Option<String> {
+        let expected = "your app's id, the number in App settings > Basic";
+        let text = self.text("APP_ID", expected)?;
+        let is_number = text.bytes().all(|b| b.is_ascii_digit());
+        if !is_number {
+            self.problems
+                .push(format!("APP_ID is not understood: set it to {expected}"));
+        }
+        Some(text)
     }
 
     /// The data directory: `DATA_DIR`, else the one that systemd has made (`StateDirectory=`).

@@ -1,5 +1,6 @@
 //! The Send API and its errors. The only room that names ureq.
 
+pub mod account;
 mod answer;
 mod resolver;
 
@@ -110,9 +111,13 @@ fn read_answer(mut answer: Response<Body>) -> Result<(), SendError> {
     }
 }
 
-/// ureq's errors may carry the address, and the proof in it: only kinds are told.
 fn network_error(error: &ureq::Error) -> SendError {
-    let what = match error {
+    SendError::network(network_words(error))
+}
+
+/// ureq's errors may carry the address, and the proof in it: only kinds are told.
+fn network_words(error: &ureq::Error) -> String {
+    match error {
         ureq::Error::Timeout(reason) => format!("no answer in time ({reason})"),
         ureq::Error::Io(error) => match error.raw_os_error() {
             Some(_) => error.to_string(),
@@ -126,8 +131,7 @@ fn network_error(error: &ureq::Error) -> SendError {
         }
         ureq::Error::BodyExceedsLimit(_) => "its answer was too long".to_string(),
         _ => "its answer was not HTTP".to_string(),
-    };
-    SendError::network(what)
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@
 //! simulator's Messenger) names ureq, only [`store`] names redb. [`simulator`] plays Messenger and Graph API to try and to
 //! test the bot; the bot never names it.
 //!
+//! Beside the way of a message: [`setup`] is `echobot check` and `echobot setup`, `watch` looks whether the
+//! page is still subscribed.
+//!
 //! # Promises
 //!
 //! - **A 200 is the truth**: every message in the webhook is on disk, or, without a data directory,
@@ -76,6 +79,8 @@ pub mod logger;
 pub mod outbox;
 pub mod pool;
 pub mod server;
+pub mod setup;
 pub mod simulator;
 pub mod store;
+mod watch;
 pub mod webhook;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use echobot::config::Config;
 use echobot::server::{self, ServeError};
 use echobot::simulator::{Options, OtherBot};
-use echobot::{logger, simulator};
+use echobot::{logger, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 const HELP: &str = "\
@@ -26,6 +26,11 @@ echobot: a Facebook Messenger echo bot
     --webhook URL --verify-token TOKEN --app-secret SECRET
                                    play Messenger for another bot, written in anything
 
+  echobot check [--json]           look at settings, token and subscriptions: what is wrong,
+                                   and what to do; exit code 0 only if all is well
+  echobot setup --callback-url URL subscribe app and page to the bot at this https address
+                                   (needs APP_ID), then check
+
   -h, --help                       print this
   -V, --version                    print the version
 
@@ -37,6 +42,8 @@ Exit codes: 0 done, 1 something failed, 2 the command line or a setting is wrong
 enum Command {
     Serve,
     Simulate(Simulate),
+    Check { json: bool },
+    Setup { callback_url: String },
     Help,
     Version,
 }
@@ -60,6 +67,8 @@ fn main() -> ExitCode {
         Ok(Command::Simulate(Simulate { options, port, .. })) => {
             finish(simulator::serve(&options, port))
         }
+        Ok(Command::Check { json }) => check(json),
+        Ok(Command::Setup { callback_url }) => setup(&callback_url),
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {
@@ -76,8 +85,33 @@ fn command() -> Result<Command, lexopt::Error> {
         Some(Short('h') | Long("help")) => Ok(Command::Help),
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(word)) if word == "simulate" => simulate(&mut arguments),
+        Some(Value(word)) if word == "check" => check_arguments(&mut arguments),
+        Some(Value(word)) if word == "setup" => setup_arguments(&mut arguments),
         Some(other) => Err(other.unexpected()),
     }
+}
+
+fn check_arguments(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut json = false;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("json") => json = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Check { json })
+}
+
+fn setup_arguments(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut callback_url = None;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("callback-url") => callback_url = Some(arguments.value()?.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let callback_url = callback_url.ok_or("setup needs --callback-url https://…")?;
+    Ok(Command::Setup { callback_url })
 }
 
 fn simulate(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -126,6 +160,25 @@ fn percent(text: &str) -> Result<f64, &'static str> {
     percent
         .map(|percent: f64| percent / 100.0)
         .ok_or("it is a number from 0 to 100")
+}
+
+fn check(json: bool) -> ExitCode {
+    let findings = setup::check(&Config::from_environment());
+    match setup::report(&findings, json, &mut std::io::stdout()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn setup(callback_url: &str) -> ExitCode {
+    match Config::from_environment() {
+        Ok(config) => match setup::setup(&config, callback_url, &mut std::io::stdout()) {
+            Ok(()) => check(false),
+            Err(error) => finish(Err(error)),
+        },
+        Err(error) => refuse(&error),
+    }
 }
 
 fn serve() -> ExitCode {

@@ -20,6 +20,7 @@ use crate::door::{self, Door};
 use crate::outbox::Record;
 use crate::pool::Pool;
 use crate::store::{Store, StoreError};
+use crate::watch;
 use crate::webhook;
 
 /// Connections at once at most. Messenger comes through a proxy, which needs a few dozen.
@@ -82,6 +83,8 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let pool = Arc::new(Pool::new(config, store));
     let threads = start_threads(config, &pool).map_err(system("start the pool"))?;
     close_on_signal(signals, Arc::clone(&door)).map_err(system("watch signals"))?;
+
+    watch::start(config).map_err(system("look after the subscription"))?;
 
     log::info!(
         "listening on http://{}{}",

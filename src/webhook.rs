@@ -193,7 +193,7 @@ impl Webhook {
 }
 
 /// The value of a query parameter, decoded as forms are.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
     let spaced = value.replace('+', " ");

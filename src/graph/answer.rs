@@ -111,7 +111,7 @@ impl fmt::Display for SendError {
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct GraphError {
+pub(super) struct GraphError {
     status: u16,
     code: i64,
     subcode: Option<i64>,
@@ -120,7 +120,7 @@ struct GraphError {
 }
 
 impl GraphError {
-    fn read(status: u16, error: &Value) -> GraphError {
+    pub(super) fn read(status: u16, error: &Value) -> GraphError {
         let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
         GraphError {
             status,
@@ -132,6 +132,10 @@ impl GraphError {
                 .take(40)
                 .collect(),
         }
+    }
+
+    pub(super) fn code(&self) -> i64 {
+        self.code
     }
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tiny_http::{Header, Request, Response};
 
+use super::account::{Account, Wish};
 use super::later::Later;
 use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
@@ -56,6 +57,7 @@ pub struct Manner {
 
 struct Shared {
     manner: Manner,
+    account: Mutex<Account>,
     calls: Mutex<Vec<Call>>,
     called: Condvar,
     later: Later,
@@ -101,6 +103,7 @@ impl GraphApi {
         let door = Arc::new(door::open(listener, limits)?);
         let shared = Arc::new(Shared {
             manner,
+            account: Mutex::default(),
             calls: Mutex::default(),
             called: Condvar::new(),
             later: Later::default(),
@@ -109,7 +112,18 @@ impl GraphApi {
         let accept_door = Arc::clone(&door);
         thread::spawn(move || {
             while let Ok(request) = accept_door.recv() {
-                accept.receive(request);
+                if request
+                    .url()
+                    .split('?')
+                    .next()
+                    .is_some_and(|path| path.ends_with("/messages"))
+                {
+                    accept.receive(request);
+                } else {
+                    let shared = Arc::clone(&accept);
+                    // It may make a handshake, and that takes time.
+                    thread::spawn(move || shared.answer_wish(request));
+                }
             }
         });
         thread::spawn(move || later.later.run());
@@ -121,7 +135,12 @@ impl GraphApi {
         format!("http://{}", self.door.address())
     }
 
-    /// All calls up to now, in the order in which they came.
+    /// Changes what it knows of app and page, or looks at it.
+    pub fn account<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
+        change(&mut lock(&self.shared.account))
+    }
+
+    /// All calls of the Send API up to now, in the order in which they came.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.shared.calls).clone()
     }
@@ -151,6 +170,13 @@ impl Drop for GraphApi {
 }
 
 impl Shared {
+    fn answer_wish(&self, mut request: Request) {
+        let wish = read_wish(&mut request);
+        let reply = lock(&self.account).answer(&wish);
+        let response = Response::from_string(reply.body.unwrap_or_default());
+        let _ = request.respond(response.with_status_code(reply.status));
+    }
+
     fn receive(&self, mut request: Request) {
         let mut call = read_call(&mut request, self.manner.any_bot);
         let reply = match &call.mistake {
@@ -174,6 +200,29 @@ impl Shared {
             .unwrap_or(("Content-Type", "application/json".into()));
         response.add_header(Header::from_bytes(name, value).expect("headers of replies are valid"));
         self.later.answer(request, response, reply.after);
+    }
+}
+
+fn read_wish(request: &mut Request) -> Wish {
+    let mut body = String::new();
+    // A body that is no text is none that is understood.
+    let _ = request.as_reader().read_to_string(&mut body);
+    let authorization = request
+        .headers()
+        .iter()
+        .find(|header| header.field.equiv("Authorization"));
+    Wish {
+        method: request.method().to_string(),
+        target: request
+            .url()
+            .splitn(3, '/')
+            .nth(2)
+            .unwrap_or_default()
+            .to_string(),
+        authorization: authorization
+            .map(|header| header.value.to_string())
+            .unwrap_or_default(),
+        body,
     }
 }
 

@@ -5,6 +5,7 @@
 //! together, `say` and `page` let people talk there: in a script, and in a browser. The bot knows
 //! nothing of this room.
 
+mod account;
 mod bot;
 mod courier;
 mod graph_api;
@@ -22,6 +23,7 @@ use std::io;
 
 use ring::hmac;
 
+pub use self::account::Account;
 pub use self::bot::Bot;
 pub use self::courier::{Acknowledged, Courier};
 pub use self::graph_api::{Call, GraphApi, Manner};
@@ -38,6 +40,8 @@ pub const PAGE_ACCESS_TOKEN: &str = "EAASimulatedPageAccessToken0123456789";
 pub const VERIFY_TOKEN: &str = "simulated-verify-token";
 /// The made-up app secret.
 pub const APP_SECRET: &str = "51mu1a7edapp5ecre70123456789abcdef";
+/// The app's id.
+pub const APP_ID: &str = "555000555000";
 /// The id of the page.
 pub const PAGE: &str = "100200300400500";
 /// The page-scoped id of the person who chats.

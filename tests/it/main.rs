@@ -11,6 +11,7 @@ mod process;
 mod promises;
 mod secrets;
 mod settings;
+mod setup;
 mod signature;
 mod simulate;
 mod store;

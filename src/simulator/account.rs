@@ -1,0 +1,134 @@
+//! What the Graph API knows of app and page besides messages: for `check` and `setup`.
+
+use serde_json::{Value, json};
+
+use super::{APP_ID, APP_SECRET, Messenger, PAGE, PAGE_ACCESS_TOKEN, Reply, hmac_hex};
+use crate::webhook::parameter;
+
+/// An app and its page. All is well in the default one.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Whether the page's token can be used.
+    pub token_is_valid: bool,
+    /// When it expires, in seconds since 1970; 0: never.
+    pub expires_at: u64,
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// The app that it was made for.
+    pub token_app: String,
+    /// Where webhooks go, if the app is subscribed.
+    pub callback_url: Option<String>,
+    /// Whether they do go there.
+    pub is_active: bool,
+    /// What the app is told of.
+    pub app_fields: Vec<String>,
+    /// What the page tells the app of, if it is subscribed.
+    pub page_fields: Option<Vec<String>>,
+    /// Where callback addresses lead to on this machine; none: to themselves.
+    pub internet: Option<String>,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        let texts = |texts: [&str; 2]| texts.map(str::to_string).to_vec();
+        Account {
+            token_is_valid: true,
+            expires_at: 0,
+            scopes: texts(["pages_messaging", "pages_manage_metadata"]),
+            token_app: APP_ID.to_string(),
+            callback_url: None,
+            is_active: true,
+            app_fields: texts(["messages", "messaging_postbacks"]),
+            page_fields: Some(texts(["messages", "messaging_postbacks"])),
+            internet: None,
+        }
+    }
+}
+
+/// A request that is not for the Send API.
+pub(super) struct Wish {
+    pub(super) method: String,
+    /// Path and query, without the version.
+    pub(super) target: String,
+    pub(super) authorization: String,
+    pub(super) body: String,
+}
+
+impl Account {
+    /// Does what is asked, as the Graph API does.
+    pub(super) fn answer(&mut self, wish: &Wish) -> Reply {
+        let (path, query) = wish.target.split_once('?').unwrap_or((&wish.target, ""));
+        let app_path = format!("{APP_ID}/subscriptions");
+        let page_path = format!("{PAGE}/subscribed_apps");
+        let is_for_app = path == "debug_token" || path == app_path;
+        if let Some(refusal) = self.refuse(wish, query, is_for_app) {
+            return refusal;
+        }
+        let answer = match (wish.method.as_str(), path) {
+            ("GET", "me") => json!({"id": PAGE, "name": "Echo & Co"}),
+            ("GET", "debug_token") => json!({"data": {
+                "app_id": self.token_app, "is_valid": self.token_is_valid, "expires_at": self.expires_at,
+                "scopes": self.scopes,
+            }}),
+            ("GET", path) if path == app_path => self.app_subscriptions(),
+            ("POST", path) if path == app_path => return self.subscribe_app(&wish.body),
+            ("GET", path) if path == page_path => {
+                let app = |fields: &Vec<String>| json!({"id": APP_ID, "subscribed_fields": fields});
+                json!({"data": self.page_fields.iter().map(app).collect::<Vec<_>>()})
+            }
+            ("POST", path) if path == page_path => {
+                self.page_fields = Some(list(&wish.body, "subscribed_fields"));
+                json!({"success": true})
+            }
+            _ => return Reply::error(404, 803, None),
+        };
+        Reply::answer(200, answer.to_string())
+    }
+
+    fn refuse(&self, wish: &Wish, query: &str, is_for_app: bool) -> Option<Reply> {
+        if is_for_app {
+            let is_right = wish.authorization == format!("Bearer {APP_ID}|{APP_SECRET}");
+            return (!is_right).then(|| Reply::error(400, 101, None));
+        }
+        let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
+        let is_right = wish.authorization == format!("Bearer {PAGE_ACCESS_TOKEN}")
+            && self.token_is_valid
+            && parameter(query, "appsecret_proof") == Some(proof);
+        (!is_right).then(|| Reply::error(400, 190, Some(463)))
+    }
+
+    fn app_subscriptions(&self) -> Value {
+        let fields: Vec<Value> = self
+            .app_fields
+            .iter()
+            .map(|name| json!({"name": name, "version": "v26.0"}))
+            .collect();
+        let page = |callback_url: &String| json!({"object": "page", "callback_url": callback_url, "active": self.is_active, "fields": fields});
+        json!({"data": self.callback_url.iter().map(page).collect::<Vec<_>>()})
+    }
+
+    /// Makes the handshake first, as the dashboard does.
+    fn subscribe_app(&mut self, form: &str) -> Reply {
+        let callback_url = parameter(form, "callback_url").unwrap_or_default();
+        let verify_token = parameter(form, "verify_token").unwrap_or_default();
+        let place = self
+            .internet
+            .clone()
+            .unwrap_or_else(|| callback_url.clone());
+        if Messenger::with_secrets(&place, &verify_token, APP_SECRET)
+            .handshake()
+            .is_err()
+        {
+            return Reply::error(400, 2200, None);
+        }
+        self.callback_url = Some(callback_url);
+        self.is_active = true;
+        self.app_fields = list(form, "fields");
+        Reply::answer(200, json!({"success": true}).to_string())
+    }
+}
+
+fn list(form: &str, name: &str) -> Vec<String> {
+    let all = parameter(form, name).unwrap_or_default();
+    all.split(',').map(str::to_string).collect()
+}
