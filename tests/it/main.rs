@@ -4,6 +4,7 @@
 
 mod answers;
 mod browser;
+mod check;
 mod command_line;
 mod events;
 mod log;
