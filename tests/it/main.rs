@@ -6,6 +6,7 @@ mod answers;
 mod command_line;
 mod events;
 mod log;
+mod patience;
 mod process;
 mod promises;
 mod secrets;
