@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
 
-use crate::support::{Directory, PATIENCE, World, program, signal, start_bot};
+use crate::support::{
+    Directory, PATIENCE, World, program, raw, request, signal, start_bot, status_and_body,
+};
 
 /// Starts a bot that must not start; its exit code and what it said.
 fn refused(data_dir: &Path) -> (Option<i32>, String) {
@@ -212,11 +214,9 @@ fn limit_files(bot: &Bot, bytes: &str) {
     assert!(set.expect("prlimit can be run (util-linux)").success());
 }
 
-#[test]
-fn a_full_disk_means_503_and_recovery_by_itself() {
-    let data = Directory::new("full");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    // A process that ignores SIGXFSZ gets an error instead, as on a full disk.
+/// A bot that gets an error, as on a full disk, when [`limit_files`] leaves it no room: a process
+/// that ignores SIGXFSZ does.
+fn bot_with_little_room(data: &Directory, graph_api: &GraphApi) -> Bot {
     let ignoring = data.path().join("ignoring");
     let script = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}'\n", program().display());
     fs::write(&ignoring, script).expect("a script can be written");
@@ -225,7 +225,40 @@ fn a_full_disk_means_503_and_recovery_by_itself() {
         ("DATA_DIR", data.text().to_string()),
         ("GRAPH_URL", graph_api.url()),
     ];
-    let bot = Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"));
+    Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn health(bot: &Bot) -> u16 {
+    status_and_body(&raw(bot, &request("GET", "/healthz", "", ""))).0
+}
+
+#[test]
+fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
+    let data = Directory::new("well-again");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with_little_room(&data, &graph_api);
+    let message = text_message("7", "m_1", &"long ".repeat(10_000));
+    limit_files(&bot, "4096");
+    let answer = Messenger::new(&bot.url()).deliver(&webhook("page", &[message]));
+    assert_eq!(answer.expect("the bot answers").status, 503);
+    assert_eq!(health(&bot), 503);
+    limit_files(&bot, "unlimited");
+    let deadline = Instant::now() + PATIENCE;
+    // Who watches it may send it no webhooks before it is well.
+    while health(&bot) != 200 {
+        assert!(
+            Instant::now() < deadline,
+            "it does not recover:\n{}",
+            bot.log()
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_means_503_and_recovery_by_itself() {
+    let data = Directory::new("full");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with_little_room(&data, &graph_api);
     let messenger = Messenger::new(&bot.url());
     let deliver = |n: usize| {
         let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));

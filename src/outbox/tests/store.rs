@@ -93,3 +93,28 @@ fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
     outbox.written(&changes, &[], now);
     owe(&mut outbox, "b", &["b1"], now);
 }
+
+#[test]
+fn a_failed_write_is_tried_again_by_itself_and_not_before_a_second_has_passed() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    outbox.not_written(changes, now);
+    assert!(outbox.is_flushed(), "nothing is kept that must be written");
+    assert!(
+        outbox.take_changes(now, true).is_none(),
+        "not even on the way down"
+    );
+    assert_eq!(outbox.next_write(), Some(now + SECOND));
+    let changes = outbox
+        .take_changes(now + SECOND, false)
+        .expect("only a write tells whether there is room again");
+    outbox.written(&changes, &[], now);
+    assert_eq!(outbox.next_write(), None);
+}
