@@ -162,10 +162,23 @@ impl<R> Outbox<R> {
         Vec::new()
     }
 
-    /// The echo is not owed any more: delivered, refused for good or given up. Returns the callers
-    /// whose webhooks are safe now.
+    /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
+    /// webhooks are safe now.
     pub fn drop_echo(&mut self, due: &Due, now: Instant) -> Vec<R> {
         self.release_page(due);
+        self.take_out(due, now)
+    }
+
+    /// The echo is not owed any more, and no call was made for it. Returns the callers whose
+    /// webhooks are safe now.
+    pub fn give_up(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        if due.is_probe {
+            self.page.probe_next();
+        }
+        self.take_out(due, now)
+    }
+
+    fn take_out(&mut self, due: &Due, now: Instant) -> Vec<R> {
         self.lanes.advance(person(&due.echo), now);
         self.journal.settled(due.id, now);
         let waiting = self.forget(due.id, true);

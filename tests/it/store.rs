@@ -4,9 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use echobot::echo::Echo;
+use echobot::event::Platform;
+use echobot::outbox::{Changes, Record};
 use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::store::Store;
 
 use crate::support::{
     Directory, PATIENCE, World, program, raw, request, signal, start_bot, status_and_body,
@@ -87,6 +92,39 @@ fn a_long_text_goes_on_after_a_restart_where_it_was() {
     let calls = graph_api.wait_for_calls(2, PATIENCE);
     let texts: Vec<_> = calls.into_iter().map(|call| call.text).collect();
     assert_eq!(texts, ["b".repeat(2000), "c".repeat(2000)]);
+}
+
+#[test]
+fn an_echo_is_given_up_a_day_after_its_message_came_and_the_log_says_so() {
+    let data = Directory::new("old");
+    let hour = Duration::from_secs(60 * 60);
+    let record = |id: u64, age: Duration| Record {
+        id,
+        echo: Arc::new(Echo {
+            recipient: id.to_string().into(),
+            mid: Some(format!("m_{id}")),
+            text: format!("hello {id}"),
+            timestamp: None,
+            platform: Platform::Messenger,
+        }),
+        mid: None,
+        sent: 0,
+        came: Instant::now() - age,
+    };
+    let (mut store, _) = Store::open(data.path()).expect("the store opens");
+    let changes = Changes {
+        accepted: vec![record(1, 25 * hour), record(2, 23 * hour)],
+        ..Changes::default()
+    };
+    store.commit(&changes).expect("there is room");
+    drop(store);
+    let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
+    assert_eq!(world.texts(1), ["hello 2"]);
+    let line = world
+        .bot
+        .wait_for_log("given up after 24 hours: mid m_1, to 1", PATIENCE);
+    assert!(line.is_some_and(|line| line.starts_with("ERROR")));
+    assert_eq!(world.graph_api.calls().len(), 1);
 }
 
 #[test]
