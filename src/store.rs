@@ -123,7 +123,7 @@ impl Store {
             Ok(Ok(database)) => return Ok(database),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Cause::Locked,
             Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
-                if error.kind() != io::ErrorKind::InvalidData =>
+                if error.raw_os_error().is_some() =>
             {
                 Cause::Directory(error)
             }
