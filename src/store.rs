@@ -3,7 +3,7 @@
 mod tables;
 
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,7 +81,13 @@ impl Store {
             undone: Vec::new(),
         };
         prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
-        let database = store.open_file()?;
+        let is_new = fs::metadata(&store.path).map_or(true, |file| file.len() == 0);
+        let database = store.open_file().inspect_err(|error| {
+            // What is half made would be a damaged file at the next start.
+            if is_new && !matches!(error.cause, Cause::Locked) {
+                let _ = fs::remove_file(&store.path);
+            }
+        })?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
         store.database = Some(database);

@@ -5,6 +5,7 @@
 mod answers;
 mod command_line;
 mod events;
+mod full_disk;
 mod log;
 mod patience;
 mod process;

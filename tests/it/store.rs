@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +12,17 @@ use echobot::outbox::{Changes, Record};
 use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
 use echobot::store::Store;
 
-use crate::support::{
-    Directory, PATIENCE, World, program, raw, request, signal, start_bot, status_and_body,
-};
+use crate::support::{Directory, PATIENCE, World, program, signal, start_bot};
 
 /// Starts a bot that must not start; its exit code and what it said.
 fn refused(data_dir: &Path) -> (Option<i32>, String) {
+    refused_by(program(), data_dir)
+}
+
+/// The same, started by another program.
+pub fn refused_by(program: &Path, data_dir: &Path) -> (Option<i32>, String) {
     let data_dir = data_dir.to_str().expect("the path is Unicode").to_string();
-    let output = Bot::command(program(), &[("DATA_DIR", data_dir)])
+    let output = Bot::command(program, &[("DATA_DIR", data_dir)])
         .output()
         .expect("the bot can be run");
     (
@@ -241,91 +243,4 @@ fn a_damaged_file_ends_the_start_and_is_not_touched() {
             "{what}: it was touched"
         );
     }
-}
-
-/// `prlimit` sets the largest size of a file that a running process may write: a disk that is
-/// full, without one.
-fn limit_files(bot: &Bot, bytes: &str) {
-    let limit = format!("--fsize={bytes}:unlimited");
-    let set = Command::new("prlimit")
-        .args(["--pid", &bot.pid().to_string(), &limit])
-        .status();
-    assert!(set.expect("prlimit can be run (util-linux)").success());
-}
-
-/// A bot that gets an error, as on a full disk, when [`limit_files`] leaves it no room: a process
-/// that ignores SIGXFSZ does.
-fn bot_with_little_room(data: &Directory, graph_api: &GraphApi) -> Bot {
-    let ignoring = data.path().join("ignoring");
-    let script = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}'\n", program().display());
-    fs::write(&ignoring, script).expect("a script can be written");
-    fs::set_permissions(&ignoring, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    let settings = [
-        ("DATA_DIR", data.text().to_string()),
-        ("GRAPH_URL", graph_api.url()),
-    ];
-    Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn health(bot: &Bot) -> u16 {
-    status_and_body(&raw(bot, &request("GET", "/healthz", "", ""))).0
-}
-
-#[test]
-fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
-    let data = Directory::new("well-again");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let bot = bot_with_little_room(&data, &graph_api);
-    let message = text_message("7", "m_1", &"long ".repeat(10_000));
-    limit_files(&bot, "4096");
-    let answer = Messenger::new(&bot.url()).deliver(&webhook("page", &[message]));
-    assert_eq!(answer.expect("the bot answers").status, 503);
-    assert_eq!(health(&bot), 503);
-    limit_files(&bot, "unlimited");
-    let deadline = Instant::now() + PATIENCE;
-    // Who watches it may send it no webhooks before it is well.
-    while health(&bot) != 200 {
-        assert!(
-            Instant::now() < deadline,
-            "it does not recover:\n{}",
-            bot.log()
-        );
-    }
-}
-
-#[test]
-fn a_full_disk_means_503_and_recovery_by_itself() {
-    let data = Directory::new("full");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let bot = bot_with_little_room(&data, &graph_api);
-    let messenger = Messenger::new(&bot.url());
-    let deliver = |n: usize| {
-        let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));
-        messenger
-            .deliver(&webhook("page", &[message]))
-            .expect("the bot answers")
-            .status
-    };
-    assert_eq!(deliver(0), 200);
-    limit_files(&bot, "4096");
-    let refused: Vec<u16> = (1..5).map(deliver).collect();
-    assert!(refused.contains(&503), "{refused:?}");
-    assert!(
-        bot.wait_for_log("failed to write", PATIENCE)
-            .is_some_and(|line| line.starts_with("ERROR"))
-    );
-    limit_files(&bot, "unlimited");
-    let deadline = Instant::now() + PATIENCE;
-    while !(1..5).map(deliver).all(|status| status == 200) {
-        assert!(
-            Instant::now() < deadline,
-            "it does not recover:\n{}",
-            bot.log()
-        );
-    }
-    let calls = graph_api.wait_until(PATIENCE, |calls| calls.len() >= 5 * 25);
-    let parts: usize = (0..5)
-        .map(|_| "long ".repeat(10_000).len().div_ceil(2000))
-        .sum();
-    assert_eq!(calls.len(), parts, "each is echoed once");
 }
