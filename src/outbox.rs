@@ -100,13 +100,15 @@ impl<R> Outbox<R> {
     /// Takes the echoes of one webhook, all or none. A message that is owed already is joined,
     /// one that was settled is passed over.
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
-        if !echoes.is_empty() && self.ledger.len() + echoes.len() > self.limits.max_pending {
+        let mids = echoes.iter().map(|echo| echo.mid.as_deref());
+        let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
+        let new = mids.iter().filter(|mid| !self.ledger.knows(**mid)).count();
+        if new > 0 && self.ledger.len() + new > self.limits.max_pending {
             return Accepted::Full(caller);
         }
         let receipt = self.receipts.next_id();
         let mut open = 0;
-        for echo in echoes {
-            let mid = echo.mid.as_deref().map(MidDigest::of);
+        for (echo, mid) in echoes.into_iter().zip(mids) {
             if mid.is_some_and(|mid| self.ledger.was_answered(mid)) {
                 log::debug!(
                     "passed over, answered before: mid {}",
