@@ -223,13 +223,13 @@ impl<R> Outbox<R> {
         self.journal.is_empty()
     }
 
-    /// These changes are on disk, but for those that the store has `seen` before: their messages
-    /// were answered before. Returns the callers whose webhooks are safe now.
+    /// These changes are on disk, but for those that the store has `seen` before, in order: their
+    /// messages were answered before. Returns the callers whose webhooks are safe now.
     pub fn written(&mut self, changes: &Changes, seen: &[EchoId], now: Instant) -> Vec<R> {
         self.journal.written();
         let mut safe = Vec::new();
         for Record { id, .. } in &changes.accepted {
-            let waiting = if seen.contains(id) {
+            let waiting = if seen.binary_search(id).is_ok() {
                 self.forget(*id, true)
             } else {
                 self.line_up(*id, now);

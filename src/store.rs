@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// Writes these changes; they are on disk when it returns. Returns those of the accepted
-    /// echoes whose messages are known already: they were not written.
+    /// echoes, in order, whose messages are known already: they were not written.
     ///
     /// # Errors
     /// When nothing was written. The next call opens the file anew, so that it works again when

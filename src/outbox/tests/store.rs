@@ -118,3 +118,23 @@ fn a_failed_write_is_tried_again_by_itself_and_not_before_a_second_has_passed() 
     outbox.written(&changes, &[], now);
     assert_eq!(outbox.next_write(), None);
 }
+
+#[test]
+fn a_hundred_thousand_messages_that_the_store_has_seen_are_no_work() {
+    let now = Instant::now();
+    let count = 100_000;
+    let mut outbox = outbox(Limits {
+        max_pending: count,
+        durable: true,
+        ..LIMITS
+    });
+    let echoes = (0..count).map(|n| echo("a", &n.to_string())).collect();
+    outbox.accept(echoes, 1, now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    let seen: Vec<EchoId> = changes.accepted.iter().map(|record| record.id).collect();
+    let start = Instant::now();
+    assert_eq!(outbox.written(&changes, &seen, now), [1]);
+    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+}
