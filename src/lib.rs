@@ -75,6 +75,7 @@ mod hex;
 pub mod logger;
 pub mod outbox;
 pub mod pool;
+mod seldom;
 pub mod server;
 pub mod simulator;
 pub mod store;
