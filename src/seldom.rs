@@ -22,10 +22,12 @@ struct State {
 
 impl Seldom {
     /// Logs a line, or counts it only. The next line tells the count.
-    pub(crate) fn log(&self, level: Level, line: impl Display) {
+    pub(crate) fn log(&self, target: &str, level: Level, line: impl Display) {
         match self.turn(Instant::now()) {
-            Some(0) => log::log!(level, "{line}"),
-            Some(omitted) => log::log!(level, "{line} (and {omitted} times more before)"),
+            Some(0) => log::log!(target: target, level, "{line}"),
+            Some(omitted) => {
+                log::log!(target: target, level, "{line} (and {omitted} times more before)");
+            }
             None => {}
         }
     }

@@ -163,7 +163,9 @@ impl Webhook {
                 let line = format_args!(
                     "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
                 );
-                self.refusals.handshake.log(Level::Warn, line);
+                self.refusals
+                    .handshake
+                    .log(module_path!(), Level::Warn, line);
                 Answer::new(
                     403,
                     "handshake refused: mode, verify token or challenge is wrong",
@@ -185,12 +187,16 @@ impl Webhook {
         }
         let Some(signature) = signature else {
             let line = "webhook refused: it is not signed";
-            self.refusals.unsigned.log(Level::Warn, line);
+            self.refusals
+                .unsigned
+                .log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
         };
         if !self.is_signed(signature, body) {
             let line = "webhook refused: its signature is wrong; is APP_SECRET this app's secret?";
-            self.refusals.wrongly_signed.log(Level::Warn, line);
+            self.refusals
+                .wrongly_signed
+                .log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
         }
         event::read(body).map_err(|error| {

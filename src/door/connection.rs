@@ -264,7 +264,8 @@ fn refuse(failure: Failure, errors: &Seldom) -> Refusal {
         Failure::NotPassedOn(error) => ("pass a request on", error, refusal::BUSY),
         Failure::Lost(error) => ("get an answer", error, refusal::FAILED),
     };
-    errors.log(Level::Error, format_args!("failed to {what}: {error}"));
+    let line = format_args!("failed to {what}: {error}");
+    errors.log(module_path!(), Level::Error, line);
     refusal
 }
 

@@ -233,7 +233,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
             && !shared.registry.is_closed()
         {
             let line = format_args!("failed to take a connection in: {error}");
-            shared.errors.log(Level::Error, line);
+            shared.errors.log(module_path!(), Level::Error, line);
             thread::sleep(PAUSE_AFTER_ERROR);
         }
     }
