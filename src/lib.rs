@@ -78,6 +78,7 @@ mod hex;
 pub mod logger;
 pub mod outbox;
 pub mod pool;
+mod seldom;
 pub mod server;
 pub mod setup;
 pub mod simulator;

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 
 mod answers;
+mod attacks;
 mod browser;
 mod check;
 mod command_line;
