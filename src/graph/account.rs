@@ -286,7 +286,7 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, AccountErr
         .map_err(unreached)?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Some(error) = GraphError::read(status, &body["error"]) {
-        return Err(AccountError(format!("{error}; {}", remedy(error.code()))));
+        return Err(AccountError(format!("{error}; {}", remedy(error.code))));
     }
     if status != 200 || !body.is_object() {
         let what = format!(

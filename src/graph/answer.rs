@@ -111,7 +111,7 @@ impl fmt::Display for SendError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GraphError {
     status: u16,
-    code: i64,
+    pub(super) code: i64,
     subcode: Option<i64>,
     is_transient: bool,
     fbtrace_id: String,
@@ -131,10 +131,6 @@ impl GraphError {
                 .take(40)
                 .collect(),
         })
-    }
-
-    pub(super) fn code(&self) -> i64 {
-        self.code
     }
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
