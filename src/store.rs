@@ -93,12 +93,12 @@ impl Store {
     /// echoes, in order, whose messages are known already: they were not written.
     ///
     /// # Errors
-    /// When nothing was written. The next call opens the file anew, so that it works again when
-    /// there is room again.
+    /// When it failed; what was accepted is not owed then, even if it was written after all. The
+    /// next call opens the file anew, so that it works again when there is room again.
     pub fn commit(&mut self, changes: &Changes) -> Result<Vec<EchoId>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open_file(&self.path)?,
+            None => self.open_again()?,
         };
         match guarded(|| tables::write(&database, changes, &self.undone)) {
             Ok(known) => {
@@ -111,6 +111,14 @@ impl Store {
                 Err(self.error(Cause::Write(what)))
             }
         }
+    }
+
+    /// Opens the file after a failed write, and sees what that has written all the same.
+    fn open_again(&mut self) -> Result<Database, StoreError> {
+        let database = self.open_file(&self.path)?;
+        let written = guarded(|| tables::written(&database, &self.undone));
+        self.undone = written.map_err(|what| self.error(Cause::Write(what)))?;
+        Ok(database)
     }
 
     /// Makes the file if there is none: under another name, because one that was half made when
