@@ -183,3 +183,37 @@ fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
         Err(_) => Err("it makes no sense".to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::echo::Echo;
+    use crate::event::Platform;
+
+    #[test]
+    fn after_failed_writes_nothing_is_remembered_that_they_did_not_write() {
+        let directory = std::env::temp_dir().join(format!("echobot-undone-{}", std::process::id()));
+        let (mut store, _) = Store::open(&directory).expect("the directory can be written");
+        let echo = Echo {
+            recipient: "7".into(),
+            mid: None,
+            text: "a".to_string(),
+            timestamp: None,
+            platform: Platform::Messenger,
+        };
+        store.undone.push(Record {
+            id: 1,
+            echo: Arc::new(echo),
+            mid: None,
+            sent: 0,
+            came: Instant::now(),
+        });
+        store.database = None;
+        store.open_again().expect("the file is there");
+        assert_eq!(store.undone.len(), 0);
+        fs::remove_dir_all(&directory).expect("it is ours");
+    }
+}

@@ -113,33 +113,3 @@ fn a_full_disk_means_503_and_recovery_by_itself() {
         .sum();
     assert_eq!(calls.len(), parts, "each is echoed once");
 }
-
-/// Memory of the bot, in kilobytes.
-fn memory(bot: &Bot) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", bot.pid())).expect("it is Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    kilobytes.expect("Linux tells the size")
-}
-
-#[test]
-fn what_is_refused_for_want_of_room_takes_no_memory() {
-    let data = Directory::new("growth");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let bot = bot_with_little_room(&data, &graph_api);
-    let messenger = Messenger::new(&bot.url());
-    limit_files(&bot, "4096");
-    let deliver = |count: usize| {
-        for n in 0..count {
-            let message = text_message("7", &format!("m_{n}"), &"long ".repeat(200_000));
-            let answer = messenger.deliver(&webhook("page", &[message]));
-            assert_eq!(answer.expect("the bot answers").status, 503);
-        }
-    };
-    // A megabyte each; after these every thread has the memory that it works with.
-    deliver(40);
-    let before = memory(&bot);
-    deliver(40);
-    let after = memory(&bot);
-    assert!(after < before + 25 * 1024, "{before} KiB, then {after} KiB");
-}
