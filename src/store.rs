@@ -93,12 +93,12 @@ impl Store {
     /// echoes, in order, whose messages are known already: they were not written.
     ///
     /// # Errors
-    /// When nothing was written. The next call opens the file anew, so that it works again when
-    /// there is room again.
+    /// When it failed; what was accepted is not owed then, even if it was written after all. The
+    /// next call opens the file anew, so that it works again when there is room again.
     pub fn commit(&mut self, changes: &Changes) -> Result<Vec<EchoId>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open_file(&self.path)?,
+            None => self.open_again()?,
         };
         match guarded(|| tables::write(&database, changes, &self.undone)) {
             Ok(known) => {
@@ -111,6 +111,14 @@ impl Store {
                 Err(self.error(Cause::Write(what)))
             }
         }
+    }
+
+    /// Opens the file after a failed write, and sees what that has written all the same.
+    fn open_again(&mut self) -> Result<Database, StoreError> {
+        let database = self.open_file(&self.path)?;
+        let written = guarded(|| tables::written(&database, &self.undone));
+        self.undone = written.map_err(|what| self.error(Cause::Write(what)))?;
+        Ok(database)
     }
 
     /// Makes the file if there is none: under another name, because one that was half made when
@@ -173,5 +181,39 @@ fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
     match catch_unwind(AssertUnwindSafe(task)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("it makes no sense".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::echo::Echo;
+    use crate::event::Platform;
+
+    #[test]
+    fn after_failed_writes_nothing_is_remembered_that_they_did_not_write() {
+        let directory = std::env::temp_dir().join(format!("echobot-undone-{}", std::process::id()));
+        let (mut store, _) = Store::open(&directory).expect("the directory can be written");
+        let echo = Echo {
+            recipient: "7".into(),
+            mid: None,
+            text: "a".to_string(),
+            timestamp: None,
+            platform: Platform::Messenger,
+        };
+        store.undone.push(Record {
+            id: 1,
+            echo: Arc::new(echo),
+            mid: None,
+            sent: 0,
+            came: Instant::now(),
+        });
+        store.database = None;
+        store.open_again().expect("the file is there");
+        assert_eq!(store.undone.len(), 0);
+        fs::remove_dir_all(&directory).expect("it is ours");
     }
 }

@@ -123,6 +123,18 @@ fn a_limited_page_sends_nothing_for_as_long_as_meta_says() {
 }
 
 #[test]
+fn calls_are_made_at_the_send_rate_and_not_faster() {
+    let world = World::with(&[("SEND_RATE", "20")], |_| Reply::deliver());
+    let message = |n: usize| text_message(&n.to_string(), &format!("m_{n}"), "hello");
+    let events: Vec<_> = (0..30).map(message).collect();
+    assert_eq!(world.deliver(&events).status, 200);
+    let calls = world.graph_api.calls();
+    let took = calls[29].at - calls[0].at;
+    // 29 pauses of 50 ms, but for what a busy machine shifts.
+    assert!(took > Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
 fn one_persons_trouble_delays_nobody_else() {
     let world = World::with(&[("THREADS", "4")], |call| match call.recipient.as_str() {
         "sick" => Reply::hang(),

@@ -77,6 +77,18 @@ fn what_a_failed_write_left_is_taken_out_and_its_message_can_come_again() {
 }
 
 #[test]
+fn of_failed_writes_only_what_is_there_is_remembered() {
+    let database = database();
+    accept(&database, &[record(1, "a"), record(3, "c")], &[]);
+    let failed = [record(2, "b"), record(3, "c"), record(4, "d")];
+    let there = written(&database, &failed).expect("it can be read");
+    let ids: Vec<EchoId> = there.iter().map(|record| record.id).collect();
+    assert_eq!(ids, [3]);
+    let empty = self::database();
+    assert!(written(&empty, &failed).is_ok_and(|there| there.is_empty()));
+}
+
+#[test]
 fn a_mid_is_known_for_36_hours_and_forgotten_after_48() {
     let database = database();
     accept(&database, &[record(1, "new")], &[]);
