@@ -31,6 +31,8 @@ mod backend;
 mod buffer;
 mod connection;
 mod framing;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod refusal;
 mod registry;
 #[cfg(test)]
