@@ -38,6 +38,8 @@ mod buffer;
 mod connection;
 mod directory;
 mod framing;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod refusal;
 mod registry;
 #[cfg(test)]
