@@ -6,6 +6,7 @@ mod answers;
 mod browser;
 mod check;
 mod command_line;
+mod deploy;
 mod events;
 mod log;
 mod process;
