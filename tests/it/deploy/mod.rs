@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
 mod static_file;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 
