@@ -3,6 +3,7 @@
 //! Everything is read once, at the start. Whatever is wrong is reported together, a line a
 //! setting, so that nobody has to start the bot five times to find five mistakes.
 
+mod systemd;
 mod values;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
+pub use self::systemd::Systemd;
 use self::values::{graph_url, graph_version, may_be_a_secret, webhook_path};
 
 /// All settings, checked.
@@ -43,6 +45,8 @@ pub struct Config {
     pub app_id: Option<String>,
     /// What is logged.
     pub log_level: LevelFilter,
+    /// What systemd wants to be told; no setting.
+    pub systemd: Systemd,
 }
 
 /// The settings that are wrong: a line each, which names the variable, says what is wrong with
@@ -128,6 +132,7 @@ impl Config {
             ),
             app_id: settings.app_id(),
             log_level: settings.value("RUST_LOG", "info", LOG_LEVELS, |text| text.parse().ok()),
+            systemd: Systemd::read(lookup),
         };
         if settings.problems.is_empty() {
             Ok(config)

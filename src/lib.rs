@@ -67,6 +67,8 @@
 //! what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a second
 //! SIGINT exits at once.
 //!
+//! systemd is told of the start and the end, and that the port answers: see [`notify`].
+//!
 //! The one command that equals CI is `.ci/run`.
 
 pub mod config;
@@ -76,6 +78,7 @@ pub mod event;
 pub mod graph;
 mod hex;
 pub mod logger;
+pub mod notify;
 pub mod outbox;
 pub mod pool;
 mod seldom;

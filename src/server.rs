@@ -2,6 +2,7 @@
 //! that handles tiny_http's requests.
 
 mod descriptors;
+mod watchdog;
 mod worker;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use self::descriptors::Share;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::door::{self, Door};
+use crate::notify::Notifier;
 use crate::outbox::Record;
 use crate::pool::Pool;
 use crate::store::{Store, StoreError};
@@ -89,7 +91,9 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let door = Arc::new(open_door(config, share)?);
     let pool = Arc::new(Pool::new(config, store));
     let threads = start_threads(config, &pool).map_err(system("start the pool"))?;
-    close_on_signal(signals, Arc::clone(&door)).map_err(system("watch signals"))?;
+    let notifier = Arc::new(Notifier::new(&config.systemd));
+    close_on_signal(signals, Arc::clone(&door), Arc::clone(&notifier))
+        .map_err(system("watch signals"))?;
 
     watch::start(config).map_err(system("look after the subscription"))?;
 
@@ -98,6 +102,11 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
         door.address(),
         config.webhook_path
     );
+    notifier.ready();
+    if let Some(within) = config.systemd.watchdog {
+        watchdog::start(within, Arc::clone(&door), notifier)
+            .map_err(system("start the watchdog"))?;
+    }
     accept_requests(&door, &pool).map_err(system("receive requests"))?;
     finish(&pool, &threads);
     Ok(())
@@ -155,7 +164,11 @@ fn start_threads(config: &Config, pool: &Arc<Pool<Request>>) -> io::Result<Vec<J
 
 /// On the first signal the door is closed: when all that is inside is answered, the accept loop
 /// ends. Heroku sends SIGTERM several times, and means one; a second SIGINT means now.
-fn close_on_signal(mut signals: Signals, door: Arc<Door>) -> io::Result<()> {
+fn close_on_signal(
+    mut signals: Signals,
+    door: Arc<Door>,
+    notifier: Arc<Notifier>,
+) -> io::Result<()> {
     let watch = move || {
         let mut interrupts = 0;
         let mut closing = None;
@@ -168,6 +181,7 @@ fn close_on_signal(mut signals: Signals, door: Arc<Door>) -> io::Result<()> {
             let door = Arc::clone(&door);
             closing.get_or_insert_with(|| {
                 log::info!("stopping: the door is closed");
+                notifier.stopping();
                 thread::spawn(move || close(&door))
             });
         }

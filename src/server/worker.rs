@@ -14,6 +14,9 @@ use crate::outbox::{Accepted, Changes, Due, GIVE_UP_AFTER, Trouble};
 use crate::pool::{Outcome, Pool, Task};
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
+/// What a bot that answers, but takes no webhooks, says of its health.
+pub(super) const UNWELL: &str = "stopping, or the outbox takes no more";
+
 /// What the pool's threads share.
 pub(super) struct Worker {
     pool: Arc<Pool<Request>>,
@@ -59,10 +62,7 @@ impl Worker {
             Verdict::Answer(answer) => respond(request, &answer),
             Verdict::Health if self.pool.is_well() => respond(request, &Answer::ok()),
             Verdict::Health => {
-                respond(
-                    request,
-                    &Answer::unavailable("stopping, or the outbox takes no more"),
-                );
+                respond(request, &Answer::unavailable(UNWELL));
             }
             Verdict::Events(events) => {
                 let echoes = events.into_iter().filter_map(echo::reply).collect();

@@ -60,7 +60,8 @@ impl Bot {
             .env("APP_SECRET", APP_SECRET)
             .env("BIND", "127.0.0.1:0")
             .envs(settings.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            // Nobody reads it or writes to it. Not null: an empty root directory has no /dev/null.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command

@@ -1,0 +1,60 @@
+//! What systemd tells a service in its environment. None of it is a setting: who starts the bot by
+//! hand sets none of these.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Where the service manager wants to hear how the bot fares, and how often.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Systemd {
+    /// The socket of `Type=notify`, as sd_notify(3) writes it: a path, or a name after an `@`.
+    pub notify_socket: Option<OsString>,
+    /// `WatchdogSec=`: the bot is to say that it is alive within this time, again and again.
+    pub watchdog: Option<Duration>,
+}
+
+impl Systemd {
+    pub(super) fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Systemd {
+        let number = |name| lookup(name)?.to_str()?.parse::<u64>().ok();
+        let is_for_us = lookup("WATCHDOG_PID").is_none()
+            || number("WATCHDOG_PID") == Some(u64::from(std::process::id()));
+        let microseconds = number("WATCHDOG_USEC").filter(|n| is_for_us && *n > 0);
+        Systemd {
+            notify_socket: lookup("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
+            watchdog: microseconds.map(Duration::from_micros),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Systemd;
+
+    fn watchdog(pid: Option<u32>, microseconds: &str) -> Option<Duration> {
+        let systemd = Systemd::read(&|name| match name {
+            "WATCHDOG_USEC" => Some(microseconds.into()),
+            "WATCHDOG_PID" => pid.map(|pid| pid.to_string().into()),
+            _ => None,
+        });
+        systemd.watchdog
+    }
+
+    #[test]
+    fn nothing_is_told_where_nobody_asks() {
+        assert_eq!(Systemd::read(&|_| None), Systemd::default());
+        assert_eq!(Systemd::read(&|_| Some("".into())), Systemd::default());
+    }
+
+    #[test]
+    fn a_watchdog_for_another_process_is_none_for_this_one() {
+        let two_seconds = Some(Duration::from_secs(2));
+        assert_eq!(watchdog(None, "2000000"), two_seconds);
+        assert_eq!(watchdog(Some(std::process::id()), "2000000"), two_seconds);
+        assert_eq!(watchdog(Some(std::process::id() + 1), "2000000"), None);
+        for not_a_time in ["0", "soon", "-1"] {
+            assert_eq!(watchdog(None, not_a_time), None, "{not_a_time}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The systemd unit, and what the bot tells the service manager.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echobot::simulator::{Bot, GraphApi, Messenger, Reply, event, text_message, webhook};
+use serde_json::json;
+
+use super::leave_out;
+use crate::process::{Running, run};
+use crate::support::{Directory, PATIENCE, program, raw, request, signal, status_and_body};
+
+/// The watchdog's time in these tests; the bot feeds it twice within.
+const WATCHDOG: Duration = Duration::from_secs(1);
+
+/// A service manager's socket.
+struct Manager {
+    socket: UnixDatagram,
+    name: String,
+    _directory: Directory,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let directory = Directory::new("notify");
+        let path = directory.path().join("socket");
+        Manager {
+            socket: UnixDatagram::bind(&path).expect("a socket can be made"),
+            name: path.to_str().expect("the path is Unicode").to_string(),
+            _directory: directory,
+        }
+    }
+
+    fn command(&self, graph_api: &GraphApi, settings: &[(&str, &str)]) -> Command {
+        let mut command = Bot::command(program(), &[("GRAPH_URL", graph_api.url())]);
+        let watchdog = WATCHDOG.as_micros().to_string();
+        command
+            .env("NOTIFY_SOCKET", &self.name)
+            .env("WATCHDOG_USEC", watchdog)
+            .envs(settings.iter().copied());
+        command
+    }
+
+    /// The next that it is told; none in time.
+    fn hear(&self, at_most: Duration) -> Option<String> {
+        let mut told = [0; 256];
+        let timeout = Some(at_most.max(Duration::from_millis(1)));
+        self.socket
+            .set_read_timeout(timeout)
+            .expect("a timeout can be set");
+        let length = self.socket.recv(&mut told).ok()?;
+        Some(String::from_utf8_lossy(&told[..length]).into_owned())
+    }
+
+    /// Waits until it is told this.
+    fn wait_for(&self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.hear(PATIENCE).as_deref() == Some(what) {
+                return;
+            }
+        }
+        panic!("the bot does not say {what}");
+    }
+
+    fn assert_fed(&self, times: u32) {
+        let start = Instant::now();
+        for _ in 0..times {
+            self.wait_for("WATCHDOG=1");
+        }
+        // Other tests run beside this one.
+        assert!(start.elapsed() < WATCHDOG * times, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_service_manager_hears_of_the_start_of_life_and_of_the_end() {
+    let manager = Manager::new();
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let mut bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
+    assert_eq!(manager.hear(PATIENCE).as_deref(), Some("READY=1"));
+    assert!(Messenger::new(&bot.url()).handshake().is_ok());
+    manager.assert_fed(4);
+    signal(&bot, "TERM");
+    manager.wait_for("STOPPING=1\nWATCHDOG=1");
+    let status = bot.wait(PATIENCE).expect("it ends");
+    assert!(status.success());
+}
+
+#[test]
+fn a_bot_is_ready_at_the_moment_when_it_says_so_and_not_before() {
+    let manager = Manager::new();
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let start = || manager.command(&graph_api, &[("BIND", &address)]);
+
+    assert_eq!(run(&mut start()).code, Some(1), "the port is taken");
+    let no_outbox = run(start().env("DATA_DIR", "/dev/null"));
+    assert_eq!(no_outbox.code, Some(2));
+    assert_eq!(manager.hear(Duration::ZERO), None, "it never was ready");
+
+    drop(taken);
+    let _bot = Running::start(&mut start());
+    manager.wait_for("READY=1");
+    let handshake = Messenger::new(&format!("http://{address}/")).handshake();
+    assert!(handshake.is_ok(), "{handshake:?}");
+}
+
+#[test]
+fn a_service_manager_with_an_abstract_socket_is_told_too() {
+    let name = format!("echobot-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("it is a name");
+    let directory = Directory::new("notify");
+    let manager = Manager {
+        socket: UnixDatagram::bind_addr(&address).expect("nobody has the name"),
+        name: format!("@{name}"),
+        _directory: directory,
+    };
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let _bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
+    assert_eq!(manager.hear(PATIENCE).as_deref(), Some("READY=1"));
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_reached_is_a_line_in_the_log() {
+    let manager = Manager {
+        name: "vsock:2:1234".to_string(),
+        ..Manager::new()
+    };
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
+    assert!(Messenger::new(&bot.url()).handshake().is_ok());
+    assert!(bot.log().contains("failed to tell the service manager"));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_graph_api_hangs_and_the_outbox_is_full() {
+    let manager = Manager::new();
+    let graph_api = GraphApi::start(|_| Reply::hang()).expect("the Graph API starts");
+    let data = Directory::new("watchdog");
+    let settings = [
+        ("THREADS", "2"),
+        ("MAX_PENDING", "1"),
+        ("DATA_DIR", data.text()),
+    ];
+    let bot = Bot::run(&mut manager.command(&graph_api, &settings)).expect("the bot starts");
+    let body = webhook("page", &[text_message("7", "m", "hello")]);
+    let answer = Messenger::new(&bot.url()).deliver(&body);
+    assert_eq!(answer.expect("the bot answers").status, 200);
+    let health = raw(&bot, &request("GET", "/healthz", "", ""));
+    assert_eq!(status_and_body(&health).0, 503, "the outbox is full");
+    manager.assert_fed(4);
+}
+
+/// What gets a pool stuck is a log that nobody takes: a line longer than the pipe, and then all who
+/// want to write another.
+#[test]
+fn the_watchdog_is_not_fed_while_the_pool_is_stuck() {
+    let manager = Manager::new();
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let mut bot = Running::start(&mut manager.command(&graph_api, &[("THREADS", "2")]));
+    let mut log = BufReader::new(bot.0.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("listening on http://") {
+        line.clear();
+        let read = log.read_line(&mut line);
+        assert_ne!(read.expect("it is text"), 0, "the bot listens");
+    }
+    let url = line.split(' ').next_back().unwrap_or_default().trim();
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    manager.assert_fed(2);
+
+    let long_mid = "m".repeat(200_000);
+    let long = webhook(
+        "page",
+        &[event(
+            "7",
+            json!({"message": {"mid": long_mid, "text": "hello"}}),
+        )],
+    );
+    let signed = Messenger::new(url).headers(&long);
+    let signed = signed
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect::<String>();
+    let long = String::from_utf8(long).expect("it is ASCII");
+    let mut open = vec![send(address, &request("POST", "/", &signed, &long))];
+    let deadline = Instant::now() + PATIENCE;
+    while manager.hear(WATCHDOG * 2).is_some() {
+        assert!(Instant::now() < deadline, "it is fed for ever");
+        // It is refused, and the log says so.
+        open.push(send(address, &request("GET", "/?hub.mode=wrong", "", "")));
+    }
+
+    thread::spawn(move || log.read_to_end(&mut Vec::new()));
+    manager.assert_fed(2);
+}
+
+/// Sends a request and waits for no answer.
+fn send(address: &str, request: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the bot listens");
+    stream.write_all(request).expect("the bot reads");
+    stream
+}
+
+/// The unit as it is, but for the program's place.
+fn unit(directory: &Directory) -> String {
+    let unit = include_str!("../../../deploy/echobot.service");
+    let place = "ExecStart=/usr/local/bin/echobot\n";
+    assert!(unit.contains(place));
+    let unit = unit.replace(place, &format!("ExecStart={}\n", program().display()));
+    let path = directory.file("echobot.service", unit.as_bytes());
+    path.to_str().expect("the path is Unicode").to_string()
+}
+
+#[test]
+fn the_unit_is_understood_and_gives_little_away() {
+    let directory = Directory::new("unit");
+    let path = unit(&directory);
+    let analyze = |arguments: &[&str]| {
+        let mut command = Command::new("systemd-analyze");
+        command.args(arguments).arg(&path).output().ok()
+    };
+    let Some(verified) = analyze(&["verify", "--man=no"]) else {
+        return leave_out("the systemd unit", "there is no systemd-analyze");
+    };
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && said.is_empty(), "{said}");
+    // The exposure, times ten.
+    let secured = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]);
+    let secured = secured.expect("it ran before");
+    let said = String::from_utf8_lossy(&secured.stdout);
+    assert!(secured.status.success(), "{said}");
+    println!("{}", said.lines().last().unwrap_or_default());
+}
