@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod proxies;
+mod proxy;
 mod static_file;
 mod systemd;
 
