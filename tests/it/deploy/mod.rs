@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod heroku;
 mod proxies;
 mod proxy;
 mod static_file;
