@@ -197,6 +197,12 @@ fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+/// [`mend_lone_surrogates`], for `fuzz/`.
+#[cfg(fuzzing)]
+pub fn mend(body: &[u8]) -> Cow<'_, [u8]> {
+    mend_lone_surrogates(body)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -15,7 +15,7 @@
 //! 2. [`server`]'s accept loop (tiny_http) hands the request to the [`pool`], or answers 503 at
 //!    once when too many wait.
 //! 3. A pool thread asks [`webhook`], which checks size, signature (over the raw bytes) and JSON,
-//!    in that order. Before the signature is right nothing of a body is read.
+//!    in that order. Before the signature is right nothing of a body is parsed.
 //! 4. [`event`] reads the events; what it does not understand costs its neighbours nothing.
 //! 5. [`echo`] decides what an event is answered with. **Here another reply is added.**
 //! 6. [`outbox`] takes what is owed: each message once, each person's in order. With a data
@@ -81,6 +81,7 @@ pub mod logger;
 pub mod notify;
 pub mod outbox;
 pub mod pool;
+mod seldom;
 pub mod server;
 pub mod setup;
 pub mod simulator;

@@ -100,13 +100,15 @@ impl<R> Outbox<R> {
     /// Takes the echoes of one webhook, all or none. A message that is owed already is joined,
     /// one that was settled is passed over.
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
-        if !echoes.is_empty() && self.ledger.len() + echoes.len() > self.limits.max_pending {
+        let mids = echoes.iter().map(|echo| echo.mid.as_deref());
+        let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
+        let new = mids.iter().filter(|mid| !self.ledger.knows(**mid)).count();
+        if new > 0 && self.ledger.len() + new > self.limits.max_pending {
             return Accepted::Full(caller);
         }
         let receipt = self.receipts.next_id();
         let mut open = 0;
-        for echo in echoes {
-            let mid = echo.mid.as_deref().map(MidDigest::of);
+        for (echo, mid) in echoes.into_iter().zip(mids) {
             if mid.is_some_and(|mid| self.ledger.was_answered(mid)) {
                 log::debug!(
                     "passed over, answered before: mid {}",
@@ -162,10 +164,23 @@ impl<R> Outbox<R> {
         Vec::new()
     }
 
-    /// The echo is not owed any more: delivered, refused for good or given up. Returns the callers
-    /// whose webhooks are safe now.
+    /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
+    /// webhooks are safe now.
     pub fn drop_echo(&mut self, due: &Due, now: Instant) -> Vec<R> {
         self.release_page(due);
+        self.take_out(due, now)
+    }
+
+    /// The echo is not owed any more, and no call was made for it. Returns the callers whose
+    /// webhooks are safe now.
+    pub fn give_up(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        if due.is_probe {
+            self.page.probe_next();
+        }
+        self.take_out(due, now)
+    }
+
+    fn take_out(&mut self, due: &Due, now: Instant) -> Vec<R> {
         self.lanes.advance(person(&due.echo), now);
         self.journal.settled(due.id, now);
         let waiting = self.forget(due.id, true);
@@ -208,13 +223,13 @@ impl<R> Outbox<R> {
         self.journal.is_empty()
     }
 
-    /// These changes are on disk, but for those that the store has `seen` before: their messages
-    /// were answered before. Returns the callers whose webhooks are safe now.
+    /// These changes are on disk, but for those that the store has `seen` before, in order: their
+    /// messages were answered before. Returns the callers whose webhooks are safe now.
     pub fn written(&mut self, changes: &Changes, seen: &[EchoId], now: Instant) -> Vec<R> {
         self.journal.written();
         let mut safe = Vec::new();
         for Record { id, .. } in &changes.accepted {
-            let waiting = if seen.contains(id) {
+            let waiting = if seen.binary_search(id).is_ok() {
                 self.forget(*id, true)
             } else {
                 self.line_up(*id, now);

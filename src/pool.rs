@@ -38,6 +38,8 @@ pub enum Outcome {
     Sent,
     /// Never to be delivered.
     Dropped,
+    /// Too old to be sent: no call was made.
+    GivenUp,
     /// Not now.
     Failed(Trouble),
 }
@@ -155,6 +157,7 @@ impl<R> Pool<R> {
         let safe = match outcome {
             Outcome::Sent => work.outbox.settle(due, now),
             Outcome::Dropped => work.outbox.drop_echo(due, now),
+            Outcome::GivenUp => work.outbox.give_up(due, now),
             Outcome::Failed(trouble) => {
                 pause = work.outbox.postpone(due, trouble, now);
                 Vec::new()

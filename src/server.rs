@@ -1,6 +1,7 @@
 //! From the start to the end: the accept loop, the pool's threads, and the way down. The only room
 //! that handles tiny_http's requests.
 
+mod descriptors;
 mod watchdog;
 mod worker;
 
@@ -15,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tiny_http::Request;
 
+use self::descriptors::Share;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::door::{self, Door};
@@ -80,8 +82,13 @@ impl std::error::Error for ServeError {}
 pub fn serve(config: &Config) -> Result<(), ServeError> {
     let system = |what| move |error| ServeError::System(what, error);
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(system("watch signals"))?;
+    let share = claim_descriptors(config).map_err(system("get enough open files"))?;
+    let config = &Config {
+        threads: share.threads,
+        ..config.clone()
+    };
     let store = open_store(config)?;
-    let door = Arc::new(open_door(config)?);
+    let door = Arc::new(open_door(config, share)?);
     let pool = Arc::new(Pool::new(config, store));
     let threads = start_threads(config, &pool).map_err(system("start the pool"))?;
     let notifier = Arc::new(Notifier::new(&config.systemd));
@@ -105,6 +112,14 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+fn claim_descriptors(config: &Config) -> io::Result<Share> {
+    descriptors::claim(Share {
+        connections: MAX_CONNECTIONS,
+        requests: MAX_REQUESTS,
+        threads: config.threads,
+    })
+}
+
 /// Opens the outbox on disk, if there is to be one, with what it has kept.
 fn open_store(config: &Config) -> Result<Option<(Store, Vec<Record>)>, ServeError> {
     let Some(directory) = &config.data_dir else {
@@ -120,17 +135,21 @@ fn open_store(config: &Config) -> Result<Option<(Store, Vec<Record>)>, ServeErro
     Ok(Some((store, kept)))
 }
 
-fn open_door(config: &Config) -> Result<Door, ServeError> {
+fn open_door(config: &Config, share: Share) -> Result<Door, ServeError> {
     let listener = TcpListener::bind(&config.listen[..]).map_err(|error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         ServeError::Listen(addresses.join(" and "), error)
     })?;
     let limits = door::Limits {
-        connections: MAX_CONNECTIONS,
-        requests: MAX_REQUESTS,
+        connections: share.connections,
+        requests: share.requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
     };
-    door::open(listener, limits).map_err(|error| ServeError::System("open the door", error))
+    // The data directory is this process's alone, but its path may be too long for a socket.
+    let places = [Some(std::env::temp_dir()), config.data_dir.clone()];
+    let places: Vec<_> = places.into_iter().flatten().collect();
+    door::open_in(&places, listener, limits)
+        .map_err(|error| ServeError::System("open the door", error))
 }
 
 fn start_threads(config: &Config, pool: &Arc<Pool<Request>>) -> io::Result<Vec<JoinHandle<()>>> {

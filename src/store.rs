@@ -3,7 +3,7 @@
 mod tables;
 
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,7 +81,8 @@ impl Store {
             undone: Vec::new(),
         };
         prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
-        let database = store.open_file()?;
+        store.make()?;
+        let database = store.open_file(&store.path)?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
         store.database = Some(database);
@@ -89,15 +90,15 @@ impl Store {
     }
 
     /// Writes these changes; they are on disk when it returns. Returns those of the accepted
-    /// echoes whose messages are known already: they were not written.
+    /// echoes, in order, whose messages are known already: they were not written.
     ///
     /// # Errors
-    /// When nothing was written. The next call opens the file anew, so that it works again when
-    /// there is room again.
+    /// When it failed; what was accepted is not owed then, even if it was written after all. The
+    /// next call opens the file anew, so that it works again when there is room again.
     pub fn commit(&mut self, changes: &Changes) -> Result<Vec<EchoId>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open_file()?,
+            None => self.open_again()?,
         };
         match guarded(|| tables::write(&database, changes, &self.undone)) {
             Ok(known) => {
@@ -112,18 +113,44 @@ impl Store {
         }
     }
 
-    fn open_file(&self) -> Result<Database, StoreError> {
+    /// Opens the file after a failed write, and sees what that has written all the same.
+    fn open_again(&mut self) -> Result<Database, StoreError> {
+        let database = self.open_file(&self.path)?;
+        let written = guarded(|| tables::written(&database, &self.undone));
+        self.undone = written.map_err(|what| self.error(Cause::Write(what)))?;
+        Ok(database)
+    }
+
+    /// Makes the file if there is none: under another name, because one that was half made when
+    /// the bot was killed would be a damaged one at the next start.
+    fn make(&self) -> Result<(), StoreError> {
+        let new = self.path.with_extension("new");
+        let _ = fs::remove_file(&new);
+        if self.path.exists() {
+            return Ok(());
+        }
+        let made = self.open_file(&new).map(drop);
+        if made.is_ok() {
+            // Unlike a new name, a link never takes the place of another echobot's file. Where
+            // there are no links, the file is made in its place.
+            let _ = fs::hard_link(&new, &self.path);
+        }
+        let _ = fs::remove_file(&new);
+        made
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
         let mut builder = Builder::new();
         // Without the check redb trusts what it reads, and damage would show later, or never.
         builder
             .set_cache_size(CACHE)
             .set_check_integrity_on_open(true);
-        let opened = catch_unwind(AssertUnwindSafe(|| builder.create(&self.path)));
+        let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
         let cause = match opened {
             Ok(Ok(database)) => return Ok(database),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Cause::Locked,
             Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
-                if error.kind() != io::ErrorKind::InvalidData =>
+                if error.raw_os_error().is_some() =>
             {
                 Cause::Directory(error)
             }
@@ -154,5 +181,39 @@ fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
     match catch_unwind(AssertUnwindSafe(task)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("it makes no sense".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::echo::Echo;
+    use crate::event::Platform;
+
+    #[test]
+    fn after_failed_writes_nothing_is_remembered_that_they_did_not_write() {
+        let directory = std::env::temp_dir().join(format!("echobot-undone-{}", std::process::id()));
+        let (mut store, _) = Store::open(&directory).expect("the directory can be written");
+        let echo = Echo {
+            recipient: "7".into(),
+            mid: None,
+            text: "a".to_string(),
+            timestamp: None,
+            platform: Platform::Messenger,
+        };
+        store.undone.push(Record {
+            id: 1,
+            echo: Arc::new(echo),
+            mid: None,
+            sent: 0,
+            came: Instant::now(),
+        });
+        store.database = None;
+        store.open_again().expect("the file is there");
+        assert_eq!(store.undone.len(), 0);
+        fs::remove_dir_all(&directory).expect("it is ours");
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Pure: bytes in, answer out. Who reads the request and writes the answer is `server.rs`.
 
+use log::Level;
 use percent_encoding::percent_decode_str;
 use ring::hmac;
 
 use crate::config::{Config, Secret};
 use crate::event::{self, Event};
 use crate::hex;
+use crate::seldom::Seldom;
 
 /// The largest webhook body that is read, in bytes. A batch of 1000 events is far below it.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -92,6 +94,15 @@ pub struct Webhook {
     path: String,
     verify_token: Secret,
     app_secret: hmac::Key,
+    refusals: Refusals,
+}
+
+/// Lines about what strangers can send as often as they like.
+#[derive(Default)]
+struct Refusals {
+    handshake: Seldom,
+    unsigned: Seldom,
+    wrongly_signed: Seldom,
 }
 
 impl Webhook {
@@ -102,6 +113,7 @@ impl Webhook {
             path: config.webhook_path.clone(),
             verify_token: config.verify_token.clone(),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret),
+            refusals: Refusals::default(),
         }
     }
 
@@ -148,9 +160,12 @@ impl Webhook {
                 } else {
                     "the verify token is wrong"
                 };
-                log::warn!(
+                let line = format_args!(
                     "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
                 );
+                self.refusals
+                    .handshake
+                    .log(module_path!(), Level::Warn, line);
                 Answer::new(
                     403,
                     "handshake refused: mode, verify token or challenge is wrong",
@@ -171,11 +186,17 @@ impl Webhook {
             return Err(Answer::new(413, "the body is larger than 4 MiB"));
         }
         let Some(signature) = signature else {
-            log::warn!("webhook refused: it is not signed");
+            let line = "webhook refused: it is not signed";
+            self.refusals
+                .unsigned
+                .log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
         };
         if !self.is_signed(signature, body) {
-            log::warn!("webhook refused: its signature is wrong; is APP_SECRET this app's secret?");
+            let line = "webhook refused: its signature is wrong; is APP_SECRET this app's secret?";
+            self.refusals
+                .wrongly_signed
+                .log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
         }
         event::read(body).map_err(|error| {
@@ -205,7 +226,7 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
 mod tests {
     use ring::hmac;
 
-    use super::{Webhook, parameter};
+    use super::{Refusals, Webhook, parameter};
     use crate::config::Secret;
 
     fn webhook(app_secret: &str) -> Webhook {
@@ -213,6 +234,7 @@ mod tests {
             path: "/".to_string(),
             verify_token: Secret::new("token"),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()),
+            refusals: Refusals::default(),
         }
     }
 

@@ -8,23 +8,28 @@
 //! for certain: each new one sends a knock first, a request that [`Backend::recv`] answers itself.
 
 use std::cmp::Ordering;
-use std::collections::hash_map::RandomState;
-use std::fs::{self, DirBuilder, File};
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::{self, Answer};
 use super::buffer::{Buffer, CHUNK};
+use super::directory::PrivateDirectory;
 
 /// How long tiny_http may take to answer. The caller's own deadlines are shorter; the simulator lets a request hang for
 /// tens of seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A connection that was idle for so long is ended, and with it, 5 s later, its thread of tiny_http.
+const KEPT_IDLE: Duration = Duration::from_secs(2);
+/// When nothing arrives, idle connections are looked at this often.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+/// So many knocks in a row that nobody answers mean that tiny_http is stuck for good.
+const MAX_UNANSWERED: u32 = 3;
 /// Bytes of an answer's body. The caller's answers are short texts.
 const MAX_ANSWER: usize = 1024 * 1024;
 /// A body up to this many bytes goes in the same write as its head, a larger one is not copied.
@@ -37,12 +42,14 @@ const DESCRIPTORS: usize = 4;
 
 pub(super) struct Backend {
     server: tiny_http::Server,
-    /// Connections that wait for a request, the one used last on top.
-    idle: Mutex<Vec<UnixStream>>,
-    /// Held while a connection is opened.
-    opening: Mutex<()>,
-    /// Something to duplicate, to see how many descriptors are left.
-    any_file: File,
+    /// Connections that wait for a request and since when, the one used last at the back.
+    idle: Mutex<VecDeque<(Instant, UnixStream)>>,
+    /// Held while a connection is opened: the knocks in a row that were not answered.
+    opening: Mutex<u32>,
+    /// How long a knock may take to be answered.
+    knock_patience: Duration,
+    /// Why `recv` is to end.
+    ending: Mutex<Option<io::Error>>,
     /// Dropped after the server, which needs the socket's path to stop.
     directory: PrivateDirectory,
 }
@@ -57,15 +64,16 @@ pub(super) enum Failure {
 }
 
 impl Backend {
-    pub(super) fn open() -> io::Result<Self> {
-        let directory = PrivateDirectory::create()?;
-        let listener = UnixListener::bind(directory.socket())?;
+    /// In the first of these places that can hold a socket.
+    pub(super) fn open(places: &[PathBuf], knock_patience: Duration) -> io::Result<Self> {
+        let (directory, listener) = PrivateDirectory::listen_in(places)?;
         let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
         Ok(Self {
             server,
             idle: Mutex::default(),
             opening: Mutex::default(),
-            any_file: File::open(&directory.path)?,
+            knock_patience,
+            ending: Mutex::default(),
             directory,
         })
     }
@@ -73,15 +81,27 @@ impl Backend {
     /// The next request that is not a knock.
     pub(super) fn recv(&self) -> io::Result<tiny_http::Request> {
         loop {
-            let request = self.server.recv()?;
-            if request.url() != KNOCK_TARGET {
-                return Ok(request);
+            let received = self.server.recv_timeout(TIDY_INTERVAL);
+            match received.map_err(|error| wrap("tiny_http has stopped accepting", &error))? {
+                Some(knock) if knock.url() == KNOCK_TARGET => {
+                    let _ = knock.respond(tiny_http::Response::empty(204));
+                }
+                Some(request) => return Ok(request),
+                None => match self.ending().take() {
+                    Some(error) => return Err(error),
+                    None => end_long_idle(&mut self.idle()),
+                },
             }
-            let _ = request.respond(tiny_http::Response::empty(204));
         }
     }
 
     pub(super) fn unblock(&self) {
+        self.end(io::Error::other("unblocked"));
+    }
+
+    /// Lets `recv` fail with this: nothing more will come.
+    pub(super) fn end(&self, why: io::Error) {
+        self.ending().get_or_insert(why);
         self.server.unblock();
     }
 
@@ -99,23 +119,25 @@ impl Backend {
     ) -> Result<Answer, Failure> {
         let stream = self.connection().map_err(Failure::NotPassedOn)?;
         let frame = converse(&stream, head, body, to_head, answer).map_err(Failure::Lost)?;
-        self.idle().push(stream);
+        let mut idle = self.idle();
+        idle.push_back((Instant::now(), stream));
+        end_long_idle(&mut idle);
         Ok(frame)
     }
 
     fn connection(&self) -> io::Result<UnixStream> {
-        if let Some(stream) = self.idle().pop() {
+        if let Some((_, stream)) = self.idle().pop_back() {
             return Ok(stream);
         }
-        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         // One may have become idle while we waited for our turn.
-        if let Some(stream) = self.idle().pop() {
+        if let Some((_, stream)) = self.idle().pop_back() {
             return Ok(stream);
         }
-        self.connect()
+        self.connect(&mut unanswered)
     }
 
-    fn connect(&self) -> io::Result<UnixStream> {
+    fn connect(&self, unanswered: &mut u32) -> io::Result<UnixStream> {
         self.check_room()?;
         let stream = UnixStream::connect(self.directory.socket()).inspect_err(|error| {
             let has_died = matches!(
@@ -123,19 +145,25 @@ impl Backend {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
             );
             if has_died {
-                log::error!("tiny_http does not accept connections any more: {error}");
-                self.server.unblock();
+                self.end(wrap(
+                    "tiny_http does not accept connections any more",
+                    error,
+                ));
             }
         })?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(self.knock_patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        converse(
-            &stream,
-            &mut KNOCK.to_vec(),
-            &[],
-            false,
-            &mut Buffer::default(),
-        )?;
+        match knock(&stream) {
+            Ok(()) => *unanswered = 0,
+            Err(error) => {
+                *unanswered += 1;
+                if *unanswered >= MAX_UNANSWERED {
+                    self.end(wrap("tiny_http does not answer any more", &error));
+                }
+                return Err(wrap("tiny_http does not answer", &error));
+            }
+        }
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(stream)
     }
 
@@ -152,7 +180,8 @@ impl Backend {
 
     /// Fails when fewer than `count` descriptors are left.
     pub(super) fn check_descriptors(&self, count: usize) -> io::Result<()> {
-        let spare: io::Result<Vec<File>> = (0..count).map(|_| self.any_file.try_clone()).collect();
+        let handle = self.directory.handle();
+        let spare: io::Result<Vec<File>> = (0..count).map(|_| handle.try_clone()).collect();
         spare.map(drop)
     }
 
@@ -163,13 +192,46 @@ impl Backend {
     }
 
     #[cfg(test)]
-    pub(super) fn directory(&self) -> &std::path::Path {
-        &self.directory.path
+    pub(super) fn idle_connections(&self) -> usize {
+        self.idle().len()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
+    #[cfg(test)]
+    pub(super) fn directory(&self) -> &PrivateDirectory {
+        &self.directory
+    }
+
+    fn idle(&self) -> MutexGuard<'_, VecDeque<(Instant, UnixStream)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn ending(&self) -> MutexGuard<'_, Option<io::Error>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those idle longest are at the front.
+fn end_long_idle(idle: &mut VecDeque<(Instant, UnixStream)>) {
+    let long = idle
+        .iter()
+        .take_while(|(since, _)| since.elapsed() >= KEPT_IDLE);
+    let count = long.count();
+    idle.drain(..count);
+}
+
+fn knock(stream: &UnixStream) -> io::Result<()> {
+    let answered = converse(
+        stream,
+        &mut KNOCK.to_vec(),
+        &[],
+        false,
+        &mut Buffer::default(),
+    );
+    answered.map(drop)
+}
+
+fn wrap(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn converse(
@@ -215,41 +277,4 @@ fn read_answer(stream: &UnixStream, to_head: bool, answer: &mut Buffer) -> io::R
 
 fn bad(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// A directory that no other user can enter, so that nobody goes around the door.
-struct PrivateDirectory {
-    path: PathBuf,
-}
-
-impl PrivateDirectory {
-    fn create() -> io::Result<Self> {
-        let random = RandomState::new().build_hasher().finish();
-        let name = format!("echobot-door-{}-{random:016x}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("failed to create {}: {error}", path.display()),
-                )
-            })?;
-        Ok(Self { path })
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path.join("tiny_http")
-    }
-
-    fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }

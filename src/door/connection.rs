@@ -5,13 +5,16 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use log::Level;
+
+use super::Shared;
 use super::answer::Answer;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
-use super::{Complaints, Shared};
+use crate::seldom::Seldom;
 
 const CLOSE: &str = "Connection: close\r\n";
 const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
@@ -181,7 +184,7 @@ impl Connection {
                 .backend
                 .exchange(&mut self.canonical, body, head.is_head, &mut self.answer);
         let Answer { head_len, body_len } =
-            exchanged.map_err(|failure| refuse(failure, &shared.complaints))?;
+            exchanged.map_err(|failure| refuse(failure, &shared.errors))?;
         let line = self.connection_line(head);
         let empty_line = head_len - 2;
         self.answer.insert(empty_line, line.as_bytes());
@@ -256,17 +259,14 @@ impl Connection {
     }
 }
 
-fn refuse(failure: Failure, complaints: &Complaints) -> Refusal {
-    match failure {
-        Failure::NotPassedOn(error) => {
-            complaints.log("pass a request on", &error);
-            refusal::BUSY
-        }
-        Failure::Lost(error) => {
-            complaints.log("get an answer", &error);
-            refusal::FAILED
-        }
-    }
+fn refuse(failure: Failure, errors: &Seldom) -> Refusal {
+    let (what, error, refusal) = match failure {
+        Failure::NotPassedOn(error) => ("pass a request on", error, refusal::BUSY),
+        Failure::Lost(error) => ("get an answer", error, refusal::FAILED),
+    };
+    let line = format_args!("failed to {what}: {error}");
+    errors.log(module_path!(), Level::Error, line);
+    refusal
 }
 
 fn is_timeout(error: &io::Error) -> bool {

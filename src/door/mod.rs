@@ -18,19 +18,28 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use log::Level;
 
 use backend::Backend;
 use connection::Connection;
 use registry::Registry;
 
+use crate::seldom::Seldom;
+
 mod answer;
 mod backend;
 mod buffer;
 mod connection;
+mod directory;
 mod framing;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod refusal;
 mod registry;
 #[cfg(test)]
@@ -38,8 +47,6 @@ mod tests;
 
 /// How long the accept loop waits after an error. Without it a full descriptor table would be a busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
-/// The door's errors are logged this often at most: hostile clients can cause some of them.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
 const RESERVE: usize = 8;
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
@@ -51,7 +58,7 @@ pub struct Limits {
     /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
     pub connections: usize,
     /// Complete requests at once, from the last byte received to the last byte answered. More get 503. Each costs a
-    /// thread of tiny_http and three descriptors more, which are kept for later requests.
+    /// thread of tiny_http and three descriptors more, which are kept for some seconds.
     pub requests: usize,
     /// The headers that are passed on beside `Content-Length`, with the names as tiny_http shall see them. Their
     /// values must be visible ASCII, spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`,
@@ -70,6 +77,8 @@ struct Deadlines {
     answer: Duration,
     /// For a refused client to notice, before what it still sends destroys the answer.
     linger: Duration,
+    /// For tiny_http to take a new connection. It takes microseconds, unless tiny_http is stuck.
+    knock: Duration,
 }
 
 const DEADLINES: Deadlines = Deadlines {
@@ -77,6 +86,7 @@ const DEADLINES: Deadlines = Deadlines {
     request: Duration::from_secs(10),
     answer: Duration::from_secs(10),
     linger: Duration::from_secs(1),
+    knock: Duration::from_secs(5),
 };
 
 /// Opens the door on a listener. Requests come out of [`Door::recv`].
@@ -84,22 +94,35 @@ const DEADLINES: Deadlines = Deadlines {
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn open(listener: TcpListener, limits: Limits) -> io::Result<Door> {
-    open_with(listener, limits, DEADLINES)
+    open_in(&[std::env::temp_dir()], listener, limits)
 }
 
-fn open_with(listener: TcpListener, limits: Limits, deadlines: Deadlines) -> io::Result<Door> {
+/// The same, with the private directory in the first of these places that can hold it.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_in(places: &[PathBuf], listener: TcpListener, limits: Limits) -> io::Result<Door> {
+    open_with(places, listener, limits, DEADLINES)
+}
+
+fn open_with(
+    places: &[PathBuf],
+    listener: TcpListener,
+    limits: Limits,
+    deadlines: Deadlines,
+) -> io::Result<Door> {
     let address = listener.local_addr()?;
     let handle = TcpStream::from(OwnedFd::from(listener.try_clone()?));
     let shared = Arc::new(Shared {
         limits,
         deadlines,
         registry: Arc::new(Registry::new(limits.connections, limits.requests)),
-        backend: Backend::open()?,
-        complaints: Complaints::default(),
+        backend: Backend::open(places, deadlines.knock)?,
+        errors: Seldom::default(),
     });
     let thread = thread::Builder::new().name("door".into()).spawn({
         let shared = Arc::clone(&shared);
-        move || accept_all(&listener, &shared)
+        move || accept_all_or_end(&listener, &shared)
     })?;
     let accepting = Mutex::new(Some(Accepting { handle, thread }));
     Ok(Door {
@@ -130,7 +153,8 @@ struct Shared {
     deadlines: Deadlines,
     registry: Arc<Registry>,
     backend: Backend,
-    complaints: Complaints,
+    /// Hostile clients can cause some of them.
+    errors: Seldom,
 }
 
 impl Door {
@@ -138,8 +162,8 @@ impl Door {
     /// tiny_http through it (see `backend`).
     ///
     /// # Errors
-    /// After [`Door::unblock`], and when tiny_http has stopped accepting, which is for good: unless the program is
-    /// stopping anyway, it should end and be started again.
+    /// After [`Door::unblock`], and when the door or tiny_http has stopped for good: unless the program is stopping
+    /// anyway, it should end and be started again.
     pub fn recv(&self) -> io::Result<tiny_http::Request> {
         self.shared.backend.recv()
     }
@@ -168,9 +192,7 @@ impl Door {
         };
         // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
         let _ = handle.shutdown(Shutdown::Both);
-        if thread.join().is_err() {
-            log::error!("the door's accept loop has panicked");
-        }
+        let _ = thread.join();
     }
 
     /// Whether [`Door::close`] was called.
@@ -195,6 +217,15 @@ impl Drop for Door {
     }
 }
 
+/// An open door that lets nobody in would look alive.
+fn accept_all_or_end(listener: &TcpListener, shared: &Arc<Shared>) {
+    let accepting = catch_unwind(AssertUnwindSafe(|| accept_all(listener, shared)));
+    if accepting.is_err() {
+        let why = "the door's accept loop has panicked";
+        shared.backend.end(io::Error::other(why));
+    }
+}
+
 fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.registry.is_closed() {
         let outcome = listener
@@ -203,7 +234,8 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         if let Err(error) = outcome
             && !shared.registry.is_closed()
         {
-            shared.complaints.log("take a connection in", &error);
+            let line = format_args!("failed to take a connection in: {error}");
+            shared.errors.log(module_path!(), Level::Error, line);
             thread::sleep(PAUSE_AFTER_ERROR);
         }
     }
@@ -225,20 +257,4 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     spawned
         .map(drop)
         .inspect_err(|_| connection::turn_away(&stream))
-}
-
-/// Keeps errors that happen a thousand times a second from filling the log.
-#[derive(Default)]
-struct Complaints {
-    last: Mutex<Option<Instant>>,
-}
-
-impl Complaints {
-    fn log(&self, what: &str, error: &io::Error) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
-            *last = Some(Instant::now());
-            log::error!("failed to {what}: {error}");
-        }
-    }
 }

@@ -285,9 +285,8 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, AccountErr
         .read_to_vec()
         .map_err(unreached)?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if body["error"].is_object() {
-        let error = GraphError::read(status, &body["error"]);
-        return Err(AccountError(format!("{error}; {}", remedy(error.code()))));
+    if let Some(error) = GraphError::read(status, &body["error"]) {
+        return Err(AccountError(format!("{error}; {}", remedy(error.code))));
     }
     if status != 200 || !body.is_object() {
         let what = format!(

@@ -10,9 +10,7 @@ use serde_json::Value;
 pub(super) fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
     let regain_access = usage.and_then(regain_access);
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = &body["error"];
-    if error.is_object() {
-        let error = GraphError::read(status, error);
+    if let Some(error) = GraphError::read(status, &body["error"]) {
         return match error.remedy(regain_access) {
             Some(remedy) => Err(SendError {
                 remedy,
@@ -113,29 +111,26 @@ impl fmt::Display for SendError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GraphError {
     status: u16,
-    code: i64,
+    pub(super) code: i64,
     subcode: Option<i64>,
     is_transient: bool,
     fbtrace_id: String,
 }
 
 impl GraphError {
-    pub(super) fn read(status: u16, error: &Value) -> GraphError {
+    /// None when it has no code: then it is somebody else's error.
+    pub(super) fn read(status: u16, error: &Value) -> Option<GraphError> {
         let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
-        GraphError {
+        Some(GraphError {
             status,
-            code: error["code"].as_i64().unwrap_or_default(),
+            code: error["code"].as_i64()?,
             subcode: error["error_subcode"].as_i64(),
             is_transient: error["is_transient"].as_bool().unwrap_or_default(),
             fbtrace_id: trace
                 .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
                 .take(40)
                 .collect(),
-        }
-    }
-
-    pub(super) fn code(&self) -> i64 {
-        self.code
+        })
     }
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
@@ -317,6 +312,11 @@ mod tests {
             (200, b"null"),
             (200, b"<html>log in to this Wi-Fi</html>"),
             (200, br#"{"error":"x"}"#),
+            (
+                403,
+                br#"{"error":{"message":"a proxy wants you to log in"}}"#,
+            ),
+            (400, br#"{"error":{"code":"ERR_ACCESS_DENIED"}}"#),
             (302, b""),
             (404, b"not found"),
             (407, b""),

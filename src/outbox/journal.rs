@@ -10,7 +10,8 @@ use crate::echo::Echo;
 /// it go out twice, and every write costs the disk.
 const SETTLED_IS_WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 
-/// After a failed write, what was settled is tried again after this time.
+/// After a failed write the next one is tried after this time, or with the next webhook: only a
+/// write tells whether the disk has room again.
 const NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// An echo, as the store keeps it.
@@ -46,6 +47,8 @@ pub(super) struct Journal {
     /// When what was settled is to be written at the latest.
     settled_due: Option<Instant>,
     writing: bool,
+    /// Whether the last write failed.
+    failed: bool,
 }
 
 impl Journal {
@@ -56,6 +59,7 @@ impl Journal {
             changes: Changes::default(),
             settled_due: None,
             writing: false,
+            failed: false,
         }
     }
 
@@ -80,6 +84,7 @@ impl Journal {
     }
 
     pub(super) fn take(&mut self, now: Instant, at_once: bool) -> Option<Changes> {
+        let at_once = at_once && !self.failed;
         if !self.next_time().is_some_and(|time| time <= now || at_once) {
             return None;
         }
@@ -94,20 +99,25 @@ impl Journal {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.writing && self.changes.accepted.is_empty() && self.settled_due.is_none()
+        let Changes {
+            accepted,
+            sent,
+            settled,
+        } = &self.changes;
+        !self.writing && accepted.is_empty() && sent.is_empty() && settled.is_empty()
     }
 
     pub(super) fn written(&mut self) {
         self.writing = false;
+        self.failed = false;
     }
 
     /// What was settled is still to be written; what was accepted is not.
     pub(super) fn not_written(&mut self, changes: Changes, now: Instant) {
         self.writing = false;
+        self.failed = true;
         self.changes.sent.splice(..0, changes.sent);
         self.changes.settled.splice(..0, changes.settled);
-        if !self.changes.sent.is_empty() || !self.changes.settled.is_empty() {
-            self.settled_due = Some(now + NEXT_TRY);
-        }
+        self.settled_due = Some(now + NEXT_TRY);
     }
 }

@@ -73,6 +73,11 @@ impl Ledger {
         self.seen.contains(&mid)
     }
 
+    /// Whether this message is owed an echo already, or was answered.
+    pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
+        mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.owed.len()
     }

@@ -78,6 +78,13 @@ impl Page {
         }
     }
 
+    /// The probe was not made: the next call is the one that finds out.
+    pub(super) fn probe_next(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.probing = false;
+        }
+    }
+
     /// The Graph API refuses the page, perhaps for a known time. Returns how long the page is held
     /// back for it; none when it is held back already.
     pub(super) fn refuse(

@@ -84,7 +84,7 @@ impl Worker {
     fn send(&self, due: &Due) {
         if due.came.elapsed() >= GIVE_UP_AFTER {
             log::error!("echo given up after 24 hours: {}", Label(due));
-            return self.finish(due, Outcome::Dropped);
+            return self.finish(due, Outcome::GivenUp);
         }
         let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
         let a_bug = Outcome::Failed(Trouble::Call);

@@ -47,6 +47,22 @@ pub(super) fn read_pending(database: &Database) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
+/// Those of the records that are pending.
+pub(super) fn written(database: &Database, records: &[Record]) -> Result<Vec<Record>, Error> {
+    let transaction = database.begin_read()?;
+    let pending = match transaction.open_table(PENDING) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        pending => pending?,
+    };
+    let mut written = Vec::new();
+    for record in records {
+        if pending.get(record.id)?.is_some() {
+            written.push(record.clone());
+        }
+    }
+    Ok(written)
+}
+
 fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
     let age = Duration::from_millis(now().saturating_sub(came));
@@ -73,8 +89,8 @@ fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
 }
 
 /// Writes changes in one transaction. Returns those of the accepted echoes whose messages are
-/// known: they are passed over. `undone` was accepted by a write that failed, and may be there
-/// all the same: it is taken out, because Messenger was told that it is not safe.
+/// known: they are passed over. `undone` was written by a write that failed all the same: it is
+/// taken out, because Messenger was told that it is not safe.
 pub(super) fn write(
     database: &Database,
     changes: &Changes,
@@ -210,3 +226,6 @@ fn now() -> u64 {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

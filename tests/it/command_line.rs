@@ -11,7 +11,14 @@ fn help_and_version_are_printed_on_stdout() {
     for option in ["--help", "-h"] {
         let ended = run(&mut echobot(&[option]));
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-        for word in ["echobot simulate --say TEXT", "--version", "APP_SECRET"] {
+        for word in [
+            "echobot simulate",
+            "--say TEXT",
+            "check",
+            "setup",
+            "--version",
+            "APP_SECRET",
+        ] {
             assert!(ended.stdout.contains(word), "{option}: {}", ended.stdout);
         }
     }
@@ -29,7 +36,10 @@ fn a_command_line_that_is_not_understood_points_to_the_help() {
         (&["frobnicate"][..], "frobnicate"),
         (&["--frobnicate"], "--frobnicate"),
         (&["-x"], "-x"),
-        (&["simulate"], "--say"),
+        (&["simulate", "--json"], "--say"),
+        (&["simulate", "--port", "x"], "x"),
+        (&["setup"], "--callback-url"),
+        (&["check", "everything"], "everything"),
         (&["simulate", "--say"], "--say"),
         (&["simulate", "--say", ""], "--say"),
         (&["simulate", "hello"], "hello"),

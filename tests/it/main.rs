@@ -3,12 +3,15 @@
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 
 mod answers;
+mod attacks;
 mod browser;
 mod check;
 mod command_line;
 mod deploy;
 mod events;
+mod full_disk;
 mod log;
+mod patience;
 mod process;
 mod promises;
 mod secrets;

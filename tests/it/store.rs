@@ -3,17 +3,26 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use echobot::echo::Echo;
+use echobot::event::Platform;
+use echobot::outbox::{Changes, Record};
 use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::store::Store;
 
 use crate::support::{Directory, PATIENCE, World, program, signal, start_bot};
 
 /// Starts a bot that must not start; its exit code and what it said.
 fn refused(data_dir: &Path) -> (Option<i32>, String) {
+    refused_by(program(), data_dir)
+}
+
+/// The same, started by another program.
+pub fn refused_by(program: &Path, data_dir: &Path) -> (Option<i32>, String) {
     let data_dir = data_dir.to_str().expect("the path is Unicode").to_string();
-    let output = Bot::command(program(), &[("DATA_DIR", data_dir)])
+    let output = Bot::command(program, &[("DATA_DIR", data_dir)])
         .output()
         .expect("the bot can be run");
     (
@@ -85,6 +94,39 @@ fn a_long_text_goes_on_after_a_restart_where_it_was() {
     let calls = graph_api.wait_for_calls(2, PATIENCE);
     let texts: Vec<_> = calls.into_iter().map(|call| call.text).collect();
     assert_eq!(texts, ["b".repeat(2000), "c".repeat(2000)]);
+}
+
+#[test]
+fn an_echo_is_given_up_a_day_after_its_message_came_and_the_log_says_so() {
+    let data = Directory::new("old");
+    let hour = Duration::from_secs(60 * 60);
+    let record = |id: u64, age: Duration| Record {
+        id,
+        echo: Arc::new(Echo {
+            recipient: id.to_string().into(),
+            mid: Some(format!("m_{id}")),
+            text: format!("hello {id}"),
+            timestamp: None,
+            platform: Platform::Messenger,
+        }),
+        mid: None,
+        sent: 0,
+        came: Instant::now() - age,
+    };
+    let (mut store, _) = Store::open(data.path()).expect("the store opens");
+    let changes = Changes {
+        accepted: vec![record(1, 25 * hour), record(2, 23 * hour)],
+        ..Changes::default()
+    };
+    store.commit(&changes).expect("there is room");
+    drop(store);
+    let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
+    assert_eq!(world.texts(1), ["hello 2"]);
+    let line = world
+        .bot
+        .wait_for_log("given up after 24 hours: mid m_1, to 1", PATIENCE);
+    assert!(line.is_some_and(|line| line.starts_with("ERROR")));
+    assert_eq!(world.graph_api.calls().len(), 1);
 }
 
 #[test]
@@ -171,6 +213,7 @@ fn a_damaged_file_ends_the_start_and_is_not_touched() {
             b"this is no outbox at all".repeat(1000),
         ),
         ("a few bytes", b"redb".to_vec()),
+        ("cut in the header", sound[..100].to_vec()),
         ("cut to the header", sound[..4096].to_vec()),
         ("cut in the middle", sound[..sound.len() / 2].to_vec()),
         ("all zeros", vec![0; sound.len()]),
@@ -200,60 +243,4 @@ fn a_damaged_file_ends_the_start_and_is_not_touched() {
             "{what}: it was touched"
         );
     }
-}
-
-/// `prlimit` sets the largest size of a file that a running process may write: a disk that is
-/// full, without one.
-fn limit_files(bot: &Bot, bytes: &str) {
-    let limit = format!("--fsize={bytes}:unlimited");
-    let set = Command::new("prlimit")
-        .args(["--pid", &bot.pid().to_string(), &limit])
-        .status();
-    assert!(set.expect("prlimit can be run (util-linux)").success());
-}
-
-#[test]
-fn a_full_disk_means_503_and_recovery_by_itself() {
-    let data = Directory::new("full");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    // A process that ignores SIGXFSZ gets an error instead, as on a full disk.
-    let ignoring = data.path().join("ignoring");
-    let script = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}'\n", program().display());
-    fs::write(&ignoring, script).expect("a script can be written");
-    fs::set_permissions(&ignoring, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    let settings = [
-        ("DATA_DIR", data.text().to_string()),
-        ("GRAPH_URL", graph_api.url()),
-    ];
-    let bot = Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"));
-    let messenger = Messenger::new(&bot.url());
-    let deliver = |n: usize| {
-        let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));
-        messenger
-            .deliver(&webhook("page", &[message]))
-            .expect("the bot answers")
-            .status
-    };
-    assert_eq!(deliver(0), 200);
-    limit_files(&bot, "4096");
-    let refused: Vec<u16> = (1..5).map(deliver).collect();
-    assert!(refused.contains(&503), "{refused:?}");
-    assert!(
-        bot.wait_for_log("failed to write", PATIENCE)
-            .is_some_and(|line| line.starts_with("ERROR"))
-    );
-    limit_files(&bot, "unlimited");
-    let deadline = Instant::now() + PATIENCE;
-    while !(1..5).map(deliver).all(|status| status == 200) {
-        assert!(
-            Instant::now() < deadline,
-            "it does not recover:\n{}",
-            bot.log()
-        );
-    }
-    let calls = graph_api.wait_until(PATIENCE, |calls| calls.len() >= 5 * 25);
-    let parts: usize = (0..5)
-        .map(|_| "long ".repeat(10_000).len().div_ceil(2000))
-        .sum();
-    assert_eq!(calls.len(), parts, "each is echoed once");
 }

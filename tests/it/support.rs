@@ -11,7 +11,7 @@ use echobot::simulator::{Bot, Call, GraphApi, Messenger, Received, Reply, webhoo
 use serde_json::Value;
 
 /// Longer than anything here takes, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
 pub fn program() -> &'static Path {

@@ -99,6 +99,42 @@ fn a_long_text_resumes_at_the_part_that_failed() {
 }
 
 #[test]
+fn a_limited_page_sends_nothing_for_as_long_as_meta_says() {
+    let world = World::with(&[], |_| Reply {
+        header: Some((
+            "X-Business-Use-Case-Usage",
+            r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":2}]}"#.to_string(),
+        )),
+        ..Reply::error(400, 613, None)
+    });
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| world.deliver(&[text_message("7", "m_1", "hello")]).status);
+        let held = "the page is held back: nothing is sent for 120 s";
+        let line = world.bot.wait_for_log(held, PATIENCE);
+        assert!(line.is_some_and(|line| line.starts_with("ERROR")));
+        // Somebody else's message waits too, and this takes 4 s.
+        assert_eq!(
+            world.deliver(&[text_message("8", "m_2", "hello")]).status,
+            503
+        );
+        assert_eq!(first.join().expect("the thread ends"), 503);
+    });
+    assert_eq!(world.graph_api.calls().len(), 1);
+}
+
+#[test]
+fn calls_are_made_at_the_send_rate_and_not_faster() {
+    let world = World::with(&[("SEND_RATE", "20")], |_| Reply::deliver());
+    let message = |n: usize| text_message(&n.to_string(), &format!("m_{n}"), "hello");
+    let events: Vec<_> = (0..30).map(message).collect();
+    assert_eq!(world.deliver(&events).status, 200);
+    let calls = world.graph_api.calls();
+    let took = calls[29].at - calls[0].at;
+    // 29 pauses of 50 ms, but for what a busy machine shifts.
+    assert!(took > Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
 fn one_persons_trouble_delays_nobody_else() {
     let world = World::with(&[("THREADS", "4")], |call| match call.recipient.as_str() {
         "sick" => Reply::hang(),

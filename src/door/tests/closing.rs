@@ -96,7 +96,7 @@ fn an_answer_without_a_length_is_a_500_and_harms_nobody() {
 fn the_unix_socket_is_private_and_removed_at_the_end() {
     let house = House::answering();
     assert_eq!(house.client().ask(GET).status, 200);
-    let path = house.door.shared.backend.directory().to_owned();
+    let path = house.door.shared.backend.directory().path().to_owned();
     let mode = fs::metadata(&path)
         .expect("the directory exists")
         .permissions()
@@ -111,7 +111,7 @@ fn the_unix_socket_is_private_and_removed_at_the_end() {
 fn the_unix_socket_is_removed_when_the_door_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let door = open(listener, ROOMY).expect("the door opens");
-    let path = door.shared.backend.directory().to_owned();
+    let path = door.shared.backend.directory().path().to_owned();
     assert!(path.exists());
     drop(door);
     assert!(!path.exists());

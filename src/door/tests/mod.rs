@@ -1,5 +1,6 @@
 //! The door with real sockets.
 
+mod backend;
 mod bursts;
 mod closing;
 mod limits;
@@ -9,6 +10,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 
 use super::*;
 
@@ -30,7 +32,10 @@ struct House {
 impl House {
     fn open(limits: Limits, deadlines: Deadlines) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let door = Arc::new(open_with(listener, limits, deadlines).expect("the door opens"));
+        let door = Arc::new(
+            open_with(&[std::env::temp_dir()], listener, limits, deadlines)
+                .expect("the door opens"),
+        );
         let (sender, requests) = mpsc::channel();
         let receiving = Arc::clone(&door);
         thread::spawn(move || {
@@ -81,7 +86,7 @@ impl House {
         }
     }
 
-    fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "waited in vain for: {what}");

@@ -145,6 +145,26 @@ fn no_more_is_taken_than_may_be_owed_and_a_webhook_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_redelivery_adds_nothing_and_is_taken_however_much_is_owed() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        max_pending: 2,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let due = outbox.next_due(now).expect("it is due");
+    outbox.settle(&due, now);
+    owe(&mut outbox, "b", &["b1", "b2"], now);
+    assert!(outbox.is_full());
+    let again = vec![echo("a", "a1")];
+    assert_eq!(outbox.accept(again, 2, now), Accepted::Safe(2));
+    let again = vec![echo("b", "b1"), echo("b", "b2"), echo("a", "a1")];
+    assert_eq!(outbox.accept(again, 3, now), Accepted::Waiting);
+    let more = vec![echo("b", "b1"), echo("c", "c1")];
+    assert_eq!(outbox.accept(more, 4, now), Accepted::Full(4));
+}
+
+#[test]
 fn callers_come_back_after_four_seconds_and_a_redelivery_joins() {
     let now = Instant::now();
     let mut outbox = outbox(LIMITS);

@@ -84,6 +84,28 @@ fn a_probe_that_the_network_loses_is_followed_by_another() {
 }
 
 #[test]
+fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    for n in 0..3 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
+    }
+    let due = outbox.next_due(now).expect("it is due");
+    outbox.postpone(&due, Trouble::Page(Some(GIVE_UP_AFTER)), now);
+    let now = now + GIVE_UP_AFTER;
+    let old = outbox.next_due(now).expect("it is time for a probe");
+    outbox.give_up(&old, now);
+    assert_eq!(outbox.owed(), 2);
+    let probe = outbox.next_due(now).expect("another one is the probe");
+    assert_eq!(next_text(&mut outbox, now), None, "one probe at a time");
+    assert_eq!(
+        outbox.postpone(&probe, Trouble::Page(None), now),
+        Some(MINUTE),
+        "the page is refused for the second time"
+    );
+}
+
+#[test]
 fn calls_are_made_at_the_rate() {
     let start = Instant::now();
     let mut outbox = outbox(Limits {

@@ -93,3 +93,48 @@ fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
     outbox.written(&changes, &[], now);
     owe(&mut outbox, "b", &["b1"], now);
 }
+
+#[test]
+fn a_failed_write_is_tried_again_by_itself_and_not_before_a_second_has_passed() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    outbox.not_written(changes, now);
+    assert!(outbox.is_flushed(), "nothing is kept that must be written");
+    assert!(
+        outbox.take_changes(now, true).is_none(),
+        "not even on the way down"
+    );
+    assert_eq!(outbox.next_write(), Some(now + SECOND));
+    let changes = outbox
+        .take_changes(now + SECOND, false)
+        .expect("only a write tells whether there is room again");
+    outbox.written(&changes, &[], now);
+    assert_eq!(outbox.next_write(), None);
+}
+
+#[test]
+fn a_hundred_thousand_messages_that_the_store_has_seen_are_no_work() {
+    let now = Instant::now();
+    let count = 100_000;
+    let mut outbox = outbox(Limits {
+        max_pending: count,
+        durable: true,
+        ..LIMITS
+    });
+    let echoes = (0..count).map(|n| echo("a", &n.to_string())).collect();
+    outbox.accept(echoes, 1, now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    let seen: Vec<EchoId> = changes.accepted.iter().map(|record| record.id).collect();
+    let start = Instant::now();
+    assert_eq!(outbox.written(&changes, &seen, now), [1]);
+    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+}

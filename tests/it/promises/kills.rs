@@ -1,12 +1,14 @@
 //! Kills, stops and redeliveries.
 
 use std::collections::HashMap;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use echobot::simulator::{Bot, Call, GraphApi, Messenger, Reply, Trouble};
 
-use crate::support::{Directory, PATIENCE, full, signal, start_bot};
+use crate::process::Running;
+use crate::support::{Directory, PATIENCE, full, program, signal, start_bot};
 
 use super::*;
 
@@ -52,6 +54,26 @@ fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
     assert_in_order(&calls);
     assert_extra_copies_were_in_flight(&calls, &killed, latency);
     drop(bot);
+}
+
+#[test]
+fn a_bot_that_is_killed_at_its_first_start_starts_again() {
+    for pause in (0..4000).step_by(200).map(Duration::from_micros) {
+        let data = Directory::new("first");
+        let settings = [("DATA_DIR", data.text().to_string())];
+        let mut first = Running::start(&mut Bot::command(program(), &settings));
+        let deadline = Instant::now() + PATIENCE;
+        // The outbox is being made now.
+        while fs::read_dir(data.path()).expect("it is there").count() == 0 {
+            assert!(Instant::now() < deadline, "it makes no outbox");
+        }
+        thread::sleep(pause);
+        first.0.kill().expect("it is ours");
+        drop(first);
+        start_bot("http://127.0.0.1:1", &[("DATA_DIR", data.text())]);
+        let files = fs::read_dir(data.path()).expect("it is there").count();
+        assert_eq!(files, 1, "nothing else is left behind");
+    }
 }
 
 /// Each further copy of an echo came after a kill that the copy before it was in flight at.

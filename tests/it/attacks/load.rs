@@ -1,0 +1,209 @@
+//! Load: strangers beside Messenger, and an hour's worth of messages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echobot::simulator::{Call, GraphApi, Reply, Trouble, TroubleMaker, text_message, webhook};
+
+use super::client::{Client, post};
+use super::siege::{Vitals, assert_log_is_sound, deliver};
+use crate::promises::{courier, crowd};
+use crate::support::{Directory, PATIENCE, World, full, p99};
+
+/// Signed webhooks a second.
+const SIGNED: u32 = 100;
+/// Unsigned ones.
+const UNSIGNED: u32 = 300;
+
+/// The time within which all but one of a hundred signed webhooks are answered.
+fn time_of_signed(world: &World, seconds: u32) -> Duration {
+    let people = 100;
+    let webhooks = crowd(people, (SIGNED * seconds) as usize / people);
+    // Each message once in the life of this bot.
+    let acknowledged = courier(20, Some(SIGNED)).deliver(&world.messenger, &webhooks);
+    assert_eq!(acknowledged.len(), webhooks.len());
+    p99(acknowledged.iter().map(|webhook| webhook.took).collect())
+}
+
+/// Sends unsigned webhooks until it is told to stop; how many were refused.
+fn strangers(world: &World, stop: &AtomicBool) -> u32 {
+    let body = webhook("page", &[text_message("7", "m_stranger", "hello")]);
+    let request = post("X-Hub-Signature-256: sha256=00\r\n", &body);
+    let connections = 3;
+    let pause = Duration::from_secs(1) * connections / UNSIGNED;
+    let send = || {
+        let mut client = Client::connect(&world.bot).expect("the bot listens");
+        let (start, mut count) = (Instant::now(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            assert_eq!(client.ask(&request).status, 403);
+            count += 1;
+            thread::sleep((start + pause * count).saturating_duration_since(Instant::now()));
+        }
+        count
+    };
+    thread::scope(|scope| {
+        let senders: Vec<_> = (0..connections).map(|_| scope.spawn(send)).collect();
+        let counts = senders
+            .into_iter()
+            .map(|sender| sender.join().expect("it is refused"));
+        counts.sum()
+    })
+}
+
+#[test]
+fn strangers_do_not_delay_messenger() {
+    let seconds = if full() { 20 } else { 2 };
+    let world = || World::with(&[("RUST_LOG", "info")], |_| Reply::deliver());
+    let alone = time_of_signed(&world(), seconds);
+    let crowded = world();
+    let stop = AtomicBool::new(false);
+    let (beside, refused) = thread::scope(|scope| {
+        let strangers = scope.spawn(|| strangers(&crowded, &stop));
+        let beside = time_of_signed(&crowded, seconds);
+        stop.store(true, Ordering::Relaxed);
+        (beside, strangers.join().expect("they are refused"))
+    });
+    println!("signed webhooks, p99: {alone:?} alone, {beside:?} beside {refused} unsigned ones");
+    assert!(
+        refused >= UNSIGNED * seconds / 2,
+        "only {refused} unsigned webhooks were sent"
+    );
+    // A few milliseconds are noise; in reduced size other tests run beside.
+    let noise = Duration::from_millis(if full() { 2 } else { 250 });
+    assert!(
+        beside <= 2 * alone.max(noise),
+        "{beside:?} beside, {alone:?} alone"
+    );
+    let log = crowded.bot.log();
+    let lines = log.matches("webhook refused").count();
+    assert!(
+        lines as u32 <= seconds + 2,
+        "{lines} lines tell of strangers"
+    );
+    assert_log_is_sound(&crowded.bot);
+}
+
+/// Messages in one webhook.
+const BATCH: usize = 10;
+/// People who write.
+const PEOPLE: usize = 1000;
+
+/// A webhook with `BATCH` messages, all of one person, so that a lane is not torn apart.
+fn batch(number: usize) -> (usize, Vec<u8>) {
+    let person = number % PEOPLE;
+    let message = |n: usize| {
+        let number = number * BATCH + n;
+        text_message(
+            &person.to_string(),
+            &format!("m_{number}"),
+            &number.to_string(),
+        )
+    };
+    let events: Vec<_> = (0..BATCH).map(message).collect();
+    (person, webhook("page", &events))
+}
+
+/// A Graph API that fails now and then; and how many messages it has delivered.
+fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
+    let maker = TroubleMaker::default();
+    maker.set(Trouble {
+        transient: 0.005,
+        ..Trouble::default()
+    });
+    let count = Arc::new(AtomicUsize::new(0));
+    let delivered = Arc::clone(&count);
+    let behave = move |_: &Call| {
+        let reply = maker.reply();
+        delivered.fetch_add(usize::from(reply.status == 200), Ordering::Relaxed);
+        reply
+    };
+    (count, behave)
+}
+
+/// Delivers messages in ten parts, with errors and redeliveries, and waits after each until all is
+/// echoed. Returns the memory after each part, in KiB.
+fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
+    let (delivered, behave) = faulty();
+    let graph_api = GraphApi::start(behave).expect("the system has a port");
+    let url = graph_api.url();
+    let settings = [
+        settings,
+        &[
+            ("GRAPH_URL", &url),
+            ("RUST_LOG", "info"),
+            ("SEND_RATE", "0"),
+        ],
+    ]
+    .concat();
+    let bot = crate::support::start_bot(&url, &settings);
+    let messenger = echobot::simulator::Messenger::new(&bot.url());
+    let part = messages / BATCH / 10;
+    let start = Instant::now();
+    let mut memory = Vec::new();
+    for n in 0..10 {
+        let webhooks = n * part..(n + 1) * part;
+        // One in twenty comes twice, the second time after others.
+        let again = webhooks.clone().step_by(20);
+        let webhooks: Vec<_> = webhooks.chain(again).map(batch).collect();
+        let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
+        assert_eq!(acknowledged.len(), webhooks.len());
+        let expected = (n + 1) * part * BATCH;
+        let deadline = Instant::now() + PATIENCE;
+        while delivered.load(Ordering::Relaxed) < expected {
+            assert!(
+                Instant::now() < deadline,
+                "{delivered:?} of {expected} messages are echoed"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        memory.push(Vitals::of(&bot).kilobytes);
+    }
+    assert_eq!(deliver(&bot, "m_last").0, 200);
+    let deadline = Instant::now() + PATIENCE;
+    while delivered.load(Ordering::Relaxed) <= messages && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        delivered.load(Ordering::Relaxed),
+        messages + 1,
+        "each is echoed once"
+    );
+    println!(
+        "{messages} messages in {:?}: {memory:?} KiB",
+        start.elapsed()
+    );
+    assert_log_is_sound(&bot);
+    memory
+}
+
+/// What may be added to the memory after the first part, when it is so much.
+#[track_caller]
+fn assert_steady(memory: &[usize]) {
+    let (first, last) = (memory[0], memory[9]);
+    // In reduced size the first part is too small to fill every buffer once.
+    let most = if full() {
+        first + first / 10
+    } else {
+        first + 8 * 1024
+    };
+    assert!(
+        last <= most,
+        "{first} KiB after a tenth, {last} KiB at the end: {memory:?}"
+    );
+}
+
+#[test]
+fn an_hours_worth_of_messages_through_the_disk_leaves_memory_where_it_was() {
+    let data = Directory::new("soak");
+    let messages = if full() { 200_000 } else { 5_000 };
+    assert_steady(&soak(messages, &[("DATA_DIR", data.text())]));
+}
+
+#[test]
+fn an_hours_worth_of_messages_in_memory_leaves_it_where_it_was() {
+    // A tenth is more than the 65,536 mids that are remembered.
+    let messages = if full() { 700_000 } else { 5_000 };
+    assert_steady(&soak(messages, &[]));
+}

@@ -1,0 +1,115 @@
+//! A disk that is full, and has room again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+
+use crate::store::refused_by;
+use crate::support::{Directory, PATIENCE, program, raw, request, status_and_body};
+
+/// `prlimit` sets the largest size of a file that a running process may write: a disk that is
+/// full, without one.
+fn limit_files(bot: &Bot, bytes: &str) {
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = Command::new("prlimit")
+        .args(["--pid", &bot.pid().to_string(), &limit])
+        .status();
+    assert!(set.expect("prlimit can be run (util-linux)").success());
+}
+
+/// A program that starts the bot, and gets an error, as on a full disk, where a limit of file sizes
+/// leaves it no room: a process that ignores SIGXFSZ does.
+fn with_little_room(data: &Directory, first: &str) -> PathBuf {
+    let program = program().display();
+    let script = format!("#!/bin/sh\ntrap '' XFSZ\n{first}\nexec '{program}'\n");
+    let path = data.file("ignoring", script.as_bytes());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    path
+}
+
+fn bot_with_little_room(data: &Directory, graph_api: &GraphApi) -> Bot {
+    let ignoring = with_little_room(data, "");
+    let settings = [
+        ("DATA_DIR", data.text().to_string()),
+        ("GRAPH_URL", graph_api.url()),
+    ];
+    Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn health(bot: &Bot) -> u16 {
+    status_and_body(&raw(bot, &request("GET", "/healthz", "", ""))).0
+}
+
+#[test]
+fn a_start_without_room_leaves_nothing_behind() {
+    let data = Directory::new("no-room");
+    let inner = data.path().join("inner");
+    let (code, said) = refused_by(&with_little_room(&data, "ulimit -f 1"), &inner);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.starts_with("DATA_DIR: failed to use "), "{said}");
+    // Half an outbox would be a damaged one at the next start.
+    assert_eq!(fs::read_dir(&inner).expect("it was made").count(), 0);
+}
+
+#[test]
+fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
+    let data = Directory::new("well-again");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with_little_room(&data, &graph_api);
+    let message = text_message("7", "m_1", &"long ".repeat(10_000));
+    limit_files(&bot, "4096");
+    let answer = Messenger::new(&bot.url()).deliver(&webhook("page", &[message]));
+    assert_eq!(answer.expect("the bot answers").status, 503);
+    assert_eq!(health(&bot), 503);
+    limit_files(&bot, "unlimited");
+    let deadline = Instant::now() + PATIENCE;
+    // Who watches it may send it no webhooks before it is well.
+    while health(&bot) != 200 {
+        assert!(
+            Instant::now() < deadline,
+            "it does not recover:\n{}",
+            bot.log()
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_means_503_and_recovery_by_itself() {
+    let data = Directory::new("full");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with_little_room(&data, &graph_api);
+    let messenger = Messenger::new(&bot.url());
+    let deliver = |n: usize| {
+        let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));
+        messenger
+            .deliver(&webhook("page", &[message]))
+            .expect("the bot answers")
+            .status
+    };
+    assert_eq!(deliver(0), 200);
+    limit_files(&bot, "4096");
+    let refused: Vec<u16> = (1..5).map(deliver).collect();
+    assert!(refused.contains(&503), "{refused:?}");
+    assert!(
+        bot.wait_for_log("failed to write", PATIENCE)
+            .is_some_and(|line| line.starts_with("ERROR"))
+    );
+    limit_files(&bot, "unlimited");
+    let deadline = Instant::now() + PATIENCE;
+    while !(1..5).map(deliver).all(|status| status == 200) {
+        assert!(
+            Instant::now() < deadline,
+            "it does not recover:\n{}",
+            bot.log()
+        );
+    }
+    let calls = graph_api.wait_until(PATIENCE, |calls| calls.len() >= 5 * 25);
+    let parts: usize = (0..5)
+        .map(|_| "long ".repeat(10_000).len().div_ceil(2000))
+        .sum();
+    assert_eq!(calls.len(), parts, "each is echoed once");
+}
