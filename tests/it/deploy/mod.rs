@@ -5,6 +5,9 @@
 
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod heroku;
+mod proxies;
+mod proxy;
 mod static_file;
 mod systemd;
 
