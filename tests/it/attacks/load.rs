@@ -131,8 +131,9 @@ fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
     (count, behave)
 }
 
-/// Delivers messages, first to warm up and then in ten parts, with errors and redeliveries, and
-/// waits after each part until all is echoed. Returns the memory after each of the ten, in KiB.
+/// Delivers messages, first to warm up and then in ten parts, with errors and redeliveries.
+/// Returns the memory after each of the ten, in KiB: when all is echoed after the first and the
+/// last, as it is after the others.
 fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
     let (delivered, behave) = faulty();
     let graph_api = GraphApi::start(behave).expect("the system has a port");
@@ -165,7 +166,7 @@ fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize
     let start = Instant::now();
     let mut memory = Vec::new();
     let mut end = 0;
-    for length in [warm_up].into_iter().chain([part; 10]) {
+    for (n, length) in [warm_up].into_iter().chain([part; 10]).enumerate() {
         let webhooks = end..end + length;
         end += length;
         // One in twenty comes again when it was answered.
@@ -173,7 +174,9 @@ fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize
         let webhooks: Vec<_> = webhooks.flat_map(times).map(batch).collect();
         let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
         assert_eq!(acknowledged.len(), webhooks.len());
-        wait_until_delivered(end * BATCH);
+        if [0, 1, 10].contains(&n) {
+            wait_until_delivered(end * BATCH);
+        }
         memory.push(Vitals::of(&bot).kilobytes);
     }
     assert_eq!(deliver(&bot, "m_last").0, 200);

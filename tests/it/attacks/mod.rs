@@ -8,6 +8,7 @@
     reason = "what was measured is shown with --nocapture"
 )]
 
+mod bad_manners;
 mod client;
 mod crowds;
 mod curl;
@@ -16,4 +17,3 @@ mod load;
 mod right_answers;
 mod shortage;
 mod siege;
-mod slow;
