@@ -218,6 +218,11 @@ impl<R> Outbox<R> {
         self.journal.next_time()
     }
 
+    /// How many calls have come to an end that is not written.
+    pub fn unwritten(&self) -> usize {
+        self.journal.unwritten()
+    }
+
     /// Whether all that is to be written is written.
     pub fn is_flushed(&self) -> bool {
         self.journal.is_empty()

@@ -283,7 +283,8 @@ impl<R> Work<R> {
         if !late.is_empty() {
             return Some(Task::Late(late));
         }
-        if let Some(changes) = self.outbox.take_changes(now, self.stop_at.is_some()) {
+        let is_urgent = self.stop_at.is_some() || 2 * self.outbox.unwritten() >= self.max_sending;
+        if let Some(changes) = self.outbox.take_changes(now, is_urgent) {
             return Some(Task::Write(changes));
         }
         if let Some(request) = self.requests.pop_front() {
@@ -297,9 +298,12 @@ impl<R> Work<R> {
         Some(Task::Send(due))
     }
 
-    /// On the way down a store keeps what is owed: it need not be sent.
+    /// A call whose end is not on disk yet counts as one under way: a kill doubles it, and no more
+    /// than so many are to be doubled. On the way down a store keeps what is owed: it need not be
+    /// sent.
     fn may_send(&self) -> bool {
-        self.sending < self.max_sending && !(self.is_durable && self.stop_at.is_some())
+        let under_way = self.sending + self.outbox.unwritten();
+        under_way < self.max_sending && !(self.is_durable && self.stop_at.is_some())
     }
 
     /// When there is something to take, as far as one can tell now.

@@ -145,10 +145,7 @@ fn open_door(config: &Config, share: Share) -> Result<Door, ServeError> {
         requests: share.requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
     };
-    // The data directory is this process's alone, but its path may be too long for a socket.
-    let places = [Some(std::env::temp_dir()), config.data_dir.clone()];
-    let places: Vec<_> = places.into_iter().flatten().collect();
-    door::open_in(&places, listener, limits)
+    door::open_or_in(config.data_dir.as_deref(), listener, limits)
         .map_err(|error| ServeError::System("open the door", error))
 }
 

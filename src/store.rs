@@ -3,7 +3,7 @@
 mod tables;
 
 use std::fmt;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +134,11 @@ impl Store {
             // Unlike a new name, a link never takes the place of another echobot's file. Where
             // there are no links, the file is made in its place.
             let _ = fs::hard_link(&new, &self.path);
+            // The file's name must outlive a power cut as what is in it does.
+            let _ = self
+                .path
+                .parent()
+                .map(|directory| File::open(directory)?.sync_all());
         }
         let _ = fs::remove_file(&new);
         made

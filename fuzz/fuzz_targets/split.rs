@@ -12,13 +12,16 @@ const MESSAGE: usize = 2000;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    if text.is_empty() {
+    let Some(last) = text.chars().next_back() else {
         return;
-    }
+    };
     let long_text = text.repeat(1 + MESSAGE / text.encode_utf16().count());
+    // When the last character is an accent, one cluster is longer than a message.
+    let long_cluster = last.to_string().repeat(MESSAGE);
     for platform in [Platform::Messenger, Platform::Instagram] {
         check(&text, platform);
         check(&long_text, platform);
+        check(&format!("{text}{long_cluster}"), platform);
     }
 });
 

@@ -16,7 +16,7 @@ const YOUNG: Duration = Duration::from_secs(60);
 /// It is removed when this is dropped, or, when the process was killed, by the next door that is opened there.
 pub(super) struct PrivateDirectory {
     path: PathBuf,
-    /// Locked for as long as the process lives.
+    /// Locked for as long as the process lives. systemd-tmpfiles, too, leaves alone what is locked.
     handle: File,
 }
 

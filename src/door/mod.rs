@@ -19,7 +19,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -94,15 +94,17 @@ const DEADLINES: Deadlines = Deadlines {
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn open(listener: TcpListener, limits: Limits) -> io::Result<Door> {
-    open_in(&[std::env::temp_dir()], listener, limits)
+    open_or_in(None, listener, limits)
 }
 
-/// The same, with the private directory in the first of these places that can hold it.
+/// The same, with the private directory in this place when the temporary directory cannot hold it.
 ///
 /// # Errors
 /// As for [`open`].
-pub fn open_in(places: &[PathBuf], listener: TcpListener, limits: Limits) -> io::Result<Door> {
-    open_with(places, listener, limits, DEADLINES)
+pub fn open_or_in(place: Option<&Path>, listener: TcpListener, limits: Limits) -> io::Result<Door> {
+    let mut places = vec![std::env::temp_dir()];
+    places.extend(place.map(Path::to_owned));
+    open_with(&places, listener, limits, DEADLINES)
 }
 
 fn open_with(

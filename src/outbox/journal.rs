@@ -47,6 +47,8 @@ pub(super) struct Journal {
     /// When what was settled is to be written at the latest.
     settled_due: Option<Instant>,
     writing: bool,
+    /// How many calls' ends are in the write that is under way.
+    in_write: usize,
     /// Whether the last write failed.
     failed: bool,
 }
@@ -59,6 +61,7 @@ impl Journal {
             changes: Changes::default(),
             settled_due: None,
             writing: false,
+            in_write: 0,
             failed: false,
         }
     }
@@ -88,6 +91,7 @@ impl Journal {
         if !self.next_time().is_some_and(|time| time <= now || at_once) {
             return None;
         }
+        self.in_write = self.unwritten();
         self.writing = true;
         self.settled_due = None;
         Some(std::mem::take(&mut self.changes))
@@ -96,6 +100,11 @@ impl Journal {
     pub(super) fn next_time(&self) -> Option<Instant> {
         let accepted = self.changes.accepted.first().map(|record| record.came);
         accepted.or(self.settled_due).filter(|_| !self.writing)
+    }
+
+    /// How many calls have come to an end that is not on disk: a kill now makes them go out twice.
+    pub(super) fn unwritten(&self) -> usize {
+        self.changes.sent.len() + self.changes.settled.len() + self.in_write
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -109,12 +118,14 @@ impl Journal {
 
     pub(super) fn written(&mut self) {
         self.writing = false;
+        self.in_write = 0;
         self.failed = false;
     }
 
     /// What was settled is still to be written; what was accepted is not.
     pub(super) fn not_written(&mut self, changes: Changes, now: Instant) {
         self.writing = false;
+        self.in_write = 0;
         self.failed = true;
         self.changes.sent.splice(..0, changes.sent);
         self.changes.settled.splice(..0, changes.settled);

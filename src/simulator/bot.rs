@@ -112,6 +112,21 @@ impl Bot {
         }
     }
 
+    /// Kills it, without a warning; all that it has logged.
+    pub fn kill(mut self) -> String {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        // The last lines may still be on their way.
+        let ended = self
+            .log
+            .changed
+            .wait_while(self.log.said(), |said| said.open > 0);
+        ended
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .join("\n")
+    }
+
     /// Reads the address from the line that says where it listens.
     fn wait_for_address(&self) -> Result<String, SimulatorError> {
         let line = self.wait_for_log("listening on http://", START);

@@ -177,7 +177,7 @@ struct Seen<'txn> {
 impl<'txn> Seen<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
         let stretch = now() / milliseconds(STRETCH);
-        let oldest = stretch - milliseconds(REMEMBERED) / milliseconds(STRETCH);
+        let oldest = stretch.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
         let names: Vec<String> = (oldest..=stretch)
             .map(|stretch| format!("{SEEN}{stretch}"))
             .collect();

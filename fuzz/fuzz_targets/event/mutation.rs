@@ -11,8 +11,8 @@ const VALUES: &str = r#"[null, true, false, 0, 1, -0.0, 1.5, 1844674407370955161
     "", "0", "1", "7", "true", "false", "page", "instagram", "\ud83d\ude00\u0000\"\\", [], {}, [{}], {"id": "7"}]"#;
 
 /// Halves of a surrogate pair, and what looks like them.
-const ESCAPES: &str =
-    r"\ud83d \ude00 \ud83d\ude00 \\ud83d \\\ud83d \ud83d\u0041 \ud83d\ud83d\ude00";
+const ESCAPES: &str = r"\ud83d \ude00 \\ud83d \\\ud83d \ud83d\u0041 \ud83d\ud83d\ude00 \ud800\udc00 \udbff\udfff
+    \ud7ff \ue000";
 
 /// One document made of another; `None` when it was none.
 pub fn mutate(body: &[u8], seed: u32) -> Option<Vec<u8>> {

@@ -138,3 +138,32 @@ fn a_hundred_thousand_messages_that_the_store_has_seen_are_no_work() {
     assert_eq!(outbox.written(&changes, &seen, now), [1]);
     assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_call_counts_as_unwritten_from_its_end_until_that_is_on_disk() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let changes = outbox
+        .take_changes(now, false)
+        .expect("there is something to write");
+    outbox.written(&changes, &[], now);
+    let due = outbox.next_due(now).expect("it is due");
+    assert_eq!(outbox.unwritten(), 0);
+    outbox.settle(&due, now);
+    assert_eq!(outbox.unwritten(), 1);
+    let changes = outbox
+        .take_changes(now, true)
+        .expect("there is something to write");
+    assert_eq!(outbox.unwritten(), 1, "it is being written");
+    outbox.not_written(changes, now);
+    assert_eq!(outbox.unwritten(), 1);
+    let changes = outbox
+        .take_changes(now + SECOND, true)
+        .expect("it is tried again");
+    outbox.written(&changes, &[], now);
+    assert_eq!(outbox.unwritten(), 0);
+}

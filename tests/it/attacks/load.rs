@@ -52,37 +52,46 @@ fn strangers(world: &World, stop: &AtomicBool) -> u32 {
     })
 }
 
-#[test]
-fn strangers_do_not_delay_messenger() {
-    let seconds = if full() { 20 } else { 2 };
-    let world = || World::with(&[("RUST_LOG", "info")], |_| Reply::deliver());
-    let alone = time_of_signed(&world(), seconds);
-    let crowded = world();
+/// The same beside strangers, and how many of them were refused.
+fn time_beside_strangers(world: &World, seconds: u32) -> (Duration, u32) {
     let stop = AtomicBool::new(false);
-    let (beside, refused) = thread::scope(|scope| {
-        let strangers = scope.spawn(|| strangers(&crowded, &stop));
-        let beside = time_of_signed(&crowded, seconds);
+    thread::scope(|scope| {
+        let strangers = scope.spawn(|| strangers(world, &stop));
+        let beside = time_of_signed(world, seconds);
         stop.store(true, Ordering::Relaxed);
         (beside, strangers.join().expect("they are refused"))
-    });
-    println!("signed webhooks, p99: {alone:?} alone, {beside:?} beside {refused} unsigned ones");
-    assert!(
-        refused >= UNSIGNED * seconds / 2,
-        "only {refused} unsigned webhooks were sent"
-    );
-    // A few milliseconds are noise; in reduced size other tests run beside.
+    })
+}
+
+#[test]
+fn strangers_do_not_delay_messenger() {
+    // What else this machine does only adds to the times: the least of a few counts.
+    let (trials, seconds) = if full() { (5, 10) } else { (1, 2) };
+    let (mut alone, mut beside) = (Duration::MAX, Duration::MAX);
+    for _ in 0..trials {
+        let world = || World::with(&[("RUST_LOG", "info")], |_| Reply::deliver());
+        let time_alone = time_of_signed(&world(), seconds);
+        let crowded = world();
+        let (time_beside, refused) = time_beside_strangers(&crowded, seconds);
+        println!("signed, p99: {time_alone:?} alone, {time_beside:?} beside {refused} unsigned");
+        assert!(
+            refused >= UNSIGNED * seconds / 2,
+            "only {refused} were sent"
+        );
+        let lines = crowded.bot.log().matches("webhook refused").count();
+        assert!(
+            lines as u32 <= seconds + 2,
+            "{lines} lines tell of strangers"
+        );
+        assert_log_is_sound(&crowded.bot);
+        (alone, beside) = (alone.min(time_alone), beside.min(time_beside));
+    }
+    // Below this the ratio says nothing; in reduced size other tests run beside.
     let noise = Duration::from_millis(if full() { 2 } else { 250 });
     assert!(
         beside <= 2 * alone.max(noise),
         "{beside:?} beside, {alone:?} alone"
     );
-    let log = crowded.bot.log();
-    let lines = log.matches("webhook refused").count();
-    assert!(
-        lines as u32 <= seconds + 2,
-        "{lines} lines tell of strangers"
-    );
-    assert_log_is_sound(&crowded.bot);
 }
 
 /// Messages in one webhook.
@@ -122,15 +131,18 @@ fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
     (count, behave)
 }
 
-/// Delivers messages in ten parts, with errors and redeliveries, and waits after each until all is
-/// echoed. Returns the memory after each part, in KiB.
-fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
+/// Delivers messages, first to warm up and then in ten parts, with errors and redeliveries, and
+/// waits after each part until all is echoed. Returns the memory after each of the ten, in KiB.
+fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
     let (delivered, behave) = faulty();
     let graph_api = GraphApi::start(behave).expect("the system has a port");
     let url = graph_api.url();
     let settings = [
         settings,
         &[
+            // One heap for all threads. By default each has its own, and those fill up one by one
+            // to the same bound, which takes longer than this test.
+            ("MALLOC_ARENA_MAX", "1"),
             ("GRAPH_URL", &url),
             ("RUST_LOG", "info"),
             ("SEND_RATE", "0"),
@@ -139,17 +151,8 @@ fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
     .concat();
     let bot = crate::support::start_bot(&url, &settings);
     let messenger = echobot::simulator::Messenger::new(&bot.url());
-    let part = messages / BATCH / 10;
-    let start = Instant::now();
-    let mut memory = Vec::new();
-    for n in 0..10 {
-        let webhooks = n * part..(n + 1) * part;
-        // One in twenty comes twice, the second time after others.
-        let again = webhooks.clone().step_by(20);
-        let webhooks: Vec<_> = webhooks.chain(again).map(batch).collect();
-        let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
-        assert_eq!(acknowledged.len(), webhooks.len());
-        let expected = (n + 1) * part * BATCH;
+    let (warm_up, part) = (warm_up / BATCH, messages / BATCH / 10);
+    let wait_until_delivered = |expected: usize| {
         let deadline = Instant::now() + PATIENCE;
         while delivered.load(Ordering::Relaxed) < expected {
             assert!(
@@ -158,13 +161,24 @@ fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
             );
             thread::sleep(Duration::from_millis(5));
         }
+    };
+    let start = Instant::now();
+    let mut memory = Vec::new();
+    let mut end = 0;
+    for length in [warm_up].into_iter().chain([part; 10]) {
+        let webhooks = end..end + length;
+        end += length;
+        // One in twenty comes again when it was answered.
+        let times = |n: usize| std::iter::repeat_n(n, 1 + usize::from(n.is_multiple_of(20)));
+        let webhooks: Vec<_> = webhooks.flat_map(times).map(batch).collect();
+        let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
+        assert_eq!(acknowledged.len(), webhooks.len());
+        wait_until_delivered(end * BATCH);
         memory.push(Vitals::of(&bot).kilobytes);
     }
     assert_eq!(deliver(&bot, "m_last").0, 200);
-    let deadline = Instant::now() + PATIENCE;
-    while delivered.load(Ordering::Relaxed) <= messages && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
+    let messages = end * BATCH;
+    wait_until_delivered(messages + 1);
     assert_eq!(
         delivered.load(Ordering::Relaxed),
         messages + 1,
@@ -178,16 +192,12 @@ fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
     memory
 }
 
-/// What may be added to the memory after the first part, when it is so much.
+/// Ten parts later the memory is what it was after the first one.
 #[track_caller]
 fn assert_steady(memory: &[usize]) {
     let (first, last) = (memory[0], memory[9]);
-    // In reduced size the first part is too small to fill every buffer once.
-    let most = if full() {
-        first + first / 10
-    } else {
-        first + 8 * 1024
-    };
+    // In reduced size not every buffer was filled once.
+    let most = first + if full() { first / 10 } else { 6 * 1024 };
     assert!(
         last <= most,
         "{first} KiB after a tenth, {last} KiB at the end: {memory:?}"
@@ -197,13 +207,22 @@ fn assert_steady(memory: &[usize]) {
 #[test]
 fn an_hours_worth_of_messages_through_the_disk_leaves_memory_where_it_was() {
     let data = Directory::new("soak");
-    let messages = if full() { 200_000 } else { 5_000 };
-    assert_steady(&soak(messages, &[("DATA_DIR", data.text())]));
+    // The store's cache is to be full of the mids on disk before it is measured.
+    let (warm_up, messages) = if full() {
+        (400_000, 200_000)
+    } else {
+        (1_000, 2_000)
+    };
+    assert_steady(&soak(warm_up, messages, &[("DATA_DIR", data.text())]));
 }
 
 #[test]
 fn an_hours_worth_of_messages_in_memory_leaves_it_where_it_was() {
-    // A tenth is more than the 65,536 mids that are remembered.
-    let messages = if full() { 700_000 } else { 5_000 };
-    assert_steady(&soak(messages, &[]));
+    // More than the 65,536 mids that are remembered.
+    let (warm_up, messages) = if full() {
+        (100_000, 200_000)
+    } else {
+        (1_000, 2_000)
+    };
+    assert_steady(&soak(warm_up, messages, &[]));
 }
