@@ -16,7 +16,7 @@ const CHROOT: &str = "/usr/sbin/chroot";
 /// A name server of our own: the port is fixed, so the address is one that nobody uses.
 const NAME_SERVER: &str = "127.53.53.53";
 
-/// A root directory with the program, or none where it was not built or nobody may go there.
+/// A root directory with the program and nowhere to write to, or none where it was not built or nobody may go there.
 fn empty_root() -> Option<Directory> {
     let Some(program) = built("x86_64-unknown-linux-gnu/release/echobot") else {
         leave_out("the static file", ".ci/run builds and tests it");
@@ -26,8 +26,6 @@ fn empty_root() -> Option<Directory> {
     std::fs::copy(&program, root.path().join("echobot"))
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     std::fs::create_dir(root.path().join("etc")).expect("a directory can be made");
-    // The door's socket lies there.
-    std::fs::create_dir(root.path().join("tmp")).expect("a directory can be made");
     root.file("etc/hosts", b"127.0.0.1 localhost graph.in-hosts.test\n");
     root.file(
         "etc/resolv.conf",
@@ -55,6 +53,7 @@ fn inside(root: &Directory) -> Command {
 #[test]
 fn the_static_file_talks_with_itself_in_an_empty_root() {
     let Some(root) = empty_root() else { return };
+    std::fs::create_dir(root.path().join("tmp")).expect("a directory can be made");
     let said = run(inside(&root).args(["simulate", "--say", "Hello 👋"]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(said.stdout, "Hello 👋\n");
@@ -69,11 +68,13 @@ fn the_static_file_resolves_names_of_the_hosts_file_and_of_a_name_server() {
     thread::spawn(move || answer_with_loopback(&socket));
     for name in ["graph.in-hosts.test", "graph.in-dns.test"] {
         let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+        std::fs::create_dir(root.path().join(name)).expect("a directory can be made");
         let url = graph_api.url().replace("127.0.0.1", name);
-        let mut command = Bot::command(Path::new(CHROOT), &[("GRAPH_URL", url)]);
+        let settings = [("GRAPH_URL", url), ("DATA_DIR", format!("/{name}"))];
+        let mut command = Bot::command(Path::new(CHROOT), &settings);
         command.arg(root.path()).arg("/echobot");
         let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
-        let body = webhook("page", &[text_message("7", "m", name)]);
+        let body = webhook("page", &[text_message("7", name, name)]);
         let answer = Messenger::new(&bot.url()).deliver(&body);
         assert_eq!(
             answer.expect("the bot answers").status,
