@@ -10,6 +10,9 @@ use echobot::simulator::{Options, OtherBot};
 use echobot::{logger, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 const HELP: &str = "\
 echobot: a Facebook Messenger echo bot
 

@@ -131,28 +131,15 @@ fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
     (count, behave)
 }
 
-/// Delivers messages, first to warm up and then in ten parts, with errors and redeliveries.
-/// Returns the memory after each of the ten, in KiB: when all is echoed after the first and the
-/// last, as it is after the others.
-fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
+/// Delivers messages in ten parts, with errors and redeliveries. Returns the memory after each of
+/// the ten, in KiB, when all is echoed.
+fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
     let (delivered, behave) = faulty();
     let graph_api = GraphApi::start(behave).expect("the system has a port");
     let url = graph_api.url();
-    let settings = [
-        settings,
-        &[
-            // One heap for all threads. By default each has its own, and those fill up one by one
-            // to the same bound, which takes longer than this test.
-            ("MALLOC_ARENA_MAX", "1"),
-            ("GRAPH_URL", &url),
-            ("RUST_LOG", "info"),
-            ("SEND_RATE", "0"),
-        ],
-    ]
-    .concat();
+    let settings = [settings, &[("RUST_LOG", "info"), ("SEND_RATE", "0")]].concat();
     let bot = crate::support::start_bot(&url, &settings);
     let messenger = echobot::simulator::Messenger::new(&bot.url());
-    let (warm_up, part) = (warm_up / BATCH, messages / BATCH / 10);
     let wait_until_delivered = |expected: usize| {
         let deadline = Instant::now() + PATIENCE;
         while delivered.load(Ordering::Relaxed) < expected {
@@ -164,23 +151,19 @@ fn soak(warm_up: usize, messages: usize, settings: &[(&str, &str)]) -> Vec<usize
         }
     };
     let start = Instant::now();
-    let mut memory = Vec::new();
-    let mut end = 0;
-    for (n, length) in [warm_up].into_iter().chain([part; 10]).enumerate() {
-        let webhooks = end..end + length;
-        end += length;
+    let part = messages / BATCH / 10;
+    let memory = (0..10).map(|n| {
         // One in twenty comes again when it was answered.
         let times = |n: usize| std::iter::repeat_n(n, 1 + usize::from(n.is_multiple_of(20)));
+        let webhooks = n * part..(n + 1) * part;
         let webhooks: Vec<_> = webhooks.flat_map(times).map(batch).collect();
         let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
         assert_eq!(acknowledged.len(), webhooks.len());
-        if [0, 1, 10].contains(&n) {
-            wait_until_delivered(end * BATCH);
-        }
-        memory.push(Vitals::of(&bot).kilobytes);
-    }
+        wait_until_delivered((n + 1) * part * BATCH);
+        Vitals::of(&bot).kilobytes
+    });
+    let memory: Vec<usize> = memory.collect();
     assert_eq!(deliver(&bot, "m_last").0, 200);
-    let messages = end * BATCH;
     wait_until_delivered(messages + 1);
     assert_eq!(
         delivered.load(Ordering::Relaxed),
@@ -207,25 +190,18 @@ fn assert_steady(memory: &[usize]) {
     );
 }
 
+/// An hour's worth, in full size.
+fn messages() -> usize {
+    if full() { 200_000 } else { 2_000 }
+}
+
 #[test]
 fn an_hours_worth_of_messages_through_the_disk_leaves_memory_where_it_was() {
     let data = Directory::new("soak");
-    // The store's cache is to be full of the mids on disk before it is measured.
-    let (warm_up, messages) = if full() {
-        (400_000, 200_000)
-    } else {
-        (1_000, 2_000)
-    };
-    assert_steady(&soak(warm_up, messages, &[("DATA_DIR", data.text())]));
+    assert_steady(&soak(messages(), &[("DATA_DIR", data.text())]));
 }
 
 #[test]
 fn an_hours_worth_of_messages_in_memory_leaves_it_where_it_was() {
-    // More than the 65,536 mids that are remembered.
-    let (warm_up, messages) = if full() {
-        (100_000, 200_000)
-    } else {
-        (1_000, 2_000)
-    };
-    assert_steady(&soak(warm_up, messages, &[]));
+    assert_steady(&soak(messages(), &[]));
 }
