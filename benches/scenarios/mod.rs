@@ -1,0 +1,45 @@
+//! What is measured. Each function runs one round of a scenario, yardsticks included.
+
+mod saturation;
+
+use crate::arguments::Plan;
+use crate::results::Measured;
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// Of a long one there are not more rounds.
+    pub(crate) most_rounds: usize,
+    pub(crate) run: fn(&mut Round<'_>) -> Vec<Measured>,
+}
+
+/// What the scenarios of one round share.
+pub(crate) struct Round<'a> {
+    plan: &'a Plan,
+    /// What an echo costs without a disk, in microseconds, once it is known.
+    cpu_in_memory: Option<f64>,
+}
+
+impl Round<'_> {
+    pub(crate) fn new(plan: &Plan) -> Round<'_> {
+        Round {
+            plan,
+            cpu_in_memory: None,
+        }
+    }
+}
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "a",
+        what: "saturation in memory: 64 connections, a message a webhook, an instant Graph API",
+        most_rounds: usize::MAX,
+        run: saturation::in_memory,
+    },
+    Scenario {
+        name: "b",
+        what: "saturation on disk: the same, and a webhook is answered when it is synced to disk",
+        most_rounds: usize::MAX,
+        run: saturation::on_disk,
+    },
+];
