@@ -1,6 +1,7 @@
 //! Messenger's side: connections over which requests are sent until they are answered 200.
 
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{io, io::Write as _};
@@ -19,10 +20,6 @@ pub(crate) struct Line {
     address: SocketAddr,
     stream: Option<TcpStream>,
     reader: Reader,
-    /// Answers that were not 200, up to now.
-    pub(crate) refused: usize,
-    /// Requests that were not answered, up to now.
-    pub(crate) unanswered: usize,
 }
 
 impl Line {
@@ -31,26 +28,19 @@ impl Line {
             address,
             stream: None,
             reader: Reader::new(),
-            refused: 0,
-            unanswered: 0,
         }
     }
 
-    /// Sends a request, again and again until it is answered 200.
-    pub(crate) fn deliver(&mut self, request: &[u8]) {
+    /// Sends a request, again and again until it is answered 200. Returns how often it was sent again.
+    pub(crate) fn deliver(&mut self, request: &[u8]) -> usize {
         let begun = Instant::now();
-        loop {
-            match self.exchange(request) {
-                Ok(200) => return,
-                Ok(_) => self.refused += 1,
-                Err(_) => {
-                    self.stream = None;
-                    self.unanswered += 1;
-                }
-            }
+        let mut again = 0;
+        while !matches!(self.exchange(request), Ok(200)) {
             assert!(begun.elapsed() < END, "a request is never answered 200");
             thread::sleep(PAUSE);
+            again += 1;
         }
+        again
     }
 
     fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
@@ -81,12 +71,18 @@ pub(crate) fn lines(address: SocketAddr, count: usize) -> Vec<Line> {
 }
 
 /// Sends all requests: each connection takes its turns, and the next when the one before is answered.
-pub(crate) fn closed_loop(lines: &mut [Line], requests: &[Vec<u8>]) {
+/// Returns how often one was sent again.
+pub(crate) fn closed_loop(lines: &mut [Line], requests: &[Vec<u8>]) -> usize {
     let count = lines.len();
+    let again = AtomicUsize::new(0);
     thread::scope(|scope| {
         for (first, line) in lines.iter_mut().enumerate() {
             let mine = requests.iter().skip(first).step_by(count);
-            scope.spawn(move || mine.for_each(|request| line.deliver(request)));
+            let again = &again;
+            scope.spawn(move || {
+                again.fetch_add(mine.map(|request| line.deliver(request)).sum(), SeqCst)
+            });
         }
     });
+    again.into_inner()
 }

@@ -8,12 +8,14 @@
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
 mod arguments;
+mod bare;
 mod floor;
 mod graph_api;
 mod http;
 mod ledger;
 mod load;
 mod messages;
+mod open_loop;
 mod program;
 mod results;
 mod scenarios;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Errand::Floor(graph)) => finish(floor::run(graph).map_err(|error| error.to_string())),
-        Ok(Errand::Bare) => ExitCode::FAILURE,
+        Ok(Errand::Bare) => finish(bare::run().map_err(|error| error.to_string())),
         Err(error) => finish(Err(format!("{error}; try cargo bench -- --help"))),
     }
 }

@@ -1,6 +1,11 @@
 //! What is measured. Each function runs one round of a scenario, yardsticks included.
 
+mod burst;
+mod ceiling;
+mod handshakes;
 mod saturation;
+mod size;
+mod start;
 
 use crate::arguments::Plan;
 use crate::results::Measured;
@@ -41,5 +46,35 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "saturation on disk: the same, and a webhook is answered when it is synced to disk",
         most_rounds: usize::MAX,
         run: saturation::on_disk,
+    },
+    Scenario {
+        name: "c",
+        what: "Messenger's ceiling: 300 webhooks a second, a Graph API that takes 200 ms, on disk",
+        most_rounds: usize::MAX,
+        run: ceiling::run,
+    },
+    Scenario {
+        name: "d",
+        what: "a burst: one webhook with 1,000 messages of 1,000 people, a Graph API that takes 200 ms, on disk",
+        most_rounds: usize::MAX,
+        run: burst::run,
+    },
+    Scenario {
+        name: "e",
+        what: "the start: from the program's start to the answer to a handshake, on disk",
+        most_rounds: usize::MAX,
+        run: start::run,
+    },
+    Scenario {
+        name: "f",
+        what: "cost against size: so many echoes owed at once while the Graph API hangs, then all sent, on disk",
+        most_rounds: 3,
+        run: size::run,
+    },
+    Scenario {
+        name: "g",
+        what: "handshakes: 16 connections, beside bare tiny_http",
+        most_rounds: usize::MAX,
+        run: handshakes::run,
     },
 ];
