@@ -19,6 +19,7 @@ mod open_loop;
 mod program;
 mod results;
 mod scenarios;
+mod tutorial;
 
 use std::fs;
 use std::process::ExitCode;
@@ -53,6 +54,9 @@ fn finish(result: Result<(), String>) -> ExitCode {
 
 fn measure(plan: &Plan) -> Result<(), String> {
     let chosen = choose(&plan.scenarios)?;
+    if plan.tutorial {
+        tutorial::install()?;
+    }
     let mut found: Vec<Vec<_>> = chosen.iter().map(|_| Vec::new()).collect();
     for number in 1..=plan.rounds {
         let mut round = Round::new(plan);

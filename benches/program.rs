@@ -67,20 +67,22 @@ impl Program {
 
     /// The time that its threads and child processes have spent on a processor up to now.
     pub(crate) fn cpu(&self) -> Duration {
-        let own = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
-        let children = children.unwrap_or_default();
-        let children = children.split_whitespace().map(str::to_string);
-        children.chain([own.to_string()]).map(|pid| cpu(&pid)).sum()
+        self.pids().iter().map(|pid| cpu(pid)).sum()
     }
 
-    /// The most memory that it has had, in MiB.
+    /// The most memory that it and its child processes have had, in MiB.
     pub(crate) fn peak_memory(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.expect("the program is running");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        kib.expect("the kernel tells the peak of memory") / 1024.0
+        self.pids().iter().map(|pid| peak_memory(pid)).sum()
+    }
+
+    /// Its own process, and those that it has started.
+    fn pids(&self) -> Vec<String> {
+        let own = self.process.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        let children = children.unwrap_or_default();
+        let mut pids: Vec<String> = children.split_whitespace().map(str::to_string).collect();
+        pids.push(own);
+        pids
     }
 
     /// Asks it to end, and waits until it has.
@@ -128,6 +130,13 @@ fn cpu(pid: &str) -> Duration {
     let times = fields.split_whitespace().skip(11).take(2);
     let ticks: u32 = times.filter_map(|time| time.parse::<u32>().ok()).sum();
     TICK * ticks
+}
+
+fn peak_memory(pid: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.expect("the kernel tells the peak of a running program") / 1024.0
 }
 
 /// A fresh directory for an outbox, gone when this is dropped.

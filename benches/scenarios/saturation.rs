@@ -11,6 +11,7 @@ use crate::load;
 use crate::messages::Messages;
 use crate::program::{Directory, Program};
 use crate::results::Measured;
+use crate::tutorial;
 
 const CONNECTIONS: usize = 64;
 /// A multiple of the connections: each person's messages go over the same one, and keep their order.
@@ -30,7 +31,7 @@ pub(super) fn in_memory(round: &mut Round<'_>) -> Vec<Measured> {
     let floor = saturate(round.plan.count(50_000, 5_000), |graph| {
         Program::part(&["--be-floor", &graph.to_string()])
     });
-    vec![
+    let mut found = vec![
         Measured::new("echoes per second", bot.echoes_per_second, ""),
         Measured::new("CPU per echo", bot.cpu, "µs"),
         Measured::new("peak memory", bot.peak_memory, "MiB").at_most(14.0),
@@ -38,6 +39,21 @@ pub(super) fn in_memory(round: &mut Round<'_>) -> Vec<Measured> {
         Measured::new("the floor: echoes per second", floor.echoes_per_second, ""),
         Measured::new("the floor: CPU per echo", floor.cpu, "µs"),
         Measured::new("CPU, the floor = 1", bot.cpu / floor.cpu, "").at_most(2.6),
+    ];
+    if round.plan.tutorial {
+        found.extend(beside_tutorial(&bot, round.plan.count(1_000, 100)));
+    }
+    found
+}
+
+fn beside_tutorial(bot: &Cost, count: usize) -> [Measured; 4] {
+    let tutorial = saturate(count, tutorial::start);
+    let per_second = tutorial.echoes_per_second;
+    [
+        Measured::new("the tutorial: echoes per second", per_second, ""),
+        Measured::new("the tutorial: CPU per echo", tutorial.cpu, "µs"),
+        Measured::new("the tutorial: peak memory", tutorial.peak_memory, "MiB"),
+        Measured::new("CPU, the tutorial = 1", bot.cpu / tutorial.cpu, "").at_most(1.0 / 15.0),
     ]
 }
 
