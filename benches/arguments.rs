@@ -20,6 +20,8 @@ pub(crate) enum Errand {
     Floor(SocketAddr),
     /// Be the bare tiny_http.
     Bare,
+    /// Call the hot function of this name so many times.
+    Hot(String, u32),
 }
 
 /// How to measure.
@@ -57,6 +59,7 @@ pub(crate) fn read() -> Result<Errand, lexopt::Error> {
             Long("bench") => {}
             Long("be-floor") => return Ok(Errand::Floor(arguments.value()?.parse()?)),
             Long("be-bare") => return Ok(Errand::Bare),
+            Long("be-hot") => return hot(&mut arguments),
             other => return Err(other.unexpected()),
         }
     }
@@ -64,6 +67,11 @@ pub(crate) fn read() -> Result<Errand, lexopt::Error> {
         plan.rounds = 1;
     }
     Ok(Errand::Measure(plan))
+}
+
+fn hot(arguments: &mut lexopt::Parser) -> Result<Errand, lexopt::Error> {
+    let name = arguments.value()?.string()?;
+    Ok(Errand::Hot(name, arguments.value()?.parse()?))
 }
 
 fn at_least_one(text: &str) -> Result<usize, &'static str> {

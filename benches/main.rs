@@ -11,6 +11,7 @@ mod arguments;
 mod bare;
 mod floor;
 mod graph_api;
+mod hot;
 mod http;
 mod ledger;
 mod load;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         }
         Ok(Errand::Floor(graph)) => finish(floor::run(graph).map_err(|error| error.to_string())),
         Ok(Errand::Bare) => finish(bare::run().map_err(|error| error.to_string())),
+        Ok(Errand::Hot(name, calls)) => finish(hot::run(&name, calls)),
         Err(error) => finish(Err(format!("{error}; try cargo bench -- --help"))),
     }
 }
@@ -59,7 +61,7 @@ fn measure(plan: &Plan) -> Result<(), String> {
     }
     let mut found: Vec<Vec<_>> = chosen.iter().map(|_| Vec::new()).collect();
     for number in 1..=plan.rounds {
-        let mut round = Round::new(plan);
+        let mut round = Round::new(plan, number);
         for (scenario, found) in chosen.iter().zip(&mut found) {
             if number <= scenario.most_rounds {
                 eprintln!("round {number} of {}: {}", plan.rounds, scenario.name);

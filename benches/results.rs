@@ -125,6 +125,7 @@ pub(crate) fn median(sorted: &[f64]) -> f64 {
 /// Three digits that count, all of those before the point, and thousands apart.
 fn written(value: f64) -> String {
     match value.abs() {
+        size if size.is_nan() => "unknown".to_string(),
         0.0 => "0".to_string(),
         size if size < 0.1 => format!("{value:.4}"),
         size if size < 10.0 => format!("{value:.2}"),

@@ -3,6 +3,7 @@
 mod burst;
 mod ceiling;
 mod handshakes;
+mod micro;
 mod saturation;
 mod size;
 mod start;
@@ -21,14 +22,17 @@ pub(crate) struct Scenario {
 /// What the scenarios of one round share.
 pub(crate) struct Round<'a> {
     plan: &'a Plan,
+    /// Counted from 1.
+    number: usize,
     /// What an echo costs without a disk, in microseconds, once it is known.
     cpu_in_memory: Option<f64>,
 }
 
 impl Round<'_> {
-    pub(crate) fn new(plan: &Plan) -> Round<'_> {
+    pub(crate) fn new(plan: &Plan, number: usize) -> Round<'_> {
         Round {
             plan,
+            number,
             cpu_in_memory: None,
         }
     }
@@ -76,5 +80,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "handshakes: 16 connections, beside bare tiny_http",
         most_rounds: usize::MAX,
         run: handshakes::run,
+    },
+    Scenario {
+        name: "micro",
+        what: "one call of each function that every message passes through",
+        most_rounds: usize::MAX,
+        run: micro::run,
     },
 ];

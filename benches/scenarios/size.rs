@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 4;
 pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
     let largest = round.plan.count(100_000, 1_000);
     // So many echoes at least, that the clock's ticks of 10 ms do not matter.
-    let least = round.plan.count(5_000, 200);
+    let least = round.plan.count(15_000, 200);
     let sizes = SIZES.into_iter().filter(|size| *size <= largest);
     let costs: Vec<_> = sizes
         .map(|size| (size, cost(size, least.div_ceil(size))))
