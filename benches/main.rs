@@ -69,6 +69,11 @@ fn measure(plan: &Plan) -> Result<(), String> {
             }
         }
     }
+    if plan.quick {
+        println!(
+            "\nquick: everything runs, but the counts are too small for the numbers to mean anything"
+        );
+    }
     let reports = chosen.iter().zip(found);
     let reports =
         reports.map(|(scenario, found)| results::report(scenario.name, scenario.what, found));
