@@ -12,7 +12,7 @@ use ureq::http::Response;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
-pub use self::answer::{Remedy, SendError};
+pub use self::answer::{Remedy, SendError, judge};
 use self::resolver::CachingResolver;
 use crate::config::{Config, Secret};
 use crate::hex;

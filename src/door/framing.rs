@@ -18,7 +18,7 @@ const MAX_EMPTY_LINES: usize = 2;
 
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub enum Parsed {
     /// The beginning of a head that may still become a good one.
     Incomplete,
     /// A complete head that we understand. Its body may still be on the way.
@@ -29,7 +29,7 @@ pub(super) enum Parsed {
 
 /// The head of a request, as far as the door cares.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub struct Head {
     /// Bytes up to the body, empty lines in front included.
     pub(super) head_len: usize,
     /// Bytes of the body, `MAX_BODY` at most.
@@ -53,7 +53,7 @@ impl Head {
 
 /// Judges the bytes at the start of a connection's buffer. For a request, the canonical head is appended to
 /// `canonical`: request line, `Content-Length`, and the headers named in `passed`. Otherwise `canonical` stays as it is.
-pub(super) fn parse(bytes: &[u8], passed: &[&'static str], canonical: &mut Vec<u8>) -> Parsed {
+pub fn parse(bytes: &[u8], passed: &[&'static str], canonical: &mut Vec<u8>) -> Parsed {
     match parse_head(bytes, passed, canonical) {
         Ok(Some(head)) => Parsed::Request(head),
         Ok(None) => Parsed::Incomplete,

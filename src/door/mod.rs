@@ -37,7 +37,7 @@ mod backend;
 mod buffer;
 mod connection;
 mod directory;
-mod framing;
+pub mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod refusal;

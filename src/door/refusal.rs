@@ -2,7 +2,7 @@
 
 /// A request that the door answers itself. The text repeats nothing the client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// Code and phrase, as in the status line.
     pub(super) status: &'static str,
     text: &'static str,

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 /// Judges an answer of the Send API by its status, its header
 /// `X-Business-Use-Case-Usage` and its body.
-pub(super) fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
+///
+/// # Errors
+/// Whenever the message was not sent, as far as one can tell.
+pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
     let regain_access = usage.and_then(regain_access);
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     if let Some(error) = GraphError::read(status, &body["error"]) {
