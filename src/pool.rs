@@ -19,6 +19,9 @@ const MAX_WAITING: usize = 256;
 /// One of so many threads is kept from sending.
 const ANSWERING_SHARE: usize = 16;
 
+/// How long the time is watched when nothing is to be done later.
+const LONGEST_WATCH: Duration = Duration::from_secs(3600);
+
 /// What a thread is to do next. `R` is a request.
 pub enum Task<R> {
     /// Answer a request.
@@ -47,12 +50,13 @@ pub enum Outcome {
 /// The work that the threads share.
 pub struct Pool<R> {
     work: Mutex<Work<R>>,
-    /// Threads that have nothing to do wait here, but for the one that watches the time.
-    called: Condvar,
-    /// The thread that watches the time waits here.
-    clock: Condvar,
+    /// Where each thread waits when it has nothing to do.
+    seats: Vec<Condvar>,
     store: Option<Mutex<Store>>,
 }
+
+/// A thread of the pool, by its number from 0.
+type Seat = usize;
 
 struct Work<R> {
     requests: VecDeque<R>,
@@ -60,11 +64,14 @@ struct Work<R> {
     /// Calls of the Send API that are under way, and how many there may be.
     sending: usize,
     max_sending: usize,
-    /// Threads that wait to be called, and how many of them have been called and not come yet.
-    idle: usize,
-    calls: usize,
-    /// Whether a thread watches the time, and until when it sleeps.
-    is_watched: bool,
+    /// Threads that have nothing to do, the one that came last at the end: it is called first,
+    /// because what it needs is still in the processor's caches.
+    idle: Vec<Seat>,
+    /// Threads that were called and have not come yet. While there is one nobody else is called:
+    /// it calls the next one itself if there is more to do.
+    on_the_way: usize,
+    /// The thread that watches the time, and until when it sleeps. It is called last.
+    watcher: Option<Seat>,
     watched_until: Option<Instant>,
     /// Whether the last write failed.
     is_broken: bool,
@@ -91,16 +98,15 @@ impl<R> Pool<R> {
                 outbox: Outbox::new(limits, kept.unwrap_or_default(), Instant::now()),
                 sending: 0,
                 max_sending,
-                idle: 0,
-                calls: 0,
-                is_watched: false,
+                idle: Vec::with_capacity(config.threads),
+                on_the_way: 0,
+                watcher: None,
                 watched_until: None,
                 is_broken: false,
                 is_durable: limits.durable,
                 stop_at: None,
             }),
-            called: Condvar::new(),
-            clock: Condvar::new(),
+            seats: (0..config.threads).map(|_| Condvar::new()).collect(),
             store: store.map(Mutex::new),
         }
     }
@@ -115,7 +121,8 @@ impl<R> Pool<R> {
             return Err(request);
         }
         work.requests.push_back(request);
-        self.call(&mut work);
+        let called = work.call();
+        self.wake(work, called);
         Ok(())
     }
 
@@ -125,24 +132,25 @@ impl<R> Pool<R> {
         // This thread asks for its next task at once: nobody need be called.
     }
 
-    /// Waits for something to do; none when the pool is to stop.
-    pub fn next(&self) -> Option<Task<R>> {
+    /// Waits for something to do; none when the pool is to stop. The threads are numbered from 0.
+    pub fn next(&self, seat: usize) -> Option<Task<R>> {
         let mut work = self.lock();
         loop {
             let now = Instant::now();
-            if let Some(task) = work.take(now) {
-                self.delegate(&mut work, now);
-                return Some(task);
-            }
-            if work.is_finished(now) {
+            let task = work.take(now);
+            if task.is_none() && work.is_finished(now) {
                 self.call_all(&mut work);
                 return None;
             }
-            work = if work.is_watched {
-                self.delegate(&mut work, now);
-                self.wait_for_call(work)
+            if task.is_some() {
+                let successor = work.successor(now);
+                self.wake(work, successor);
+                return task;
+            }
+            work = if work.watcher.is_none() {
+                self.watch_time(work, seat, now)
             } else {
-                self.watch_time(work, now)
+                self.wait_for_call(work, seat, now)
             };
         }
     }
@@ -213,61 +221,56 @@ impl<R> Pool<R> {
         self.store.is_some()
     }
 
-    /// Calls a thread that has nothing to do, if there is one.
-    fn call(&self, work: &mut Work<R>) {
-        if work.idle > work.calls {
-            work.calls += 1;
-            self.called.notify_one();
-        } else {
-            self.clock.notify_one();
-        }
-    }
-
     fn call_all(&self, work: &mut Work<R>) {
-        work.calls = work.idle;
-        self.clock.notify_all();
-        self.called.notify_all();
+        work.on_the_way += work.idle.len() + usize::from(work.watcher.is_some());
+        work.idle.clear();
+        work.watcher = None;
+        self.seats.iter().for_each(Condvar::notify_one);
     }
 
-    /// Sees to it that somebody else does what is to be done now, and watches the time for what
-    /// is to be done later.
-    fn delegate(&self, work: &mut Work<R>, now: Instant) {
-        let Some(time) = work.alarm(now) else { return };
-        if time <= now || !work.is_watched {
-            self.call(work);
-        } else if work.watched_until.is_none_or(|until| time < until) {
-            self.clock.notify_one();
+    /// Wakes a thread up, when the lock that it needs is free.
+    fn wake(&self, work: MutexGuard<'_, Work<R>>, seat: Option<Seat>) {
+        drop(work);
+        if let Some(seat) = seat {
+            self.seats[seat].notify_one();
         }
     }
 
-    fn wait_for_call<'a>(&'a self, mut work: MutexGuard<'a, Work<R>>) -> MutexGuard<'a, Work<R>> {
-        work.idle += 1;
-        let waited = self.called.wait_while(work, |work| work.calls == 0);
+    fn wait_for_call<'a>(
+        &'a self,
+        mut work: MutexGuard<'a, Work<R>>,
+        seat: Seat,
+        now: Instant,
+    ) -> MutexGuard<'a, Work<R>> {
+        if let Some(watcher) = work.hurry(now) {
+            self.seats[watcher].notify_one();
+        }
+        work.idle.push(seat);
+        let waited = self.seats[seat].wait_while(work, |work| work.idle.contains(&seat));
         let mut work = waited.unwrap_or_else(PoisonError::into_inner);
-        work.idle -= 1;
-        work.calls -= 1;
+        work.on_the_way -= 1;
         work
     }
 
     fn watch_time<'a>(
         &'a self,
         mut work: MutexGuard<'a, Work<R>>,
+        seat: Seat,
         now: Instant,
     ) -> MutexGuard<'a, Work<R>> {
-        work.is_watched = true;
+        work.watcher = Some(seat);
         work.watched_until = work.alarm(now);
-        let mut work = match work.watched_until {
-            Some(until) => {
-                let pause = until.saturating_duration_since(now);
-                let waited = self.clock.wait_timeout(work, pause);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => self
-                .clock
-                .wait(work)
-                .unwrap_or_else(PoisonError::into_inner),
-        };
-        work.is_watched = false;
+        let pause = work
+            .watched_until
+            .map(|until| until.saturating_duration_since(now));
+        // The longest of all pauses is no end of anything: it looks again.
+        let waited = self.seats[seat].wait_timeout(work, pause.unwrap_or(LONGEST_WATCH));
+        let (mut work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if work.watcher == Some(seat) {
+            work.watcher = None;
+        } else {
+            work.on_the_way -= 1;
+        }
         work
     }
 
@@ -278,6 +281,38 @@ impl<R> Pool<R> {
 }
 
 impl<R> Work<R> {
+    /// Whom to wake up, so that somebody comes and looks; nobody when all are busy: they look when
+    /// they are done.
+    fn call(&mut self) -> Option<Seat> {
+        if self.on_the_way > 0 {
+            return None;
+        }
+        let called = self.idle.pop().or_else(|| self.watcher.take())?;
+        self.on_the_way += 1;
+        Some(called)
+    }
+
+    /// Whom to wake up, so that somebody else does what is to be done now, and watches the time
+    /// for what is to be done later.
+    fn successor(&mut self, now: Instant) -> Option<Seat> {
+        let time = self.alarm(now)?;
+        if time <= now || self.watcher.is_none() {
+            self.call()
+        } else {
+            self.hurry(now)
+        }
+    }
+
+    /// The thread that watches the time, when it would sleep for too long.
+    fn hurry(&mut self, now: Instant) -> Option<Seat> {
+        let time = self.alarm(now)?;
+        if self.watched_until.is_some_and(|until| until <= time) {
+            return None;
+        }
+        self.watched_until = Some(time);
+        self.watcher
+    }
+
     fn take(&mut self, now: Instant) -> Option<Task<R>> {
         let late = self.outbox.late(now);
         if !late.is_empty() {

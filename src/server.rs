@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tiny_http::Request;
 
 use self::descriptors::Share;
 use self::worker::Worker;
 use crate::config::Config;
-use crate::door::{self, Door};
+use crate::door::{self, Door, Request};
 use crate::notify::Notifier;
 use crate::outbox::Record;
 use crate::pool::Pool;
@@ -30,7 +29,7 @@ use crate::webhook;
 /// Connections at once at most. Messenger comes through a proxy, which needs a few dozen.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Requests in hand at once at most; each costs a thread at the door and one inside tiny_http.
+/// Requests in hand at once at most; each costs a thread at the door.
 const MAX_REQUESTS: usize = 256;
 
 /// On the way down, how long requests that are inside may take to be answered. A webhook waits
@@ -154,7 +153,7 @@ fn start_threads(config: &Config, pool: &Arc<Pool<Request>>) -> io::Result<Vec<J
     let start = |n| {
         let worker = Arc::clone(&worker);
         let thread = thread::Builder::new().name(format!("pool-{n}"));
-        thread.stack_size(STACK).spawn(move || worker.work())
+        thread.stack_size(STACK).spawn(move || worker.work(n))
     };
     (0..config.threads).map(start).collect()
 }

@@ -37,13 +37,6 @@ impl Buffer {
         }
     }
 
-    /// Puts a line into what was received.
-    pub(super) fn insert(&mut self, at: usize, line: &[u8]) {
-        self.bytes.truncate(self.filled);
-        self.bytes.splice(at..at, line.iter().copied());
-        self.filled = self.bytes.len();
-    }
-
     /// Forgets the first `count` bytes. A buffer that has grown is given back, so that idle connections stay small.
     pub(super) fn consume(&mut self, count: usize) {
         self.bytes.copy_within(count..self.filled, 0);

@@ -3,34 +3,38 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
 use super::Shared;
-use super::answer::Answer;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
+use super::mailbox::Mailbox;
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
+use super::request::TICKET;
 use crate::seldom::Seldom;
 
 const CLOSE: &str = "Connection: close\r\n";
 const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
+const EMPTY_LINE: &str = "\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
 /// they look for an answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+/// How long an answer may take. The caller's own deadlines are shorter; the simulator lets a request hang for tens of
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
     stream: Arc<TcpStream>,
     slot: Slot,
+    mailbox: Arc<Mailbox>,
     /// From the client.
     input: Buffer,
-    /// From tiny_http.
-    answer: Buffer,
     /// To tiny_http.
     canonical: Vec<u8>,
     /// The socket's read timeout is not the idle time.
@@ -65,9 +69,9 @@ impl Connection {
         Self {
             shared,
             stream,
+            mailbox: slot.mailbox(),
             slot,
             input: Buffer::default(),
-            answer: Buffer::default(),
             canonical: Vec::new(),
             is_tightened: true,
         }
@@ -178,23 +182,20 @@ impl Connection {
             self.write(&refused)?;
             return self.go_on(head);
         };
-        let body = &self.input.received()[head.head_len..head.total_len()];
-        let exchanged =
-            shared
-                .backend
-                .exchange(&mut self.canonical, body, head.is_head, &mut self.answer);
-        let Answer { head_len, body_len } =
-            exchanged.map_err(|failure| refuse(failure, &shared.errors))?;
-        let line = self.connection_line(head);
-        let empty_line = head_len - 2;
-        self.answer.insert(empty_line, line.as_bytes());
-        debug_assert_eq!(
-            self.answer.received().len(),
-            head_len + body_len + line.len()
-        );
-        self.write(self.answer.received())?;
-        self.answer.consume(self.answer.received().len());
+        let mut answer = self.exchange(shared, head)?;
+        insert_line(&mut answer, self.connection_line(head));
+        self.write(&answer)?;
         self.go_on(head)
+    }
+
+    /// Passes the request on, and waits for its answer.
+    fn exchange(&mut self, shared: &Shared, head: &Head) -> Result<Vec<u8>, End> {
+        let body = &self.input.received()[head.head_len..head.total_len()];
+        add_ticket(&mut self.canonical, self.slot.id());
+        let passed_on = shared.backend.pass_on(&mut self.canonical, body);
+        passed_on.map_err(|failure| refuse(failure, &shared.errors))?;
+        let answer = self.mailbox.wait(PATIENCE);
+        Ok(answer.ok_or(refusal::FAILED)?)
     }
 
     fn connection_line(&self, head: &Head) -> &'static str {
@@ -259,12 +260,26 @@ impl Connection {
     }
 }
 
+/// Puts a header with it at the end of a head.
+fn add_ticket(head: &mut Vec<u8>, ticket: u64) {
+    head.truncate(head.len() - EMPTY_LINE.len());
+    let written = write!(head, "{TICKET}: {ticket}\r\n\r\n");
+    written.expect("a Vec takes every write because it has no limit");
+}
+
+/// Puts a header line into an answer.
+fn insert_line(answer: &mut Vec<u8>, line: &str) {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let at = end.expect("tiny_http prints whole heads") + EMPTY_LINE.len();
+    answer.splice(at..at, line.bytes());
+}
+
 fn refuse(failure: Failure, errors: &Seldom) -> Refusal {
-    let (what, error, refusal) = match failure {
-        Failure::NotPassedOn(error) => ("pass a request on", error, refusal::BUSY),
-        Failure::Lost(error) => ("get an answer", error, refusal::FAILED),
+    let (error, refusal) = match failure {
+        Failure::NotPassedOn(error) => (error, refusal::BUSY),
+        Failure::Lost(error) => (error, refusal::FAILED),
     };
-    let line = format_args!("failed to {what}: {error}");
+    let line = format_args!("failed to pass a request on: {error}");
     errors.log(module_path!(), Level::Error, line);
     refusal
 }

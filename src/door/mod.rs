@@ -28,11 +28,13 @@ use log::Level;
 
 use backend::Backend;
 use connection::Connection;
+use mailbox::Mailbox;
 use registry::Registry;
+pub use request::Request;
+use request::TICKET;
 
 use crate::seldom::Seldom;
 
-mod answer;
 mod backend;
 mod buffer;
 mod connection;
@@ -40,8 +42,10 @@ mod directory;
 pub mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod mailbox;
 mod refusal;
 mod registry;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -166,8 +170,22 @@ impl Door {
     /// # Errors
     /// After [`Door::unblock`], and when the door or tiny_http has stopped for good: unless the program is stopping
     /// anyway, it should end and be started again.
-    pub fn recv(&self) -> io::Result<tiny_http::Request> {
-        self.shared.backend.recv()
+    pub fn recv(&self) -> io::Result<Request> {
+        loop {
+            let request = self.shared.backend.recv()?;
+            // Nobody waits for the answer when it has taken far too long.
+            if let Some(mailbox) = self.mailbox_for(&request) {
+                return Ok(Request::new(request, mailbox));
+            }
+        }
+    }
+
+    fn mailbox_for(&self, request: &tiny_http::Request) -> Option<Arc<Mailbox>> {
+        let mut headers = request.headers().iter().rev();
+        let ticket = headers.find(|header| header.field.equiv(TICKET))?;
+        self.shared
+            .registry
+            .mailbox(ticket.value.as_str().parse().ok()?)
     }
 
     /// Ends one [`Door::recv`], the present or the next one, with an error.

@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::mailbox::Mailbox;
+
 /// Bytes of large bodies held at once. Without it every connection could hold a body of the largest size.
 const MAX_HELD: usize = 64 * 1024 * 1024;
 /// Bytes of a body that is too small to be counted: nearly every webhook.
@@ -29,6 +31,7 @@ struct State {
 
 struct Entry {
     stream: Arc<TcpStream>,
+    mailbox: Arc<Mailbox>,
     /// Set while the client owes us the first byte of a request.
     idle_since: Option<Instant>,
 }
@@ -51,15 +54,25 @@ impl Registry {
         }
         let id = state.next_id;
         state.next_id += 1;
+        let mailbox = Arc::<Mailbox>::default();
         let entry = Entry {
             stream: Arc::clone(stream),
+            mailbox: Arc::clone(&mailbox),
             idle_since: Some(Instant::now()),
         };
         state.connections.insert(id, entry);
         Some(Slot {
             registry: Arc::clone(registry),
             id,
+            mailbox,
         })
+    }
+
+    /// The mailbox of the connection with this id, if it is inside.
+    pub(super) fn mailbox(&self, id: u64) -> Option<Arc<Mailbox>> {
+        let state = self.state();
+        let entry = state.connections.get(&id)?;
+        Some(Arc::clone(&entry.mailbox))
     }
 
     /// Counts a complete request until the guard is dropped. `None` when there are too many.
@@ -150,9 +163,18 @@ impl State {
 pub(super) struct Slot {
     registry: Arc<Registry>,
     id: u64,
+    mailbox: Arc<Mailbox>,
 }
 
 impl Slot {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::clone(&self.mailbox)
+    }
+
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
         self.set(Some(Instant::now()), |state| !state.closed)

@@ -5,9 +5,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tiny_http::{Header, Request, Response};
+use tiny_http::{Header, Response};
 
 use crate::config::Config;
+use crate::door::Request;
 use crate::echo;
 use crate::graph::{Graph, Remedy, SendError};
 use crate::outbox::{Accepted, Changes, Due, GIVE_UP_AFTER, Trouble};
@@ -33,9 +34,10 @@ impl Worker {
         }
     }
 
-    /// What a pool thread does all its life. A panic costs the task, not the thread.
-    pub(super) fn work(&self) {
-        while let Some(task) = self.pool.next() {
+    /// What the pool's thread with this number does all its life. A panic costs the task, not the
+    /// thread.
+    pub(super) fn work(&self, number: usize) {
+        while let Some(task) = self.pool.next(number) {
             match task {
                 Task::Answer(request) => {
                     shielded(|| self.answer(request));
@@ -55,7 +57,7 @@ impl Worker {
         let verdict = self.webhook.judge(webhook::Request {
             method: request.method().as_str(),
             target: request.url(),
-            signature: header(&request, webhook::SIGNATURE_HEADER),
+            signature: request.header(webhook::SIGNATURE_HEADER),
             body: &body,
         });
         match verdict {
@@ -120,7 +122,7 @@ impl Worker {
 }
 
 /// Does something that a panic ends without ending the thread; none after a panic. A request that
-/// is dropped unanswered in it is answered 500 by tiny_http.
+/// is dropped unanswered in it is answered 500 by the door.
 fn shielded<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
@@ -184,14 +186,6 @@ fn read_body(request: &mut Request) -> io::Result<Vec<u8>> {
     let mut body = vec![0; length];
     request.as_reader().read_exact(&mut body)?;
     Ok(body)
-}
-
-fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
-    let header = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv(name))?;
-    Some(header.value.as_str())
 }
 
 fn respond_all(requests: Vec<Request>, answer: &Answer) {

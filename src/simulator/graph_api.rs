@@ -7,13 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tiny_http::{Header, Request, Response};
+use tiny_http::{Header, Response};
 
 use super::account::{Account, Wish};
 use super::later::Later;
 use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
-use crate::door::{self, Door};
+use crate::door::{self, Door, Request};
 
 /// The longest text of one message, in characters (Send API reference).
 const MAX_TEXT: usize = 2000;

@@ -6,7 +6,9 @@ use std::io::Cursor;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tiny_http::{Request, Response};
+use tiny_http::Response;
+
+use crate::door::Request;
 
 /// A response with its whole body.
 pub(super) type Text = Response<Cursor<Vec<u8>>>;

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tiny_http::{Header, Method, Request, Response};
+use tiny_http::{Header, Method, Response};
 
 use super::stage::{Options, Stage, free_port};
 use super::{SimulatorError, Trouble};
-use crate::door;
+use crate::door::{self, Request};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -97,7 +97,7 @@ struct Waiting {
 impl Page {
     fn answer(self: &Arc<Page>, mut request: Request) {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
-        let host = header(&request, "Host").unwrap_or_default();
+        let host = request.header("Host").unwrap_or_default().to_string();
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
         if !own.contains(&host) {
             return respond(
@@ -116,7 +116,7 @@ impl Page {
             (Method::Get, "/news") => self.wait_for_news(request, &query),
             (Method::Post, path) => {
                 // A form of another site cannot be sent so.
-                if header(&request, "Content-Type").as_deref() != Some("application/json") {
+                if request.header("Content-Type") != Some("application/json") {
                     return respond(request, 415, "text/plain", "say it in JSON");
                 }
                 let mut body = Vec::new();
@@ -229,14 +229,6 @@ fn trouble(wish: &Value) -> Trouble {
     }
 }
 
-fn header(request: &Request, name: &'static str) -> Option<String> {
-    let header = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv(name))?;
-    Some(header.value.to_string())
-}
-
 fn respond(request: Request, status: u16, content_type: &str, body: &str) {
     let headers = [
         ("Content-Type", content_type),
@@ -244,10 +236,7 @@ fn respond(request: Request, status: u16, content_type: &str, body: &str) {
         ("Content-Security-Policy", POLICY),
         ("X-Content-Type-Options", "nosniff"),
     ];
-    // Chunks do not pass the door.
-    let mut response = Response::from_string(body)
-        .with_status_code(status)
-        .with_chunked_threshold(usize::MAX);
+    let mut response = Response::from_string(body).with_status_code(status);
     for (name, value) in headers {
         response.add_header(
             Header::from_bytes(name, value).expect("it is a valid header because we wrote it"),
