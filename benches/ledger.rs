@@ -1,10 +1,11 @@
 //! What has arrived at the Graph API: each message once, and each person's in order?
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::messages::{Messages, person};
+use crate::program::Program;
 
 /// Something is badly wrong when echoes take longer than this.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -15,7 +16,6 @@ pub(crate) struct Ledger {
     entries: Vec<Entry>,
     /// The newest message that each person was called for, counted from 1.
     newest: Vec<AtomicUsize>,
-    misordered: AtomicUsize,
     misdirected: AtomicUsize,
     answered: AtomicUsize,
     /// So many answers are waited for.
@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Entry {
     calls: AtomicU32,
+    /// A newer message of the same person was called for first.
+    is_overtaken: AtomicBool,
     /// In nanoseconds.
     answered_at: AtomicU64,
 }
@@ -36,7 +38,6 @@ impl Ledger {
             since: Instant::now(),
             entries: (0..messages.count).map(|_| Entry::default()).collect(),
             newest: (0..messages.people).map(|_| AtomicUsize::new(0)).collect(),
-            misordered: AtomicUsize::new(0),
             misdirected: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             awaited: Mutex::new(usize::MAX),
@@ -52,7 +53,7 @@ impl Ledger {
         }
         self.entries[number].calls.fetch_add(1, SeqCst);
         if self.newest[of_person].fetch_max(number + 1, SeqCst) > number + 1 {
-            self.misordered.fetch_add(1, SeqCst);
+            self.entries[number].is_overtaken.store(true, SeqCst);
         }
     }
 
@@ -84,20 +85,29 @@ impl Ledger {
         assert!(answered >= count, "{answered} of {count} echoes came");
     }
 
-    /// Panics unless each message was echoed once, each person's in order.
-    pub(crate) fn check(&self) {
+    /// Stops the program, and panics unless each message was echoed once, each person's in order.
+    pub(crate) fn check(&self, program: Program) {
+        self.check_but(program, |_| false);
+    }
+
+    /// The same, but these messages might be overtaken.
+    pub(crate) fn check_but(&self, program: Program, might_be_overtaken: impl Fn(usize) -> bool) {
+        let name = program.stop();
         let calls = |entry: &Entry| entry.calls.load(SeqCst);
         let lost = self.entries.iter().filter(|entry| calls(entry) == 0);
         let doubled = self.entries.iter().filter(|entry| calls(entry) > 1);
+        let overtaken = self.entries.iter().enumerate().filter(|(number, entry)| {
+            entry.is_overtaken.load(SeqCst) && !might_be_overtaken(*number)
+        });
         let found = [
             (lost.count(), "lost"),
             (doubled.count(), "doubled"),
-            (self.misordered.load(SeqCst), "out of order"),
+            (overtaken.count(), "out of order"),
             (self.misdirected.load(SeqCst), "to the wrong person"),
         ];
         for (count, what) in found {
             let all = self.entries.len();
-            assert!(count == 0, "{count} of {all} echoes are {what}");
+            assert!(count == 0, "{name}: {count} of {all} echoes are {what}");
         }
     }
 }

@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Delivered {
     /// When each was to be sent.
     pub(crate) due: Vec<Instant>,
-    /// How long after that each was answered 200.
+    /// When each was sent: later, when this process did not get the processor in time.
+    sent: Vec<Instant>,
+    /// How long after it was due each was answered 200.
     pub(crate) acknowledged: Vec<Duration>,
     /// How often one was sent again.
     pub(crate) again: usize,
@@ -23,9 +25,28 @@ pub(crate) struct Delivered {
     pub(crate) connections: usize,
 }
 
+impl Delivered {
+    /// Waits until all are answered.
+    fn collect(&mut self, reports: &Receiver<Report>) {
+        for _ in 0..self.due.len() {
+            let report = reports.recv_timeout(PATIENCE);
+            let report = report.expect("every webhook is answered 200 in the end");
+            self.sent[report.number] = report.sent;
+            self.acknowledged[report.number] = report.took;
+            self.again += report.again;
+        }
+    }
+
+    /// Whether a webhook was not yet answered when a later one was sent: then nobody can say which came first.
+    pub(crate) fn was_underway(&self, number: usize, later: usize) -> bool {
+        self.sent[later] < self.due[number] + self.acknowledged[number]
+    }
+}
+
 /// One webhook was answered 200.
 struct Report {
     number: usize,
+    sent: Instant,
     took: Duration,
     again: usize,
 }
@@ -62,28 +83,17 @@ pub(crate) fn open_loop(address: SocketAddr, requests: Vec<Vec<u8>>, per_second:
         report,
     };
     let connections = pool.send_all(&due);
-    let (acknowledged, again) = collect(&reports, due.len());
+    let mut delivered = Delivered {
+        sent: due.clone(),
+        acknowledged: vec![Duration::ZERO; due.len()],
+        due,
+        again: 0,
+        connections,
+    };
+    delivered.collect(&reports);
     // Connections that nobody knows any longer come to their end.
     pool.idle().clear();
-    Delivered {
-        due,
-        acknowledged,
-        again,
-        connections,
-    }
-}
-
-/// How long the answers to so many webhooks took, and how often one was sent again.
-fn collect(reports: &Receiver<Report>, count: usize) -> (Vec<Duration>, usize) {
-    let mut acknowledged = vec![Duration::ZERO; count];
-    let mut again = 0;
-    for _ in 0..count {
-        let report = reports.recv_timeout(PATIENCE);
-        let report = report.expect("every webhook is answered 200 in the end");
-        acknowledged[report.number] = report.took;
-        again += report.again;
-    }
-    (acknowledged, again)
+    delivered
 }
 
 impl Pool {
@@ -115,11 +125,13 @@ impl Pool {
             let mut line = Line::new(pool.address);
             for job in jobs {
                 let number = job.number;
+                let sent = Instant::now();
                 let again = line.deliver(&pool.requests[number]);
                 let took = job.due.elapsed();
                 pool.idle().push(job.connection);
                 let _ = pool.report.send(Report {
                     number,
+                    sent,
                     took,
                     again,
                 });

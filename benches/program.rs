@@ -23,6 +23,7 @@ const END: Duration = Duration::from_secs(40);
 /// A running program. It is killed when this is dropped.
 pub(crate) struct Program {
     process: Child,
+    name: String,
     address: SocketAddr,
 }
 
@@ -58,7 +59,11 @@ impl Program {
             }
         };
         thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
-        Program { process, address }
+        Program {
+            process,
+            name: name(command),
+            address,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -85,8 +90,8 @@ impl Program {
         pids
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(crate) fn stop(mut self) {
+    /// Asks it to end, and waits until it has. Returns the command that it was.
+    pub(crate) fn stop(mut self) -> String {
         let pid = self.process.id().to_string();
         let asked = Command::new("kill").arg(pid).status();
         assert!(asked.is_ok_and(|status| status.success()), "kill failed");
@@ -95,6 +100,7 @@ impl Program {
             assert!(Instant::now() < deadline, "it does not end after SIGTERM");
             thread::sleep(Duration::from_millis(2));
         }
+        std::mem::take(&mut self.name)
     }
 }
 
@@ -112,6 +118,14 @@ pub(crate) fn echobot(graph: SocketAddr, settings: &[(&str, String)]) -> Command
         .env("GRAPH_URL", format!("http://{graph}"))
         .stderr(Stdio::inherit());
     command
+}
+
+fn name(command: &Command) -> String {
+    let words = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
 }
 
 /// From a line that tells it: `listening on http://127.0.0.1:5000/`, `Listening at: http://…`.

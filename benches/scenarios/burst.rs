@@ -35,8 +35,7 @@ pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
     ledger.wait_for(count);
     let echoed = begun.elapsed();
 
-    program.stop();
-    ledger.check();
+    ledger.check(program);
     vec![
         Measured::new("acknowledged", acknowledged.as_secs_f64() * 1e3, "ms"),
         Measured::new("the last one echoed", echoed.as_secs_f64(), "s").at_most(4.5),

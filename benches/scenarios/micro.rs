@@ -13,7 +13,7 @@ const FEW_AND_MANY: [u32; 2] = [100, 600];
 
 pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
     let milliseconds = round.plan.count(200, 5);
-    // Always the same number: once is enough.
+    // Hardly ever another number: once is enough.
     let instructions_too = round.number == 1 && !round.plan.quick;
     let mut found = Vec::new();
     for hot in HOT {

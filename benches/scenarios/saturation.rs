@@ -108,8 +108,7 @@ fn saturate(count: usize, start: impl FnOnce(SocketAddr) -> Program) -> Cost {
     let (took, cpu) = (begun.elapsed(), program.cpu() - cpu);
 
     let peak_memory = program.peak_memory();
-    program.stop();
-    ledger.check();
+    ledger.check(program);
     Cost {
         echoes_per_second: count as f64 / took.as_secs_f64(),
         cpu: cpu.as_secs_f64() * 1e6 / count as f64,

@@ -64,7 +64,6 @@ fn cost(size: usize, cycles: usize) -> f64 {
     }
     let cpu = program.cpu() - cpu;
 
-    program.stop();
-    ledger.check();
+    ledger.check(program);
     cpu.as_secs_f64() * 1e6 / messages.count as f64
 }

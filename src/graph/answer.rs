@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Judges an answer of the Send API by its status, its header
-/// `X-Business-Use-Case-Usage` and its body.
+/// Judges an answer of the Send API by its status, its header `X-Business-Use-Case-Usage` and its body.
 ///
 /// # Errors
 /// Whenever the message was not sent, as far as one can tell.
