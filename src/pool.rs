@@ -142,11 +142,7 @@ impl<R> Pool<R> {
                 self.wake(work, successor);
                 return task;
             }
-            work = if !work.idle.is_watched() {
-                self.watch_time(work, seat, now)
-            } else {
-                self.wait_for_call(work, seat, now)
-            };
+            work = self.rest(work, seat, now);
         }
     }
 
@@ -229,33 +225,23 @@ impl<R> Pool<R> {
         }
     }
 
-    fn wait_for_call<'a>(
+    /// Returns when this thread is called, or, if it watches the time, when it may be time.
+    fn rest<'a>(
         &'a self,
         mut work: MutexGuard<'a, Work<R>>,
         seat: Seat,
         now: Instant,
     ) -> MutexGuard<'a, Work<R>> {
-        if let Some(watcher) = work.hurry(now) {
-            self.seats[watcher].notify_one();
+        let alarm = work.alarm(now);
+        work.idle.sleep(seat, alarm);
+        if work.idle.is_watcher(seat) {
+            let pause = alarm.map_or(LONGEST_WATCH, |alarm| alarm.saturating_duration_since(now));
+            let waited = self.seats[seat].wait_timeout(work, pause);
+            work = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        work.idle.sleep(seat);
+        // Somebody else may watch the time by now.
         let waited = self.seats[seat].wait_while(work, |work| work.idle.is_asleep(seat));
-        let mut work = waited.unwrap_or_else(PoisonError::into_inner);
-        work.idle.get_up(seat);
-        work
-    }
-
-    fn watch_time<'a>(
-        &'a self,
-        mut work: MutexGuard<'a, Work<R>>,
-        seat: Seat,
-        now: Instant,
-    ) -> MutexGuard<'a, Work<R>> {
-        let until = work.alarm(now);
-        work.idle.watch(seat, until);
-        let pause = until.map_or(LONGEST_WATCH, |until| until.saturating_duration_since(now));
-        let waited = self.seats[seat].wait_timeout(work, pause);
-        let (mut work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        work = waited.unwrap_or_else(PoisonError::into_inner);
         work.idle.get_up(seat);
         work
     }
@@ -276,12 +262,6 @@ impl<R> Work<R> {
         } else {
             self.idle.hurry(time)
         }
-    }
-
-    /// Whom to wake up, so that the time is watched well.
-    fn hurry(&mut self, now: Instant) -> Option<Seat> {
-        let time = self.alarm(now)?;
-        self.idle.hurry(time)
     }
 
     fn take(&mut self, now: Instant) -> Option<Task<R>> {

@@ -52,22 +52,36 @@ impl Idle {
         self.watcher
     }
 
-    /// This one sleeps from now on.
-    pub(super) fn sleep(&mut self, seat: Seat) {
-        self.asleep.push(seat);
+    /// This one sleeps from now on. If nobody watches the time so closely, it does: who has watched
+    /// until now goes on sleeping.
+    pub(super) fn sleep(&mut self, seat: Seat, alarm: Option<Instant>) {
+        let is_watched = match (self.watcher, alarm, self.watched_until) {
+            (None, ..) => false,
+            (Some(_), Some(alarm), until) => until.is_some_and(|until| until <= alarm),
+            (Some(_), None, _) => true,
+        };
+        if is_watched {
+            self.asleep.push(seat);
+        } else {
+            self.asleep.extend(self.watcher.replace(seat));
+            self.watched_until = alarm;
+        }
+    }
+
+    pub(super) fn is_watcher(&self, seat: Seat) -> bool {
+        self.watcher == Some(seat)
     }
 
     pub(super) fn is_asleep(&self, seat: Seat) -> bool {
         self.asleep.contains(&seat)
     }
 
-    /// This one watches the time from now on, and sleeps until then.
-    pub(super) fn watch(&mut self, seat: Seat, until: Option<Instant>) {
-        self.watcher = Some(seat);
-        self.watched_until = until;
+    #[cfg(test)]
+    fn watched_until(&self) -> Option<Instant> {
+        self.watched_until
     }
 
-    /// This one is up again: it was called, or has watched until it was time.
+    /// This one is up again: it was called, or has watched the time.
     pub(super) fn get_up(&mut self, seat: Seat) {
         if self.watcher == Some(seat) {
             self.watcher = None;
@@ -79,17 +93,22 @@ impl Idle {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
+
+    fn after(seconds: u64) -> Option<Instant> {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Some(*START + Duration::from_secs(seconds))
+    }
 
     #[test]
     fn who_came_last_is_called_first_and_the_watcher_last() {
         let mut idle = Idle::default();
         assert_eq!(idle.call(), None);
-        idle.watch(0, None);
-        idle.sleep(1);
-        idle.sleep(2);
+        (0..3).for_each(|seat| idle.sleep(seat, None));
+        assert!(idle.is_watcher(0));
         for seat in [2, 1, 0] {
             assert_eq!(idle.call(), Some(seat));
             assert!(!idle.is_asleep(seat));
@@ -102,8 +121,7 @@ mod tests {
     #[test]
     fn while_one_is_on_the_way_nobody_else_is_called() {
         let mut idle = Idle::default();
-        idle.sleep(1);
-        idle.sleep(2);
+        (0..3).for_each(|seat| idle.sleep(seat, None));
         assert_eq!(idle.call(), Some(2));
         assert_eq!(idle.call(), None);
         idle.get_up(2);
@@ -113,14 +131,30 @@ mod tests {
     #[test]
     fn the_watcher_is_hurried_only_when_it_would_sleep_for_too_long() {
         let mut idle = Idle::default();
-        let now = Instant::now();
-        let second = Duration::from_secs(1);
-        idle.watch(0, Some(now + second));
-        assert_eq!(idle.hurry(now + 2 * second), None);
-        assert_eq!(idle.hurry(now), Some(0));
-        assert_eq!(idle.hurry(now), None);
+        let hurry = |idle: &mut Idle, seconds| idle.hurry(after(seconds).expect("it is a time"));
+        idle.sleep(0, after(1));
+        assert_eq!(hurry(&mut idle, 2), None);
+        assert_eq!(hurry(&mut idle, 0), Some(0));
+        assert_eq!(hurry(&mut idle, 0), None);
         idle.get_up(0);
-        idle.watch(0, None);
-        assert_eq!(idle.hurry(now + 2 * second), Some(0));
+        idle.sleep(0, None);
+        assert_eq!(hurry(&mut idle, 2), Some(0));
+    }
+
+    #[test]
+    fn who_knows_of_something_earlier_watches_from_then_on() {
+        let mut idle = Idle::default();
+        for (seat, alarm, watcher) in [
+            (0, None, 0),
+            (1, after(5), 1),
+            (2, after(7), 1),
+            (3, after(3), 3),
+            (4, None, 3),
+        ] {
+            idle.sleep(seat, alarm);
+            assert!(idle.is_watcher(watcher), "after {seat}");
+        }
+        assert_eq!(idle.watched_until(), after(3));
+        assert!([0, 1, 2, 4].iter().all(|seat| idle.is_asleep(*seat)));
     }
 }

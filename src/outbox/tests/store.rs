@@ -86,7 +86,7 @@ fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
     assert_eq!(outbox.not_written(changes, now), [2]);
     assert_eq!(outbox.owed(), 0);
     let changes = outbox
-        .take_changes(now + SECOND, false)
+        .take_changes(now + 2 * SECOND, false)
         .expect("settled is written later");
     assert_eq!((changes.accepted.len(), changes.settled.len()), (0, 1));
     // The redelivery is as good as new.
