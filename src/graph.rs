@@ -3,13 +3,13 @@
 pub mod account;
 mod answer;
 mod resolver;
+mod transport;
 
 use std::time::Duration;
 
 use ring::hmac;
 use serde_json::json;
 use ureq::http::Response;
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 pub use self::answer::{Remedy, SendError, judge};
@@ -18,11 +18,16 @@ use crate::config::{Config, Secret};
 use crate::hex;
 
 /// One call of the Send API takes this long at most: name, connection, sending and answer
-/// together. The Graph API answers in well under a second when it is healthy.
+/// together; a second more when the answer drips. The Graph API answers in well under a second
+/// when it is healthy.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most that is read of an answer, in bytes. Those of the Send API have a few hundred.
 const MAX_ANSWER: u64 = 64 * 1024;
+
+/// The size of the buffers of a connection, in bytes: two each. ureq's own 128 KiB are 15 MiB
+/// more at 64 threads.
+const BUFFER: usize = 16 * 1024;
 
 /// The Graph API, as the page.
 pub struct Graph {
@@ -89,11 +94,10 @@ fn agent(connections: usize) -> Agent {
         .max_redirects_will_error(false)
         .max_idle_connections(connections)
         .max_idle_connections_per_host(connections)
-        // ureq's own 128 KiB each are 15 MiB more at 64 threads.
-        .input_buffer_size(16 * 1024)
-        .output_buffer_size(16 * 1024)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .build();
-    Agent::with_parts(config, DefaultConnector::new(), CachingResolver::default())
+    Agent::with_parts(config, transport::connector(), CachingResolver::default())
 }
 
 /// What the Graph API said to a call of the Send API.
