@@ -4,10 +4,13 @@
 //! Requests come first, and a few threads are kept from sending, so that webhooks are answered
 //! while every other thread waits for the Graph API.
 
+mod idle;
+
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::idle::{Idle, Seat};
 use crate::config::Config;
 use crate::echo::Echo;
 use crate::outbox::{Accepted, Changes, Due, Limits, Outbox, Record, Trouble};
@@ -55,24 +58,13 @@ pub struct Pool<R> {
     store: Option<Mutex<Store>>,
 }
 
-/// A thread of the pool, by its number from 0.
-type Seat = usize;
-
 struct Work<R> {
     requests: VecDeque<R>,
     outbox: Outbox<R>,
     /// Calls of the Send API that are under way, and how many there may be.
     sending: usize,
     max_sending: usize,
-    /// Threads that have nothing to do, the one that came last at the end: it is called first,
-    /// because what it needs is still in the processor's caches.
-    idle: Vec<Seat>,
-    /// Threads that were called and have not come yet. While there is one nobody else is called:
-    /// it calls the next one itself if there is more to do.
-    on_the_way: usize,
-    /// The thread that watches the time, and until when it sleeps. It is called last.
-    watcher: Option<Seat>,
-    watched_until: Option<Instant>,
+    idle: Idle,
     /// Whether the last write failed.
     is_broken: bool,
     is_durable: bool,
@@ -98,10 +90,7 @@ impl<R> Pool<R> {
                 outbox: Outbox::new(limits, kept.unwrap_or_default(), Instant::now()),
                 sending: 0,
                 max_sending,
-                idle: Vec::with_capacity(config.threads),
-                on_the_way: 0,
-                watcher: None,
-                watched_until: None,
+                idle: Idle::default(),
                 is_broken: false,
                 is_durable: limits.durable,
                 stop_at: None,
@@ -121,7 +110,7 @@ impl<R> Pool<R> {
             return Err(request);
         }
         work.requests.push_back(request);
-        let called = work.call();
+        let called = work.idle.call();
         self.wake(work, called);
         Ok(())
     }
@@ -147,7 +136,7 @@ impl<R> Pool<R> {
                 self.wake(work, successor);
                 return task;
             }
-            work = if work.watcher.is_none() {
+            work = if !work.idle.is_watched() {
                 self.watch_time(work, seat, now)
             } else {
                 self.wait_for_call(work, seat, now)
@@ -222,9 +211,7 @@ impl<R> Pool<R> {
     }
 
     fn call_all(&self, work: &mut Work<R>) {
-        work.on_the_way += work.idle.len() + usize::from(work.watcher.is_some());
-        work.idle.clear();
-        work.watcher = None;
+        work.idle.call_all();
         self.seats.iter().for_each(Condvar::notify_one);
     }
 
@@ -245,10 +232,10 @@ impl<R> Pool<R> {
         if let Some(watcher) = work.hurry(now) {
             self.seats[watcher].notify_one();
         }
-        work.idle.push(seat);
-        let waited = self.seats[seat].wait_while(work, |work| work.idle.contains(&seat));
+        work.idle.sleep(seat);
+        let waited = self.seats[seat].wait_while(work, |work| work.idle.is_asleep(seat));
         let mut work = waited.unwrap_or_else(PoisonError::into_inner);
-        work.on_the_way -= 1;
+        work.idle.get_up(seat);
         work
     }
 
@@ -258,19 +245,12 @@ impl<R> Pool<R> {
         seat: Seat,
         now: Instant,
     ) -> MutexGuard<'a, Work<R>> {
-        work.watcher = Some(seat);
-        work.watched_until = work.alarm(now);
-        let pause = work
-            .watched_until
-            .map(|until| until.saturating_duration_since(now));
-        // The longest of all pauses is no end of anything: it looks again.
-        let waited = self.seats[seat].wait_timeout(work, pause.unwrap_or(LONGEST_WATCH));
+        let until = work.alarm(now);
+        work.idle.watch(seat, until);
+        let pause = until.map_or(LONGEST_WATCH, |until| until.saturating_duration_since(now));
+        let waited = self.seats[seat].wait_timeout(work, pause);
         let (mut work, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if work.watcher == Some(seat) {
-            work.watcher = None;
-        } else {
-            work.on_the_way -= 1;
-        }
+        work.idle.get_up(seat);
         work
     }
 
@@ -281,36 +261,21 @@ impl<R> Pool<R> {
 }
 
 impl<R> Work<R> {
-    /// Whom to wake up, so that somebody comes and looks; nobody when all are busy: they look when
-    /// they are done.
-    fn call(&mut self) -> Option<Seat> {
-        if self.on_the_way > 0 {
-            return None;
-        }
-        let called = self.idle.pop().or_else(|| self.watcher.take())?;
-        self.on_the_way += 1;
-        Some(called)
-    }
-
     /// Whom to wake up, so that somebody else does what is to be done now, and watches the time
     /// for what is to be done later.
     fn successor(&mut self, now: Instant) -> Option<Seat> {
         let time = self.alarm(now)?;
-        if time <= now || self.watcher.is_none() {
-            self.call()
+        if time <= now || !self.idle.is_watched() {
+            self.idle.call()
         } else {
-            self.hurry(now)
+            self.idle.hurry(time)
         }
     }
 
-    /// The thread that watches the time, when it would sleep for too long.
+    /// Whom to wake up, so that the time is watched well.
     fn hurry(&mut self, now: Instant) -> Option<Seat> {
         let time = self.alarm(now)?;
-        if self.watched_until.is_some_and(|until| until <= time) {
-            return None;
-        }
-        self.watched_until = Some(time);
-        self.watcher
+        self.idle.hurry(time)
     }
 
     fn take(&mut self, now: Instant) -> Option<Task<R>> {

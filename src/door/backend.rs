@@ -175,6 +175,14 @@ impl Backend {
         spare.map(drop)
     }
 
+    #[cfg(test)]
+    pub(super) fn open_lines(&self) -> usize {
+        let is_open = |line: &&Mutex<Option<UnixStream>>| {
+            line.lock().expect("no test panics with it").is_some()
+        };
+        self.lines.iter().filter(is_open).count()
+    }
+
     /// Breaks the lines, as a panic in tiny_http's threads would.
     #[cfg(test)]
     pub(super) fn break_lines(&self) {

@@ -3,13 +3,13 @@
 //! tiny_http 0.12 trusts what arrives. A large `Content-Length` aborts the process, `GET / HTTP/2.0` locks up a
 //! thread for ever, a burst of connections is accepted but never read, nothing has a limit or a deadline, and doubtful
 //! framing is guessed. So the door takes the connections itself, reads one complete request at a time, refuses what it
-//! does not fully understand, and passes a canonical request on to tiny_http over a few persistent Unix connections.
+//! does not fully understand, and passes a canonical request on to tiny_http over a few persistent Unix connections. Answers come back in memory.
 //! It can be deleted once tiny_http has limits, deadlines and strict framing of its own: then
 //! `tiny_http::Server::from_listener` takes its place.
 //!
 //! The limits, and what each is for:
 //! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
-//! - requests in hand ([`Limits::requests`]): the threads and descriptors behind the door.
+//! - requests in hand ([`Limits::requests`]): what waits behind the door.
 //! - head, headers, body (`framing`): memory of one request. Bodies on the way in all together (`registry`).
 //! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
 //!
@@ -61,8 +61,7 @@ const STACK: usize = 128 * 1024;
 pub struct Limits {
     /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
     pub connections: usize,
-    /// Complete requests at once, from the last byte received to the last byte answered. More get 503. Each costs a
-    /// thread of tiny_http and three descriptors more, which are kept for some seconds.
+    /// Complete requests at once, from the last byte received to the last byte answered. More get 503.
     pub requests: usize,
     /// The headers that are passed on beside `Content-Length`, with the names as tiny_http shall see them. Their
     /// values must be visible ASCII, spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`,

@@ -5,17 +5,15 @@ use std::io;
 
 use rlimit::Resource;
 
-/// Descriptors that everything else takes: outputs, signals, listening sockets, the outbox. The
-/// rest of it is slack, for name resolution and for connections that are on their way out.
-const OTHERS: usize = 32;
-/// Descriptors behind the door for a request in hand: two ends of a Unix connection, and a
-/// duplicate that tiny_http makes.
-const BEHIND_THE_DOOR: usize = 3;
+/// Descriptors that everything else takes: outputs, signals, listening sockets, the door's lines to
+/// tiny_http, the outbox. The rest of it is slack, for name resolution and for connections that are
+/// on their way out.
+const OTHERS: usize = 48;
 /// The door lets in more connections than requests: the others wait for their next request.
 const CONNECTIONS_PER_REQUEST: usize = 2;
 
-/// What may be in use at once. Each connection takes a descriptor, each request
-/// `BEHIND_THE_DOOR` more, each thread of the pool one, for the Graph API.
+/// What may be in use at once. Each connection takes a descriptor, and each thread of the pool one,
+/// for the Graph API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) connections: usize,
@@ -26,7 +24,7 @@ pub(super) struct Share {
 impl Share {
     /// As many descriptors as it takes.
     fn needed(self) -> usize {
-        OTHERS + self.connections + BEHIND_THE_DOOR * self.requests + self.threads
+        OTHERS + self.connections + self.threads
     }
 
     /// As much of it as so many descriptors are enough for, if they are enough for anything.
@@ -36,7 +34,7 @@ impl Share {
         }
         let spare = descriptors.checked_sub(OTHERS)?;
         let threads = self.threads.min(spare / 3);
-        let requests = (spare - threads) / (CONNECTIONS_PER_REQUEST + BEHIND_THE_DOOR);
+        let requests = (spare - threads) / CONNECTIONS_PER_REQUEST;
         let share = Share {
             connections: self.connections.min(requests * CONNECTIONS_PER_REQUEST),
             requests: self.requests.min(requests),
@@ -104,6 +102,6 @@ mod tests {
         }
         assert_eq!(WANTED.within(WANTED.needed()), Some(WANTED));
         assert!(WANTED.within(80).is_some());
-        assert_eq!(WANTED.within(36), None);
+        assert_eq!(WANTED.within(52), None);
     }
 }

@@ -1,31 +1,57 @@
-//! tiny_http's connections and tiny_http's end.
+//! The lines to tiny_http, and tiny_http's end.
 
 use super::*;
 
 #[test]
-fn connections_to_tiny_http_that_nobody_needs_are_ended() {
+fn many_requests_share_few_lines() {
     let house = House::holding();
-    let idle = |house: &House| house.door.shared.backend.idle_connections();
-    house.empty(house.fill(32));
-    house.wait_until("all to be idle", |house| idle(house) == 32);
-    house.wait_until("all to be ended", |house| idle(house) == 0);
-    house.empty(house.fill(32));
+    house.empty(house.fill(256));
+    assert!((1..=4).contains(&house.door.shared.backend.open_lines()));
 }
 
 #[test]
-fn connections_to_tiny_http_that_nobody_needs_are_ended_while_others_are_used() {
-    let house = House::answering();
-    let mut clients: Vec<_> = (0..16).map(|_| house.client()).collect();
-    clients.iter_mut().for_each(|client| client.send(GET));
-    for client in &mut clients {
+fn a_large_body_that_nobody_reads_yet_does_not_hold_others_up() {
+    let house = House::holding();
+    let mut large = house.client();
+    large.send(post(2_000_000, "") + &"x".repeat(2_000_000));
+    let unread = house.next_request();
+    for _ in 0..8 {
+        let mut client = house.client();
+        client.send(GET);
+        answer(house.next_request());
         assert_eq!(client.reply().status, 200);
     }
-    let client = &mut clients[0];
-    house.wait_until("one to be left", |house| {
-        // The requests come too fast for `recv` to time out.
-        assert_eq!(client.ask(GET).status, 200);
-        house.door.shared.backend.idle_connections() <= 1
+    answer(unread);
+    assert_eq!(large.reply().body, "POST /hook [\"2000000\"] 2000000");
+}
+
+#[test]
+fn a_large_body_that_nobody_wants_does_not_confuse_what_follows() {
+    let house = House::holding();
+    for len in [1025, 100_000, 2_000_000] {
+        let mut large = house.client();
+        large.send(post(len, "") + &"x".repeat(len));
+        let unread = house.next_request();
+        let response = tiny_http::Response::from_string("no");
+        unread.respond(response).expect("it has a length");
+        assert_eq!(large.reply().body, "no");
+        large.send(GET);
+        answer(house.next_request());
+        assert_eq!(large.reply().status, 200);
+    }
+}
+
+#[test]
+fn lines_that_break_are_opened_again() {
+    let house = House::answering();
+    let mut client = house.client();
+    assert_eq!(client.ask(GET).status, 200);
+    house.door.shared.backend.break_lines();
+    // tiny_http has not seen the request that found the line broken.
+    house.wait_until("the door to notice", |house| {
+        matches!(house.client().ask(GET).status, 200 | 500)
     });
+    house.wait_until("service", |house| house.client().ask(GET).status == 200);
 }
 
 #[test]
@@ -64,7 +90,8 @@ fn recv_fails_when_tiny_http_is_stuck() {
         client.send(GET);
         assert_eq!(client.reply().status, 503);
     }
-    let error = house.door.recv().map(drop).expect_err("it is stuck");
+    let receive = || house.door.recv().map(drop).expect_err("it is stuck");
+    let error = receive();
     assert!(
         error.to_string().starts_with("tiny_http does not answer"),
         "{error}"

@@ -4,6 +4,7 @@ mod backend;
 mod bursts;
 mod closing;
 mod limits;
+mod reply;
 mod serving;
 
 use std::fs;
@@ -26,7 +27,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 /// A door with a loop that hands the requests over as they come.
 struct House {
     door: Arc<Door>,
-    requests: Option<Receiver<tiny_http::Request>>,
+    requests: Option<Receiver<Request>>,
 }
 
 impl House {
@@ -67,7 +68,7 @@ impl House {
         self
     }
 
-    fn next_request(&self) -> tiny_http::Request {
+    fn next_request(&self) -> Request {
         let requests = self
             .requests
             .as_ref()
@@ -103,7 +104,7 @@ impl Drop for House {
     }
 }
 
-fn answer(mut request: tiny_http::Request) {
+fn answer(mut request: Request) {
     let mut body = Vec::new();
     request
         .as_reader()
@@ -113,6 +114,7 @@ fn answer(mut request: tiny_http::Request) {
     let kept: Vec<_> = request
         .headers()
         .iter()
+        .filter(|header| !header.field.equiv(TICKET))
         .map(|header| header.value.as_str())
         .collect();
     let text = format!(
@@ -155,12 +157,11 @@ impl Client {
     }
 
     fn reply_to(&mut self, is_head: bool) -> Reply {
-        let frame = loop {
-            let parsed = answer::parse_answer(&self.received, is_head).expect("a good answer");
-            if let Some(frame) = parsed
-                && self.received.len() >= frame.head_len + frame.body_len
+        let (head_len, body_len) = loop {
+            if let Some((head_len, body_len)) = reply::frame(&self.received, is_head)
+                && self.received.len() >= head_len + body_len
             {
-                break frame;
+                break (head_len, body_len);
             }
             assert_ne!(
                 self.read(),
@@ -169,9 +170,9 @@ impl Client {
                 self.received
             );
         };
-        let body = self.received.split_off(frame.head_len);
+        let body = self.received.split_off(head_len);
         let head = String::from_utf8(std::mem::take(&mut self.received)).expect("ASCII");
-        let (body, rest) = body.split_at(frame.body_len);
+        let (body, rest) = body.split_at(body_len);
         self.received = rest.to_vec();
         Reply {
             status: head[9..12].parse().expect("a status code"),
@@ -209,14 +210,14 @@ impl House {
     }
 
     /// Opens that many connections at once, sends a request on each and waits until all are in hand.
-    fn fill(&self, count: usize) -> (Vec<Client>, Vec<tiny_http::Request>) {
+    fn fill(&self, count: usize) -> (Vec<Client>, Vec<Request>) {
         let mut clients: Vec<_> = (0..count).map(|_| self.client()).collect();
         clients.iter_mut().for_each(|client| client.send(GET));
         let requests = (0..count).map(|_| self.next_request()).collect();
         (clients, requests)
     }
 
-    fn empty(&self, (mut clients, requests): (Vec<Client>, Vec<tiny_http::Request>)) {
+    fn empty(&self, (mut clients, requests): (Vec<Client>, Vec<Request>)) {
         requests.into_iter().for_each(answer);
         for client in &mut clients {
             assert_eq!(client.reply().status, 200);
