@@ -20,7 +20,10 @@ use crate::store::{Store, StoreError};
 const MAX_WAITING: usize = 256;
 
 /// One of so many threads is kept from sending.
-const ANSWERING_SHARE: usize = 16;
+const ANSWERING_SHARE: usize = 32;
+
+/// So many calls whose end is not on disk, as a share of the threads, keep nobody from sending.
+const UNWRITTEN_SHARE: usize = 8;
 
 /// How long the time is watched when nothing is to be done later.
 const LONGEST_WATCH: Duration = Duration::from_secs(3600);
@@ -64,6 +67,8 @@ struct Work<R> {
     /// Calls of the Send API that are under way, and how many there may be.
     sending: usize,
     max_sending: usize,
+    /// How many calls a kill may double: those under way, and those whose end is not on disk.
+    max_doubled: usize,
     idle: Idle,
     /// Whether the last write failed.
     is_broken: bool,
@@ -90,6 +95,7 @@ impl<R> Pool<R> {
                 outbox: Outbox::new(limits, kept.unwrap_or_default(), Instant::now()),
                 sending: 0,
                 max_sending,
+                max_doubled: max_sending + config.threads / UNWRITTEN_SHARE,
                 idle: Idle::default(),
                 is_broken: false,
                 is_durable: limits.durable,
@@ -298,12 +304,11 @@ impl<R> Work<R> {
         Some(Task::Send(due))
     }
 
-    /// A call whose end is not on disk yet counts as one under way: a kill doubles it, and no more
-    /// than so many are to be doubled. On the way down a store keeps what is owed: it need not be
-    /// sent.
+    /// On the way down a store keeps what is owed: it need not be sent.
     fn may_send(&self) -> bool {
-        let under_way = self.sending + self.outbox.unwritten();
-        under_way < self.max_sending && !(self.is_durable && self.stop_at.is_some())
+        self.sending < self.max_sending
+            && self.sending + self.outbox.unwritten() < self.max_doubled
+            && !(self.is_durable && self.stop_at.is_some())
     }
 
     /// When there is something to take, as far as one can tell now.

@@ -10,6 +10,10 @@ use crate::echo::Echo;
 /// it go out twice, and every write costs the disk.
 const SETTLED_IS_WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 
+/// Two writes begin at least this far apart: what is accepted meanwhile is written together. A write
+/// costs as much as several echoes, however little is in it, and Messenger waits for 5 s.
+const WRITES_APART: Duration = Duration::from_millis(7);
+
 /// After a failed write the next one is tried after this time, or with the next webhook: only a
 /// write tells whether the disk has room again.
 const NEXT_TRY: Duration = Duration::from_secs(1);
@@ -47,6 +51,8 @@ pub(super) struct Journal {
     /// When what was settled is to be written at the latest.
     settled_due: Option<Instant>,
     writing: bool,
+    /// When the last write began.
+    last_write: Option<Instant>,
     /// How many calls' ends are in the write that is under way.
     in_write: usize,
     /// Whether the last write failed.
@@ -61,6 +67,7 @@ impl Journal {
             changes: Changes::default(),
             settled_due: None,
             writing: false,
+            last_write: None,
             in_write: 0,
             failed: false,
         }
@@ -93,13 +100,16 @@ impl Journal {
         }
         self.in_write = self.unwritten();
         self.writing = true;
+        self.last_write = Some(now);
         self.settled_due = None;
         Some(std::mem::take(&mut self.changes))
     }
 
     pub(super) fn next_time(&self) -> Option<Instant> {
         let accepted = self.changes.accepted.first().map(|record| record.came);
-        accepted.or(self.settled_due).filter(|_| !self.writing)
+        let wanted = accepted.or(self.settled_due).filter(|_| !self.writing)?;
+        let earliest = self.last_write.map(|last| last + WRITES_APART);
+        Some(earliest.map_or(wanted, |earliest| earliest.max(wanted)))
     }
 
     /// How many calls have come to an end that is not on disk: a kill now makes them go out twice.

@@ -80,7 +80,7 @@ fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
         Accepted::Waiting
     );
     let changes = outbox
-        .take_changes(now, false)
+        .take_changes(now + SECOND, false)
         .expect("there is something to write");
     assert_eq!((changes.accepted.len(), changes.settled.len()), (2, 1));
     assert_eq!(outbox.not_written(changes, now), [2]);
@@ -92,6 +92,29 @@ fn what_could_not_be_written_is_refused_and_forgotten_and_settling_is_not() {
     // The redelivery is as good as new.
     outbox.written(&changes, &[], now);
     owe(&mut outbox, "b", &["b1"], now);
+}
+
+#[test]
+fn webhooks_that_come_shortly_after_a_write_are_written_together() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let first = outbox
+        .take_changes(now, false)
+        .expect("the first one does not wait");
+    outbox.written(&first, &[], now);
+    owe(&mut outbox, "b", &["b1"], now);
+    owe(&mut outbox, "c", &["c1"], now);
+    assert!(outbox.take_changes(now, false).is_none());
+    let later = outbox.next_write().expect("it will be written");
+    assert!(later <= now + SECOND / 100, "and soon");
+    let second = outbox
+        .take_changes(later, false)
+        .expect("there is something to write");
+    assert_eq!(second.accepted.len(), 2);
 }
 
 #[test]

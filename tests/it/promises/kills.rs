@@ -12,8 +12,8 @@ use crate::support::{Directory, PATIENCE, full, program, signal, start_bot};
 
 use super::*;
 
-/// Calls of the Send API that 64 threads make at once.
-const SENDERS: usize = 60;
+/// Calls of the Send API that are under way with 64 threads, or whose end is not on disk.
+const DOUBLED: usize = 70;
 
 #[test]
 fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
@@ -98,7 +98,7 @@ fn assert_only_kills_double(calls: &[Call], lives: &[String]) {
         different.len()
     );
     assert!(
-        extra <= kills * SENDERS,
+        extra <= kills * DOUBLED,
         "{extra} extra copies after {kills} kills"
     );
 }
