@@ -3,13 +3,13 @@
 pub mod account;
 mod answer;
 mod resolver;
+mod transport;
 
 use std::time::Duration;
 
 use ring::hmac;
-use serde_json::json;
-use ureq::http::Response;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::http::request::Parts;
+use ureq::http::{HeaderValue, Request, Response};
 use ureq::{Agent, Body};
 
 pub use self::answer::{Remedy, SendError, judge};
@@ -18,58 +18,88 @@ use crate::config::{Config, Secret};
 use crate::hex;
 
 /// One call of the Send API takes this long at most: name, connection, sending and answer
-/// together. The Graph API answers in well under a second when it is healthy.
+/// together; a second more when the answer drips. The Graph API answers in well under a second
+/// when it is healthy.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+const USER_AGENT: &str = concat!("echobot/", env!("CARGO_PKG_VERSION"));
 
 /// The most that is read of an answer, in bytes. Those of the Send API have a few hundred.
 const MAX_ANSWER: u64 = 64 * 1024;
 
+/// The size of the buffers of a connection, in bytes: two each. ureq's own 128 KiB are 15 MiB
+/// more at 64 threads.
+const BUFFER: usize = 16 * 1024;
+
 /// The Graph API, as the page.
 pub struct Graph {
     agent: Agent,
-    /// The address of the Send API. `appsecret_proof` is in it: never log it.
-    send_api: Secret,
-    authorization: Secret,
+    /// None when the address is none: then no call is made.
+    send_api: Option<SendApi>,
 }
+
+/// A call of the Send API without its body, made once. Its address and a header hold secrets,
+/// and an address cannot hide itself: this has neither `Debug` nor `Display`.
+struct SendApi(Parts);
 
 impl Graph {
     /// A client with one pooled connection for each of `config.threads`. Does not connect yet.
     pub fn new(config: &Config) -> Graph {
-        let token = config.page_access_token.expose();
-        let proof = appsecret_proof(&config.app_secret, token);
         Graph {
             agent: agent(config.threads),
-            send_api: Secret::new(format!(
-                "{}/{}/me/messages?appsecret_proof={proof}",
-                config.graph_url, config.graph_version
-            )),
-            authorization: Secret::new(format!("Bearer {token}")),
+            send_api: SendApi::new(config),
         }
     }
 
-    /// Sends a text to a person, once. Blocks for 10 s at most.
+    /// Sends a text to a person, once. Blocks for 10 s, or 11 s at most.
     ///
     /// # Errors
     /// [`SendError`] says what to do about it. After [`Remedy::TryAgain`] the text may have been
     /// delivered all the same: the Send API has no idempotency key.
     pub fn send(&self, recipient: &str, text: &str) -> Result<(), SendError> {
-        let message = json!({
-            "recipient": {"id": recipient},
-            // An answer to the person's message (Send API, "Messaging Types").
-            "messaging_type": "RESPONSE",
-            "message": {"text": text},
-        });
-        let answer = self
-            .agent
-            .post(self.send_api.expose())
-            .header("Authorization", self.authorization.expose())
-            .header("Content-Type", "application/json")
-            .send(message.to_string().as_bytes());
-        match answer {
+        let Some(SendApi(call)) = &self.send_api else {
+            return Err(SendError::network("GRAPH_URL is no address".to_string()));
+        };
+        let call = Request::from_parts(call.clone(), message(recipient, text));
+        match self.agent.run(call) {
             Ok(answer) => read_answer(answer),
             Err(error) => Err(network_error(&error)),
         }
     }
+}
+
+impl SendApi {
+    fn new(config: &Config) -> Option<SendApi> {
+        let token = config.page_access_token.expose();
+        let proof = appsecret_proof(&config.app_secret, token);
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        authorization.set_sensitive(true);
+        let call = Request::post(format!(
+            "{}/{}/me/messages?appsecret_proof={proof}",
+            config.graph_url, config.graph_version
+        ))
+        .header("Authorization", authorization)
+        .header("Content-Type", "application/json")
+        // These ureq would make anew for each call.
+        .header("User-Agent", USER_AGENT)
+        .header("Accept", "*/*");
+        Some(SendApi(call.body(()).ok()?.into_parts().0))
+    }
+}
+
+/// The body of a call, as an answer to the person's message (Send API, "Messaging Types").
+fn message(recipient: &str, text: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(128 + recipient.len() + text.len());
+    body.extend_from_slice(br#"{"recipient":{"id":"#);
+    append_quoted(&mut body, recipient);
+    body.extend_from_slice(br#"},"messaging_type":"RESPONSE","message":{"text":"#);
+    append_quoted(&mut body, text);
+    body.extend_from_slice(b"}}");
+    body
+}
+
+fn append_quoted(json: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(json, text).expect("a text is JSON, and a Vec takes it");
 }
 
 /// `appsecret_proof`: shows that the token is used by who knows the app secret. Apps that
@@ -81,7 +111,7 @@ fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
 
 fn agent(connections: usize) -> Agent {
     let config = Agent::config_builder()
-        .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .timeout_global(Some(CALL_TIMEOUT))
         // The body of an error says what is wrong.
         .http_status_as_error(false)
@@ -89,11 +119,10 @@ fn agent(connections: usize) -> Agent {
         .max_redirects_will_error(false)
         .max_idle_connections(connections)
         .max_idle_connections_per_host(connections)
-        // ureq's own 128 KiB each are 15 MiB more at 64 threads.
-        .input_buffer_size(16 * 1024)
-        .output_buffer_size(16 * 1024)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .build();
-    Agent::with_parts(config, DefaultConnector::new(), CachingResolver::default())
+    Agent::with_parts(config, transport::connector(), CachingResolver::default())
 }
 
 /// What the Graph API said to a call of the Send API.
@@ -136,7 +165,9 @@ fn network_words(error: &ureq::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Secret, appsecret_proof};
+    use serde_json::{Value, json};
+
+    use super::{Secret, appsecret_proof, message};
 
     /// Computed with `printf %s EAAtoken | openssl dgst -sha256 -hmac secret`.
     #[test]
@@ -146,5 +177,19 @@ mod tests {
             proof,
             "61b5257ec5c5a53e992ae4d93afa0975e1f1be671788f65a476b0689ad5d5dd5"
         );
+    }
+
+    #[test]
+    fn any_text_goes_into_a_message_as_it_is() {
+        let text: String = ('\0'..'\u{180}')
+            .chain("\u{2028}\u{1f600}".chars())
+            .collect();
+        let sent: Value = serde_json::from_slice(&message("7\"", &text)).expect("it is JSON");
+        let expected = json!({
+            "recipient": {"id": "7\""},
+            "messaging_type": "RESPONSE",
+            "message": {"text": text},
+        });
+        assert_eq!(sent, expected);
     }
 }
