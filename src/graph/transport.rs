@@ -1,10 +1,8 @@
 //! Connections to the Graph API that cost few system calls.
 //!
-//! ureq's own TCP transport writes head and body of a request apart, sets the socket's time-outs
-//! to what is left of the call before each reading and writing, and asks the system twice per
-//! call whether the connection is open. [`Sparing`] stands before it.
+//! ureq's own TCP transport writes head and body of a request apart, and asks the system twice
+//! per call whether the connection is open. [`Sparing`] stands before it.
 
-use ureq::unversioned::transport::time::Duration;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout,
     RustlsConnector, TcpConnector, Transport,
@@ -101,11 +99,10 @@ impl Transport for Sparing {
         if self.unsent.len() < BUFFER {
             return Ok(());
         }
-        self.send_unsent(in_whole_seconds(timeout))
+        self.send_unsent(timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = in_whole_seconds(timeout);
         self.send_unsent(timeout)?;
         let progress = self.tcp.await_input(timeout);
         self.has_read = matches!(progress, Ok(true));
@@ -120,16 +117,6 @@ impl Transport for Sparing {
         let returns_from_call = std::mem::take(&mut self.has_read);
         self.unsent.is_empty() && (returns_from_call || self.tcp.is_open())
     }
-}
-
-/// Rounded up, so that the system is told of a time-out only when a call has taken a second:
-/// ureq sets a socket's time-out when it differs from the last one.
-fn in_whole_seconds(mut timeout: NextTimeout) -> NextTimeout {
-    if let Duration::Exact(left) = timeout.after {
-        let begun = u64::from(left.subsec_nanos() > 0);
-        timeout.after = Duration::from_secs(left.as_secs() + begun);
-    }
-    timeout
 }
 
 #[cfg(test)]
