@@ -18,8 +18,7 @@ use crate::config::{Config, Secret};
 use crate::hex;
 
 /// One call of the Send API takes this long at most: name, connection, sending and answer
-/// together; a second more when the answer drips. The Graph API answers in well under a second
-/// when it is healthy.
+/// together. The Graph API answers in well under a second when it is healthy.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!("echobot/", env!("CARGO_PKG_VERSION"));
@@ -51,7 +50,7 @@ impl Graph {
         }
     }
 
-    /// Sends a text to a person, once. Blocks for 10 s, or 11 s at most.
+    /// Sends a text to a person, once. Blocks for 10 s at most.
     ///
     /// # Errors
     /// [`SendError`] says what to do about it. After [`Remedy::TryAgain`] the text may have been

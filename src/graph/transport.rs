@@ -1,10 +1,6 @@
-//! Connections to the Graph API that cost few system calls.
-//!
-//! ureq's own TCP transport writes head and body of a request apart, sets the socket's time-outs
-//! to what is left of the call before each reading and writing, and asks the system twice per
-//! call whether the connection is open. [`Sparing`] stands before it.
+//! Connections to the Graph API that send a request at once: one system call, one packet, one
+//! time that the other side wakes up. ureq's own TCP transport writes head and body apart.
 
-use ureq::unversioned::transport::time::Duration;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout,
     RustlsConnector, TcpConnector, Transport,
@@ -13,11 +9,11 @@ use ureq::{Error, ProxyProtocol};
 
 use super::BUFFER;
 
-/// As `ureq::DefaultConnector` with rustls, but for [`Sparing`].
+/// As ureq's `DefaultConnector` with rustls, but for [`Gathering`].
 pub(super) fn connector() -> impl Connector {
     ().chain(NoSocks)
         .chain(ConnectProxyConnector::default())
-        .chain(SparingConnector)
+        .chain(GatheringConnector)
         .chain(RustlsConnector::default())
 }
 
@@ -41,10 +37,10 @@ impl Connector for NoSocks {
 }
 
 #[derive(Debug)]
-struct SparingConnector;
+struct GatheringConnector;
 
-impl<In: Transport> Connector<In> for SparingConnector {
-    type Out = Either<In, Sparing>;
+impl<In: Transport> Connector<In> for GatheringConnector {
+    type Out = Either<In, Gathering>;
 
     fn connect(
         &self,
@@ -56,27 +52,24 @@ impl<In: Transport> Connector<In> for SparingConnector {
             return Ok(Some(Either::A(tunnel)));
         }
         let tcp = TcpConnector::default().connect(details, None::<()>)?;
-        Ok(tcp.map(|tcp| Either::B(Sparing::new(Box::new(tcp)))))
+        Ok(tcp.map(|tcp| Either::B(Gathering::new(Box::new(tcp)))))
     }
 }
 
 /// A TCP connection, beneath TLS where there is TLS.
 #[derive(Debug)]
-struct Sparing {
+struct Gathering {
     tcp: Box<dyn Transport>,
     /// Output that waits for more of it. Sent when input is awaited: whoever has nothing left to
     /// say waits for an answer.
     unsent: Vec<u8>,
-    /// Something was read since the connection was last asked whether it is open.
-    has_read: bool,
 }
 
-impl Sparing {
-    fn new(tcp: Box<dyn Transport>) -> Sparing {
-        Sparing {
+impl Gathering {
+    fn new(tcp: Box<dyn Transport>) -> Gathering {
+        Gathering {
             tcp,
             unsent: Vec::new(),
-            has_read: false,
         }
     }
 
@@ -90,7 +83,7 @@ impl Sparing {
     }
 }
 
-impl Transport for Sparing {
+impl Transport for Gathering {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.tcp.buffers()
     }
@@ -101,35 +94,18 @@ impl Transport for Sparing {
         if self.unsent.len() < BUFFER {
             return Ok(());
         }
-        self.send_unsent(in_whole_seconds(timeout))
+        self.send_unsent(timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = in_whole_seconds(timeout);
         self.send_unsent(timeout)?;
-        let progress = self.tcp.await_input(timeout);
-        self.has_read = matches!(progress, Ok(true));
-        progress
+        self.tcp.await_input(timeout)
     }
 
-    /// ureq asks when a connection goes back to its pool, and again when it is taken out.
-    /// Between a call's last reading and the first asking nothing can have happened that the
-    /// second does not notice as well, so only that asks the system: the pool may hold a dead
-    /// connection, but nobody gets it.
+    /// Whoever takes a connection out of the pool gets none with a rest of somebody else's call.
     fn is_open(&mut self) -> bool {
-        let returns_from_call = std::mem::take(&mut self.has_read);
-        self.unsent.is_empty() && (returns_from_call || self.tcp.is_open())
+        self.unsent.is_empty() && self.tcp.is_open()
     }
-}
-
-/// Rounded up, so that the system is told of a time-out only when a call has taken a second:
-/// ureq sets a socket's time-out when it differs from the last one.
-fn in_whole_seconds(mut timeout: NextTimeout) -> NextTimeout {
-    if let Duration::Exact(left) = timeout.after {
-        let begun = u64::from(left.subsec_nanos() > 0);
-        timeout.after = Duration::from_secs(left.as_secs() + begun);
-    }
-    timeout
 }
 
 #[cfg(test)]

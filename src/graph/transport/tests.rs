@@ -5,11 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Proxy, Timeout};
 
 use super::super::agent;
-use super::{connector, in_whole_seconds};
+use super::connector;
 
 const DELIVERED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -111,7 +110,7 @@ fn a_connection_that_is_open_is_used_again() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_costs_a_second_more_than_the_timeout_at_most() {
+fn a_server_that_does_not_answer_costs_the_timeout() {
     let url = serve(|_stream| thread::park());
     let begun = Instant::now();
     let call = agent(1).post(&url).config();
@@ -186,18 +185,4 @@ fn a_proxy_is_asked_for_a_tunnel() {
         let answer = call(&agent, "http://graph.example/", b"hello");
         assert_eq!(answer.expect("an answer"), "{}");
     }
-}
-
-#[test]
-fn what_is_left_is_rounded_up_to_whole_seconds() {
-    for (left, rounded) in [(0, 0), (1, 1000), (1000, 1000), (9_001, 10_000)] {
-        let timeout = NextTimeout {
-            after: Duration::from_millis(left).into(),
-            ..NextTimeout::default()
-        };
-        let expected = Duration::from_millis(rounded).into();
-        assert_eq!(in_whole_seconds(timeout).after, expected);
-    }
-    let never = NextTimeout::default();
-    assert_eq!(in_whole_seconds(never), never);
 }
