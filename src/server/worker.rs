@@ -1,7 +1,6 @@
 //! What a pool thread does: answers a request, makes a call of the Send API, writes to the disk.
 
 use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -50,7 +49,7 @@ impl Worker {
     }
 
     fn answer(&self, mut request: Request) {
-        let body = match read_body(&mut request) {
+        let body = match request.body() {
             Ok(body) => body,
             Err(error) => return log::warn!("failed to read a request: {error}"),
         };
@@ -175,17 +174,6 @@ impl fmt::Display for Label<'_> {
         let mid = echo.mid.as_deref().unwrap_or("-");
         write!(f, "mid {mid}, to {}", echo.recipient)
     }
-}
-
-/// The body, whole: a shorter one than announced is an error, because tiny_http does not tell.
-fn read_body(request: &mut Request) -> io::Result<Vec<u8>> {
-    let length = request
-        .body_length()
-        .unwrap_or_default()
-        .min(webhook::MAX_BODY);
-    let mut body = vec![0; length];
-    request.as_reader().read_exact(&mut body)?;
-    Ok(body)
 }
 
 fn respond_all(requests: Vec<Request>, answer: &Answer) {

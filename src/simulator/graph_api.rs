@@ -204,13 +204,9 @@ impl Shared {
 }
 
 fn read_wish(request: &mut Request) -> Wish {
-    let mut body = String::new();
     // A body that is no text is none that is understood.
-    let _ = request.as_reader().read_to_string(&mut body);
-    let authorization = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv("Authorization"));
+    let body = request.body().unwrap_or_default();
+    let body = String::from_utf8(body).unwrap_or_default();
     Wish {
         method: request.method().to_string(),
         target: request
@@ -219,20 +215,21 @@ fn read_wish(request: &mut Request) -> Wish {
             .nth(2)
             .unwrap_or_default()
             .to_string(),
-        authorization: authorization
-            .map(|header| header.value.to_string())
-            .unwrap_or_default(),
+        authorization: request
+            .header("Authorization")
+            .unwrap_or_default()
+            .to_string(),
         body,
     }
 }
 
 fn read_call(request: &mut Request, any_bot: bool) -> Call {
-    let mut body = Vec::new();
-    let read = request.as_reader().read_to_end(&mut body);
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let read = request.body();
+    let body = read.as_deref().unwrap_or_default();
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let recipient = &message["recipient"]["id"];
-    let mistake = match read {
+    let mistake = match &read {
         Err(error) => Some(error.to_string()),
         Ok(_) if any_bot => {
             (!recipient.is_string()).then(|| "recipient.id is not a string".to_string())
@@ -249,7 +246,7 @@ fn read_call(request: &mut Request, any_bot: bool) -> Call {
         at: Instant::now(),
         mistake,
         delivered: false,
-        request: as_text(request, &body),
+        request: as_text(request, body),
     }
 }
 
@@ -265,13 +262,6 @@ fn as_text(request: &Request, body: &[u8]) -> String {
 fn mistake(request: &Request, message: &Value) -> Option<String> {
     let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
     let target = format!("/v26.0/me/messages?appsecret_proof={proof}");
-    let header = |name: &'static str| {
-        let header = request
-            .headers()
-            .iter()
-            .find(|header| header.field.equiv(name));
-        header.map(|header| header.value.as_str())
-    };
     let text = message["message"]["text"].as_str().unwrap_or_default();
     let wrong = [
         (
@@ -280,11 +270,11 @@ fn mistake(request: &Request, message: &Value) -> Option<String> {
         ),
         (request.url() != target, "path or appsecret_proof is wrong"),
         (
-            header("Authorization") != Some(&format!("Bearer {PAGE_ACCESS_TOKEN}")),
+            request.header("Authorization") != Some(&format!("Bearer {PAGE_ACCESS_TOKEN}")),
             "the bearer token is wrong",
         ),
         (
-            header("Content-Type") != Some("application/json"),
+            request.header("Content-Type") != Some("application/json"),
             "the content type is not application/json",
         ),
         (

@@ -119,10 +119,9 @@ impl Page {
                 if request.header("Content-Type") != Some("application/json") {
                     return respond(request, 415, "text/plain", "say it in JSON");
                 }
-                let mut body = Vec::new();
-                let read = request.as_reader().read_to_end(&mut body);
+                let body = request.body().unwrap_or_default();
                 let wish: Value = serde_json::from_slice(&body).unwrap_or_default();
-                match read.is_ok() && self.act(path, &wish) {
+                match self.act(path, &wish) {
                     true => respond(request, 200, "application/json", "{}"),
                     false => respond(request, 404, "text/plain", "nothing is here"),
                 }

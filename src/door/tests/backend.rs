@@ -26,6 +26,23 @@ fn a_large_body_that_nobody_reads_yet_does_not_hold_others_up() {
 }
 
 #[test]
+fn requests_that_wait_for_their_answers_hold_nobody_up() {
+    let house = House::holding();
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut client = house.client();
+        client.send(post(2000, "") + &"x".repeat(2000));
+        let mut request = house.next_request();
+        assert_eq!(request.body().expect("it is whole").len(), 2000);
+        waiting.push((client, request));
+    }
+    for (mut client, request) in waiting {
+        answer(request);
+        assert_eq!(client.reply().status, 200);
+    }
+}
+
+#[test]
 fn a_large_body_that_nobody_wants_does_not_confuse_what_follows() {
     let house = House::holding();
     for len in [1025, 100_000, 2_000_000] {
