@@ -70,7 +70,7 @@ impl Ledger {
     }
 
     pub(super) fn was_answered(&self, mid: MidDigest) -> bool {
-        self.seen.contains(&mid)
+        self.seen.contains(mid)
     }
 
     /// Whether this message is owed an echo already, or was answered.

@@ -1,12 +1,13 @@
 //! The messages that were answered, to spot a redelivery.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
+use std::mem;
 
 use ring::digest;
 
-/// How many are remembered. Messenger redelivers soon: "will immediately try a few more times"
-/// (Messenger Platform, "Webhooks").
-const REMEMBERED: usize = 1 << 16;
+/// So many are remembered at least, and twice as many at most. Messenger redelivers soon: "will
+/// immediately try a few more times" (Messenger Platform, "Webhooks").
+const REMEMBERED: usize = 50_000;
 
 /// A mid, shortened: half a SHA-256 is as good as the mid itself, and takes 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,30 +23,36 @@ impl MidDigest {
             .expect("a SHA-256 has 32 bytes");
         MidDigest(*half)
     }
+
+    /// Half of it again: among so few that is enough. That two of a thousand million messages are
+    /// taken for one has a chance of 1 in 100,000.
+    fn half(self) -> u64 {
+        let (half, _) = self.0.split_first_chunk().expect("it has 16 bytes");
+        u64::from_le_bytes(*half)
+    }
 }
 
-/// The last mids that were answered.
+/// The last mids that were answered, in two tables whose size never changes: when the newer one is
+/// full the older one is emptied, and they change places.
 #[derive(Default)]
 pub(super) struct Seen {
-    mids: HashSet<MidDigest>,
-    order: VecDeque<MidDigest>,
+    newer: HashSet<u64>,
+    older: HashSet<u64>,
 }
 
 impl Seen {
-    pub(super) fn contains(&self, mid: &MidDigest) -> bool {
-        self.mids.contains(mid)
+    pub(super) fn contains(&self, mid: MidDigest) -> bool {
+        let mid = mid.half();
+        self.newer.contains(&mid) || self.older.contains(&mid)
     }
 
     pub(super) fn insert(&mut self, mid: MidDigest) {
-        if !self.mids.insert(mid) {
-            return;
+        if self.newer.len() >= REMEMBERED {
+            mem::swap(&mut self.newer, &mut self.older);
+            self.newer.clear();
         }
-        self.order.push_back(mid);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.mids.remove(&oldest);
-        }
+        self.newer.reserve(REMEMBERED - self.newer.len());
+        self.newer.insert(mid.half());
     }
 }
 
@@ -54,13 +61,12 @@ mod tests {
     use super::{MidDigest, REMEMBERED, Seen};
 
     #[test]
-    fn the_oldest_is_forgotten_when_there_are_too_many() {
+    fn the_oldest_are_forgotten_when_there_are_too_many() {
         let mut seen = Seen::default();
         let mid = |n: usize| MidDigest::of(&n.to_string());
-        (0..=REMEMBERED).for_each(|n| seen.insert(mid(n)));
-        assert!(!seen.contains(&mid(0)));
-        assert!(seen.contains(&mid(1)));
-        assert!(seen.contains(&mid(REMEMBERED)));
-        assert_eq!(seen.mids.len(), REMEMBERED);
+        (0..=2 * REMEMBERED).for_each(|n| seen.insert(mid(n)));
+        assert!(!seen.contains(mid(0)));
+        assert!((REMEMBERED..=2 * REMEMBERED).all(|n| seen.contains(mid(n))));
+        assert!(seen.newer.len() + seen.older.len() <= 2 * REMEMBERED);
     }
 }
