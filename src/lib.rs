@@ -12,6 +12,7 @@
 //! ```
 //!
 //! 1. [`door`] takes the connection and lets one whole, well-formed, bounded request in at a time.
+//!    The answer goes back to the connection's own thread.
 //! 2. [`server`]'s accept loop (tiny_http) hands the request to the [`pool`], or answers 503 at
 //!    once when too many wait.
 //! 3. A pool thread asks [`webhook`], which checks size, signature (over the raw bytes) and JSON,
@@ -26,7 +27,7 @@
 //!    webhook is answered when its last echo is settled.
 //!
 //! Data flows one way; no file calls back. Only [`config`] reads the environment, only [`server`]
-//! (and the simulator's Graph API) handles tiny_http's requests, only [`graph`] (and the
+//! (and the simulator) answers requests, only [`door`] names tiny_http's server, only [`graph`] (and the
 //! simulator's Messenger) names ureq, only [`store`] names redb. [`simulator`] plays Messenger and Graph API to try and to
 //! test the bot; the bot never names it.
 //!
@@ -69,7 +70,8 @@
 //!
 //! systemd is told of the start and the end, and that the port answers: see [`notify`].
 //!
-//! The one command that equals CI is `.ci/run`.
+//! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
+//! `.ci/run`.
 
 pub mod config;
 pub mod door;

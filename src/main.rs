@@ -10,6 +10,7 @@ use echobot::simulator::{Options, OtherBot};
 use echobot::{logger, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
+/// One heap for all threads. The system's allocator gives each its own, and those fill up one by one.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 

@@ -17,7 +17,7 @@ use crate::outbox::{Changes, EchoId, Record};
 const FILE: &str = "outbox.redb";
 
 /// Bytes of the file that redb keeps in memory. What is pending is in the outbox anyway.
-const CACHE: usize = 1024 * 1024;
+const CACHE: usize = 512 * 1024;
 
 /// The outbox on disk.
 pub struct Store {

@@ -9,7 +9,7 @@
 //!
 //! The limits, and what each is for:
 //! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
-//! - requests in hand ([`Limits::requests`]): what waits behind the door.
+//! - requests in hand ([`Limits::requests`]): the memory of what waits behind the door.
 //! - head, headers, body (`framing`): memory of one request. Bodies on the way in all together (`registry`).
 //! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
 //!
