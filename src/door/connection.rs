@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::Shared;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
@@ -15,6 +14,7 @@ use super::mailbox::Mailbox;
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
 use super::request::TICKET;
+use super::{Answer, Shared};
 use crate::seldom::Seldom;
 
 const CLOSE: &str = "Connection: close\r\n";
@@ -35,7 +35,7 @@ pub(super) struct Connection {
     mailbox: Arc<Mailbox>,
     /// From the client.
     input: Buffer,
-    /// To tiny_http.
+    /// The head of the request, for tiny_http.
     canonical: Vec<u8>,
     /// The socket's read timeout is not the idle time.
     is_tightened: bool,
@@ -84,7 +84,7 @@ impl Connection {
             End::Answered | End::Surprising => self.linger(),
             End::Refused(refusal) => {
                 log::debug!("refused a request: {}", refusal.status);
-                if self.write(&refusal.answer(CLOSE, false)).is_ok() {
+                if self.say(&refusal.into(), CLOSE, false).is_ok() {
                     self.linger();
                 }
             }
@@ -117,9 +117,7 @@ impl Connection {
         let head = self.read_head(deadline)?;
         let _held = shared.registry.hold(head.body_len).ok_or(refusal::BUSY)?;
         self.read_body(&head, deadline)?;
-        self.answer(&shared, &head)?;
-        self.input.consume(head.total_len());
-        Ok(())
+        self.answer(&shared, &head)
     }
 
     /// Returns with the first bytes of a request.
@@ -177,22 +175,23 @@ impl Connection {
     }
 
     fn answer(&mut self, shared: &Shared, head: &Head) -> Result<(), End> {
-        let Some(_in_hand) = shared.registry.take_in_hand() else {
-            let refused = refusal::BUSY.answer(self.connection_line(head), head.is_head);
-            self.write(&refused)?;
-            return self.go_on(head);
+        let body = self.input.received()[head.head_len..head.total_len()].to_vec();
+        self.input.consume(head.total_len());
+        let in_hand = shared.registry.take_in_hand();
+        let answer = match in_hand {
+            Some(_) => self.exchange(shared, body)?,
+            None => refusal::BUSY.into(),
         };
-        let mut answer = self.exchange(shared, head)?;
-        insert_line(&mut answer, self.connection_line(head));
-        self.write(&answer)?;
+        self.say(&answer, self.connection_line(head), head.is_head)?;
+        drop(in_hand);
         self.go_on(head)
     }
 
     /// Passes the request on, and waits for its answer.
-    fn exchange(&mut self, shared: &Shared, head: &Head) -> Result<Vec<u8>, End> {
-        let body = &self.input.received()[head.head_len..head.total_len()];
+    fn exchange(&mut self, shared: &Shared, body: Vec<u8>) -> Result<Answer, End> {
+        self.mailbox.leave(body);
         add_ticket(&mut self.canonical, self.slot.id());
-        let passed_on = shared.backend.pass_on(&mut self.canonical, body);
+        let passed_on = shared.backend.pass_on(&self.canonical);
         passed_on.map_err(|failure| refuse(failure, &shared.errors))?;
         let answer = self.mailbox.wait(PATIENCE);
         Ok(answer.ok_or(refusal::FAILED)?)
@@ -212,6 +211,10 @@ impl Connection {
             _ if self.shared.registry.is_closed() => Err(End::Surprising),
             _ => Ok(()),
         }
+    }
+
+    fn say(&self, answer: &Answer, connection_line: &str, to_head: bool) -> io::Result<()> {
+        self.write(answer.print(connection_line, to_head).as_bytes())
     }
 
     /// One write in nearly every case. A client that takes its answer in sips gets no more time than another.
@@ -267,13 +270,6 @@ fn add_ticket(head: &mut Vec<u8>, ticket: u64) {
     written.expect("a Vec takes every write because it has no limit");
 }
 
-/// Puts a header line into an answer.
-fn insert_line(answer: &mut Vec<u8>, line: &str) {
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let at = end.expect("tiny_http prints whole heads") + EMPTY_LINE.len();
-    answer.splice(at..at, line.bytes());
-}
-
 fn refuse(failure: Failure, errors: &Seldom) -> Refusal {
     let (error, refusal) = match failure {
         Failure::NotPassedOn(error) => (error, refusal::BUSY),
@@ -295,7 +291,8 @@ fn is_timeout(error: &io::Error) -> bool {
 pub(super) fn turn_away(stream: &TcpStream) {
     if stream.set_nonblocking(true).is_ok() {
         let mut stream = stream;
-        let _ = stream.write(&refusal::BUSY.answer(CLOSE, false));
+        let busy = Answer::from(refusal::BUSY).print(CLOSE, false);
+        let _ = stream.write(busy.as_bytes());
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read(&mut [0; CHUNK]);
     }

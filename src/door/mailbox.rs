@@ -1,34 +1,49 @@
-//! The way back: where a connection's thread waits for the answer to its request.
+//! Where a connection's thread leaves the body of its request, and waits for the answer.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A connection's mailbox. It has one request in hand at most, so there is one answer at most.
+use super::Answer;
+
+/// A connection's mailbox. It has one request in hand at most, so there is one body and one answer at most.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    answer: Mutex<Option<Delivery>>,
+    mail: Mutex<Mail>,
     delivered: Condvar,
 }
 
-/// What has become of a request: its answer, byte for byte, or nothing, because it was dropped.
-type Delivery = Option<Vec<u8>>;
+#[derive(Default)]
+struct Mail {
+    body: Vec<u8>,
+    /// What has become of the request: its answer, or nothing, because it was dropped.
+    delivery: Option<Option<Answer>>,
+}
 
 impl Mailbox {
-    pub(super) fn deliver(&self, answer: Delivery) {
-        *self.answer() = Some(answer);
+    /// Leaves the body of the next request.
+    pub(super) fn leave(&self, body: Vec<u8>) {
+        self.mail().body = body;
+    }
+
+    pub(super) fn take_body(&self) -> Vec<u8> {
+        std::mem::take(&mut self.mail().body)
+    }
+
+    pub(super) fn deliver(&self, answer: Option<Answer>) {
+        self.mail().delivery = Some(answer);
         self.delivered.notify_one();
     }
 
     /// Waits for the answer; none when there is none, or not in time.
-    pub(super) fn wait(&self, at_most: Duration) -> Option<Vec<u8>> {
+    pub(super) fn wait(&self, at_most: Duration) -> Option<Answer> {
         let waited = self
             .delivered
-            .wait_timeout_while(self.answer(), at_most, |answer| answer.is_none());
-        let (mut answer, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        answer.take().flatten()
+            .wait_timeout_while(self.mail(), at_most, |mail| mail.delivery.is_none());
+        let (mut mail, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        mail.delivery.take().flatten()
     }
 
-    fn answer(&self) -> MutexGuard<'_, Option<Delivery>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,8 @@
 //! tiny_http 0.12 trusts what arrives. A large `Content-Length` aborts the process, `GET / HTTP/2.0` locks up a
 //! thread for ever, a burst of connections is accepted but never read, nothing has a limit or a deadline, and doubtful
 //! framing is guessed. So the door takes the connections itself, reads one complete request at a time, refuses what it
-//! does not fully understand, and passes a canonical request on to tiny_http over a few persistent Unix connections. Answers come back in memory.
+//! does not fully understand, and passes the canonical head on to tiny_http over a persistent Unix connection. Bodies and
+//! answers stay in memory.
 //! It can be deleted once tiny_http has limits, deadlines and strict framing of its own: then
 //! `tiny_http::Server::from_listener` takes its place.
 //!
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use log::Level;
 
+pub use answer::Answer;
 use backend::Backend;
 use connection::Connection;
 use mailbox::Mailbox;
@@ -35,6 +37,7 @@ use request::TICKET;
 
 use crate::seldom::Seldom;
 
+mod answer;
 mod backend;
 mod buffer;
 mod connection;
@@ -63,9 +66,9 @@ pub struct Limits {
     pub connections: usize,
     /// Complete requests at once, from the last byte received to the last byte answered. More get 503.
     pub requests: usize,
-    /// The headers that are passed on beside `Content-Length`, with the names as tiny_http shall see them. Their
-    /// values must be visible ASCII, spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`,
-    /// `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
+    /// The headers that are passed on, with the names as tiny_http shall see them. Their values must be visible ASCII,
+    /// spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`, `Content-Length`, `Expect`,
+    /// `TE`, `Transfer-Encoding`, `Upgrade`).
     pub headers_passed: &'static [&'static str],
 }
 
@@ -163,7 +166,7 @@ struct Shared {
 }
 
 impl Door {
-    /// Waits for the next request. Call it from a thread that does nothing slow: the door opens its connections to
+    /// Waits for the next request. Call it from a thread that does nothing slow: the door opens its connection to
     /// tiny_http through it (see `backend`).
     ///
     /// # Errors

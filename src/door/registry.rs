@@ -27,6 +27,8 @@ struct State {
     connections: HashMap<u64, Entry>,
     requests: usize,
     held: usize,
+    /// Somebody waits until there are no requests.
+    is_awaited: bool,
 }
 
 struct Entry {
@@ -119,9 +121,11 @@ impl Registry {
     }
 
     pub(super) fn wait_until_empty(&self, at_most: Duration) -> bool {
+        let mut state = self.state();
+        state.is_awaited = true;
         let waited = self
             .emptied
-            .wait_timeout_while(self.state(), at_most, |s| s.requests > 0);
+            .wait_timeout_while(state, at_most, |s| s.requests > 0);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.requests == 0
     }
@@ -209,7 +213,7 @@ impl Drop for InHand<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.requests -= 1;
-        if state.requests == 0 {
+        if state.requests == 0 && state.is_awaited {
             self.0.emptied.notify_all();
         }
     }
