@@ -10,21 +10,20 @@ use log::Level;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Pending, Settled, connection_line};
 use super::refusal::{self, Refusal};
-use super::registry::Slot;
+use super::registry::{Held, Slot};
 use super::request::TICKET;
 use super::{Answer, Shared};
 use crate::seldom::Seldom;
 
 const CLOSE: &str = "Connection: close\r\n";
-const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
 const EMPTY_LINE: &str = "\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
 /// they look for an answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
-/// How long an answer may take. The caller's own deadlines are shorter; the simulator lets a request hang for tens of
+/// How long an answer may take, at least. The caller's own deadlines are shorter; the simulator lets a request hang for tens of
 /// seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -45,10 +44,8 @@ pub(super) struct Connection {
 enum End {
     /// Nobody is there, or nothing is to be said.
     Silent,
-    /// The last answer is sent, as the client wanted.
+    /// The last answer is sent.
     Answered,
-    /// The last answer is sent, and the client may not know that it was the last.
-    Surprising,
     Refused(Refusal),
 }
 
@@ -80,8 +77,7 @@ impl Connection {
     pub(super) fn run(mut self) {
         match self.serve() {
             End::Silent => {}
-            End::Answered if self.input.received().is_empty() => {}
-            End::Answered | End::Surprising => self.linger(),
+            End::Answered => self.linger(),
             End::Refused(refusal) => {
                 log::debug!("refused a request: {}", refusal.status);
                 if self.say(&refusal.into(), CLOSE, false).is_ok() {
@@ -109,31 +105,59 @@ impl Connection {
     }
 
     fn serve_one(&mut self) -> Result<(), End> {
-        let shared = Arc::clone(&self.shared);
         if self.input.received().is_empty() {
             self.wait_for_request()?;
+        } else {
+            self.settle()?;
         }
-        let deadline = Instant::now() + shared.deadlines.request;
-        let head = self.read_head(deadline)?;
-        let _held = shared.registry.hold(head.body_len).ok_or(refusal::BUSY)?;
-        self.read_body(&head, deadline)?;
-        self.answer(&shared, &head)
-    }
-
-    /// Returns with the first bytes of a request.
-    fn wait_for_request(&mut self) -> Result<(), End> {
-        if self.is_tightened {
-            self.stream
-                .set_read_timeout(Some(self.shared.deadlines.idle))?;
-            self.is_tightened = false;
-        }
-        if !self.slot.set_idle()
-            || self.input.read_from(&*self.stream, CHUNK)? == 0
-            || !self.slot.set_busy()
-        {
+        if !self.slot.set_busy() {
             return Err(End::Silent);
         }
-        Ok(())
+        let deadline = Instant::now() + self.shared.deadlines.request;
+        let head = self.read_head(deadline)?;
+        let held = self.shared.registry.hold(head.body_len);
+        let held = held.ok_or(refusal::BUSY)?;
+        self.read_body(&head, deadline)?;
+        self.pass_on(head, held)
+    }
+
+    /// Returns with the first bytes of a request, when the one before is answered.
+    fn wait_for_request(&mut self) -> Result<(), End> {
+        let idle = self.shared.deadlines.idle;
+        let mut at_most = idle;
+        loop {
+            if self.is_tightened || at_most < idle {
+                self.stream.set_read_timeout(Some(at_most))?;
+                self.is_tightened = at_most < idle;
+            }
+            let read = self.input.read_from(&*self.stream, CHUNK);
+            let free_since = self.settle()?;
+            match read {
+                Ok(0) => return Err(End::Silent),
+                Ok(_) => return Ok(()),
+                Err(error) if is_timeout(&error) => {
+                    // It has perhaps waited for an answer most of the time.
+                    at_most = idle.saturating_sub(free_since.elapsed());
+                    if at_most.is_zero() {
+                        return Err(End::Silent);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the request before is answered, and tells when it was.
+    fn settle(&self) -> Result<Instant, End> {
+        match self.mailbox.settle(PATIENCE) {
+            Settled::Free(since) => Ok(since),
+            Settled::Closing => Err(End::Answered),
+            Settled::Unsent(bytes) => {
+                self.write(&bytes)?;
+                Err(End::Answered)
+            }
+            Settled::Lost => Err(refusal::FAILED.into()),
+        }
     }
 
     fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
@@ -174,42 +198,41 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, shared: &Shared, head: &Head) -> Result<(), End> {
+    fn pass_on(&mut self, head: Head, held: Held) -> Result<(), End> {
+        let shared = Arc::clone(&self.shared);
         let body = self.input.received()[head.head_len..head.total_len()].to_vec();
         self.input.consume(head.total_len());
-        let in_hand = shared.registry.take_in_hand();
-        let answer = match in_hand {
-            Some(_) => self.exchange(shared, body)?,
-            None => refusal::BUSY.into(),
+        let Some(in_hand) = shared.registry.take_in_hand() else {
+            return self.turn_down(&head);
         };
-        self.say(&answer, self.connection_line(head), head.is_head)?;
-        drop(in_hand);
-        self.go_on(head)
-    }
-
-    /// Passes the request on, and waits for its answer.
-    fn exchange(&mut self, shared: &Shared, body: Vec<u8>) -> Result<Answer, End> {
-        self.mailbox.leave(body);
+        let is_last = !head.keep_alive;
+        self.mailbox.leave(Pending {
+            head,
+            body,
+            _counted: (in_hand, held),
+        });
         add_ticket(&mut self.canonical, self.slot.id());
-        let passed_on = shared.backend.pass_on(&self.canonical);
-        passed_on.map_err(|failure| refuse(failure, &shared.errors))?;
-        let answer = self.mailbox.wait(PATIENCE);
-        Ok(answer.ok_or(refusal::FAILED)?)
-    }
-
-    fn connection_line(&self, head: &Head) -> &'static str {
-        match head {
-            _ if !head.keep_alive || self.shared.registry.is_closed() => CLOSE,
-            _ if head.is_http10 => KEEP_ALIVE,
-            _ => "",
+        if let Err(failure) = shared.backend.pass_on(&self.canonical) {
+            let refusal = refuse(failure, &shared.errors);
+            return match self.mailbox.settle(Duration::ZERO) {
+                Settled::Lost => Err(refusal.into()),
+                _ => Err(End::Answered),
+            };
         }
+        if is_last {
+            self.settle()?;
+        }
+        Ok(())
     }
 
-    fn go_on(&self, head: &Head) -> Result<(), End> {
-        match head {
-            _ if !head.keep_alive => Err(End::Answered),
-            _ if self.shared.registry.is_closed() => Err(End::Surprising),
-            _ => Ok(()),
+    /// There is no room for one more request. There may be for the next.
+    fn turn_down(&self, head: &Head) -> Result<(), End> {
+        let line = connection_line(head, !head.keep_alive);
+        self.say(&refusal::BUSY.into(), line, head.is_head)?;
+        if head.keep_alive && self.slot.set_idle() {
+            Ok(())
+        } else {
+            Err(End::Answered)
         }
     }
 

@@ -1,49 +1,164 @@
-//! Where a connection's thread leaves the body of its request, and waits for the answer.
+//! A connection, as those see it who answer its requests.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::io;
+use std::mem;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::{SendFlags, send};
 
 use super::Answer;
+use super::framing::Head;
+use super::registry::{Held, InHand, Registry};
 
-/// A connection's mailbox. It has one request in hand at most, so there is one body and one answer at most.
-#[derive(Default)]
+const CLOSE: &str = "Connection: close\r\n";
+const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
+
+/// Where a connection's thread leaves the body of its request. Who answers writes to the client itself: the thread
+/// waits for the client's next request meanwhile, and need not be woken up for the answer to this one.
 pub(super) struct Mailbox {
+    id: u64,
+    stream: Arc<TcpStream>,
+    registry: Arc<Registry>,
     mail: Mutex<Mail>,
-    delivered: Condvar,
+    /// Notified when the request is answered and somebody waits for that.
+    answered: Condvar,
 }
 
-#[derive(Default)]
-struct Mail {
-    body: Vec<u8>,
-    /// What has become of the request: its answer, or nothing, because it was dropped.
-    delivery: Option<Option<Answer>>,
+/// A connection has one request in hand at most.
+enum Mail {
+    /// None, since then.
+    Free(Instant),
+    InHand {
+        pending: Pending,
+        /// The connection's thread waits for the answer.
+        is_awaited: bool,
+    },
+    /// None, and the last answer is sent.
+    Closing,
+    /// None, and the last answer is sent but for these bytes, which the client does not take.
+    Unsent(Vec<u8>),
+}
+
+/// A request that is not answered yet.
+pub(super) struct Pending {
+    pub(super) head: Head,
+    pub(super) body: Vec<u8>,
+    /// Counted until it is answered.
+    pub(super) _counted: (InHand, Held),
+}
+
+/// What is to be done with a connection whose request is answered.
+pub(super) enum Settled {
+    /// Since then it may send the next one.
+    Free(Instant),
+    Closing,
+    /// These bytes are still to be written.
+    Unsent(Vec<u8>),
+    /// There is no answer, and there will not be one.
+    Lost,
 }
 
 impl Mailbox {
-    /// Leaves the body of the next request.
-    pub(super) fn leave(&self, body: Vec<u8>) {
-        self.mail().body = body;
+    pub(super) fn new(id: u64, stream: Arc<TcpStream>, registry: Arc<Registry>) -> Self {
+        Self {
+            id,
+            stream,
+            registry,
+            mail: Mutex::new(Mail::Free(Instant::now())),
+            answered: Condvar::new(),
+        }
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Leaves a request. The one before must be settled.
+    pub(super) fn leave(&self, pending: Pending) {
+        *self.mail() = Mail::InHand {
+            pending,
+            is_awaited: false,
+        };
     }
 
     pub(super) fn take_body(&self) -> Vec<u8> {
-        std::mem::take(&mut self.mail().body)
+        match &mut *self.mail() {
+            Mail::InHand { pending, .. } => mem::take(&mut pending.body),
+            _ => Vec::new(),
+        }
     }
 
-    pub(super) fn deliver(&self, answer: Option<Answer>) {
-        self.mail().delivery = Some(answer);
-        self.delivered.notify_one();
+    /// Sends the answer, without waiting for the client. Nothing happens when the request is settled already.
+    pub(super) fn deliver(&self, answer: &Answer) {
+        let mut mail = self.mail();
+        let Mail::InHand {
+            pending,
+            is_awaited,
+        } = &*mail
+        else {
+            return;
+        };
+        let is_awaited = *is_awaited;
+        *mail = self.send(answer, &pending.head);
+        drop(mail);
+        if is_awaited {
+            self.answered.notify_one();
+        }
     }
 
-    /// Waits for the answer; none when there is none, or not in time.
-    pub(super) fn wait(&self, at_most: Duration) -> Option<Answer> {
+    fn send(&self, answer: &Answer, head: &Head) -> Mail {
+        let is_last = !head.keep_alive || self.registry.is_closed();
+        let text = answer.print(connection_line(head, is_last), head.is_head);
+        let sent = match send(&self.stream, text.as_bytes(), SendFlags::DONTWAIT) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // The client has left: its thread notices.
+            Err(_) => text.len(),
+        };
+        if sent < text.len() {
+            // It waits for the client's next request, and has to do with this one.
+            let _ = self.stream.shutdown(Shutdown::Read);
+            return Mail::Unsent(text.as_bytes()[sent..].to_vec());
+        }
+        if !is_last && self.registry.set_idle(self.id) {
+            return Mail::Free(Instant::now());
+        }
+        let _ = self.stream.shutdown(Shutdown::Write);
+        Mail::Closing
+    }
+
+    /// Waits until the request is answered, if there is one. It is lost when that takes longer than this.
+    pub(super) fn settle(&self, at_most: Duration) -> Settled {
+        let mut mail = self.mail();
+        if let Mail::InHand { is_awaited, .. } = &mut *mail {
+            *is_awaited = true;
+        }
         let waited = self
-            .delivered
-            .wait_timeout_while(self.mail(), at_most, |mail| mail.delivery.is_none());
+            .answered
+            .wait_timeout_while(mail, at_most, |mail| matches!(mail, Mail::InHand { .. }));
         let (mut mail, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        mail.delivery.take().flatten()
+        let settled = match &mut *mail {
+            Mail::Free(since) => return Settled::Free(*since),
+            Mail::InHand { .. } => Settled::Lost,
+            Mail::Closing => Settled::Closing,
+            Mail::Unsent(bytes) => Settled::Unsent(mem::take(bytes)),
+        };
+        *mail = Mail::Closing;
+        settled
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is said of the connection in an answer to this head.
+pub(super) fn connection_line(head: &Head, is_last: bool) -> &'static str {
+    match head {
+        _ if is_last => CLOSE,
+        _ if head.is_http10 => KEEP_ALIVE,
+        _ => "",
     }
 }

@@ -32,7 +32,6 @@ struct State {
 }
 
 struct Entry {
-    stream: Arc<TcpStream>,
     mailbox: Arc<Mailbox>,
     /// Set while the client owes us the first byte of a request.
     idle_since: Option<Instant>,
@@ -49,22 +48,21 @@ impl Registry {
     }
 
     /// Lets a connection in, if need be in the place of the one that has been idle longest.
-    pub(super) fn admit(registry: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
-        let mut state = registry.state();
-        if state.closed || (state.connections.len() >= registry.max_connections && !state.evict()) {
+    pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
+        let mut state = self.state();
+        if state.closed || (state.connections.len() >= self.max_connections && !state.evict()) {
             return None;
         }
         let id = state.next_id;
         state.next_id += 1;
-        let mailbox = Arc::<Mailbox>::default();
+        let mailbox = Arc::new(Mailbox::new(id, Arc::clone(stream), Arc::clone(self)));
         let entry = Entry {
-            stream: Arc::clone(stream),
             mailbox: Arc::clone(&mailbox),
             idle_since: Some(Instant::now()),
         };
         state.connections.insert(id, entry);
         Some(Slot {
-            registry: Arc::clone(registry),
+            registry: Arc::clone(self),
             id,
             mailbox,
         })
@@ -78,17 +76,17 @@ impl Registry {
     }
 
     /// Counts a complete request until the guard is dropped. `None` when there are too many.
-    pub(super) fn take_in_hand(&self) -> Option<InHand<'_>> {
+    pub(super) fn take_in_hand(self: &Arc<Self>) -> Option<InHand> {
         let mut state = self.state();
         if state.requests >= self.max_requests {
             return None;
         }
         state.requests += 1;
-        Some(InHand(self))
+        Some(InHand(Arc::clone(self)))
     }
 
     /// Counts a body until the guard is dropped. `None` when too much is held.
-    pub(super) fn hold(&self, body_len: usize) -> Option<Held<'_>> {
+    pub(super) fn hold(self: &Arc<Self>, body_len: usize) -> Option<Held> {
         let bytes = if body_len > SMALL_BODY { body_len } else { 0 };
         if bytes > 0 {
             let mut state = self.state();
@@ -98,9 +96,19 @@ impl Registry {
             state.held += bytes;
         }
         Some(Held {
-            registry: self,
+            registry: Arc::clone(self),
             bytes,
         })
+    }
+
+    /// The connection with this id waits for a request. `false` when it is to end instead.
+    pub(super) fn set_idle(&self, id: u64) -> bool {
+        let mut state = self.state();
+        let is_open = !state.closed;
+        let entry = state.connections.get_mut(&id);
+        entry
+            .map(|entry| entry.idle_since = Some(Instant::now()))
+            .is_some_and(|()| is_open)
     }
 
     /// From now on nobody is let in, and who is idle is sent away.
@@ -112,7 +120,7 @@ impl Registry {
             .values()
             .filter(|entry| entry.idle_since.is_some())
         {
-            let _ = entry.stream.shutdown(Shutdown::Both);
+            let _ = entry.mailbox.stream().shutdown(Shutdown::Both);
         }
     }
 
@@ -157,7 +165,7 @@ impl State {
             return false;
         };
         if let Some(entry) = self.connections.remove(&id) {
-            let _ = entry.stream.shutdown(Shutdown::Both);
+            let _ = entry.mailbox.stream().shutdown(Shutdown::Both);
         }
         true
     }
@@ -181,22 +189,14 @@ impl Slot {
 
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        self.set(Some(Instant::now()), |state| !state.closed)
+        self.registry.set_idle(self.id)
     }
 
     /// A request has begun: nobody may shut the connection now. `false` when somebody already has.
     pub(super) fn set_busy(&self) -> bool {
-        self.set(None, |_| true)
-    }
-
-    fn set(&self, idle_since: Option<Instant>, is_allowed: impl Fn(&State) -> bool) -> bool {
         let mut state = self.registry.state();
-        let is_allowed = is_allowed(&state);
-        let Some(entry) = state.connections.get_mut(&self.id) else {
-            return false;
-        };
-        entry.idle_since = idle_since;
-        is_allowed
+        let entry = state.connections.get_mut(&self.id);
+        entry.map(|entry| entry.idle_since = None).is_some()
     }
 }
 
@@ -207,9 +207,9 @@ impl Drop for Slot {
 }
 
 /// One request in hand.
-pub(super) struct InHand<'a>(&'a Registry);
+pub(super) struct InHand(Arc<Registry>);
 
-impl Drop for InHand<'_> {
+impl Drop for InHand {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.requests -= 1;
@@ -220,12 +220,12 @@ impl Drop for InHand<'_> {
 }
 
 /// The bytes of one large body.
-pub(super) struct Held<'a> {
-    registry: &'a Registry,
+pub(super) struct Held {
+    registry: Arc<Registry>,
     bytes: usize,
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.registry.state().held -= self.bytes;

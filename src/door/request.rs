@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tiny_http::{Header, Method};
 
-use super::Answer;
 use super::mailbox::Mailbox;
+use super::{Answer, refusal};
 
 /// The header that tells whose request it is. No client can send it: the door passes on only headers that it knows.
 pub(super) const TICKET: &str = "Door-Ticket";
@@ -56,13 +56,13 @@ impl Request {
         std::mem::take(&mut self.body)
     }
 
-    /// Answers it. A client that has left is no error.
+    /// Answers it, and waits for nobody. A client that has left is no error.
     ///
-    /// The answer goes to the client's own thread in memory: over the line to tiny_http answers would have to wait for
-    /// each other, and each would wake up three threads instead of one.
-    pub fn respond(mut self, answer: Answer) {
+    /// The answer does not go through tiny_http: on the line answers would have to wait for each other, and each would
+    /// wake up three threads.
+    pub fn respond(mut self, answer: &Answer) {
         self.is_answered = true;
-        self.mailbox.deliver(Some(answer));
+        self.mailbox.deliver(answer);
     }
 
     fn head(&self) -> &tiny_http::Request {
@@ -75,7 +75,7 @@ impl Drop for Request {
         // tiny_http would answer one that is dropped. It says nothing when the writer of an answer is dropped unused.
         drop(self.head.take().map(tiny_http::Request::into_writer));
         if !self.is_answered {
-            self.mailbox.deliver(None);
+            self.mailbox.deliver(&refusal::FAILED.into());
         }
     }
 }

@@ -192,7 +192,7 @@ pub(super) fn respond(request: Request, answer: &Answer) {
     if let Some(seconds) = retry_after {
         answer = answer.with_header("Retry-After", seconds);
     }
-    request.respond(answer);
+    request.respond(&answer);
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl Shared {
         let wish = read_wish(&mut request);
         let reply = lock(&self.account).answer(&wish);
         let body = reply.body.unwrap_or_default();
-        request.respond(Answer::new(reply.status, "application/json", body));
+        request.respond(&Answer::new(reply.status, "application/json", body));
     }
 
     fn receive(&self, mut request: Request) {

@@ -32,7 +32,7 @@ impl Later {
     /// Answers after this time; at once, if there is none.
     pub(super) fn answer(&self, request: Request, answer: door::Answer, after: Duration) {
         if after.is_zero() {
-            return request.respond(answer);
+            return request.respond(&answer);
         }
         let mut waiting = self.lock();
         waiting.count += 1;
@@ -57,7 +57,7 @@ impl Later {
                     let due = waiting.answers.pop();
                     drop(waiting);
                     if let Some(Reverse(due)) = due {
-                        due.request.respond(due.answer);
+                        due.request.respond(&due.answer);
                     }
                     self.lock()
                 }

@@ -239,5 +239,5 @@ fn respond(
         .with_header("Cache-Control", "no-store")
         .with_header("Content-Security-Policy", POLICY)
         .with_header("X-Content-Type-Options", "nosniff");
-    request.respond(answer);
+    request.respond(&answer);
 }

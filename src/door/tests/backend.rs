@@ -23,7 +23,7 @@ fn a_body_that_nobody_wants_does_not_confuse_what_follows() {
     for len in [1025, 100_000, 2_000_000] {
         let mut client = house.client();
         client.send(post(len, "") + &"x".repeat(len));
-        house.next_request().respond(text_answer(200, "no"));
+        house.next_request().respond(&text_answer(200, "no"));
         assert_eq!(client.reply().body, "no");
         client.send(GET);
         answer(house.next_request());

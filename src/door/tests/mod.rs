@@ -117,7 +117,7 @@ fn answer(mut request: Request) {
         request.url(),
         body.len()
     );
-    request.respond(text_answer(200, text));
+    request.respond(&text_answer(200, text));
 }
 
 fn text_answer(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {

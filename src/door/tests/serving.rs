@@ -77,7 +77,7 @@ fn answers_without_content_keep_the_connection_in_step() {
     let mut client = house.client();
     for code in [204, 304, 200] {
         client.send(GET);
-        house.next_request().respond(text_answer(code, "x"));
+        house.next_request().respond(&text_answer(code, "x"));
         assert_eq!(client.reply().status, code);
     }
 }
@@ -223,7 +223,7 @@ fn a_client_that_does_not_take_its_answer_is_given_up() {
         let Ok(request) = requests.recv_timeout(Duration::from_millis(500)) else {
             break;
         };
-        request.respond(text_answer(200, long.clone()));
+        request.respond(&text_answer(200, long.clone()));
     }
     house.wait_until("the connection to be gone", |house| {
         house.connections() == 0
