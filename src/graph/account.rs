@@ -90,7 +90,7 @@ impl Account {
             token: Secret::new(format!("{id}|{}", config.app_secret.expose())),
         });
         Account {
-            agent: agent(1),
+            agent: agent(),
             base: format!("{}/{}", config.graph_url, config.graph_version),
             page_token,
             proof: Secret::new(proof),

@@ -39,7 +39,7 @@ impl Worker {
                 Task::Answer(request) => {
                     shielded(|| self.answer(request));
                 }
-                Task::Send(due) => self.send(&due),
+                Task::Send(due) => self.send(number, &due),
                 Task::Write(changes) => self.write(changes),
                 Task::Late(late) => respond_all(late, &Answer::unavailable("not safe yet")),
             }
@@ -76,13 +76,13 @@ impl Worker {
         }
     }
 
-    /// Makes one call of the Send API.
-    fn send(&self, due: &Due) {
+    /// Makes one call of the Send API, over this thread's connection.
+    fn send(&self, number: usize, due: &Due) {
         if due.came.elapsed() >= GIVE_UP_AFTER {
             log::error!("echo given up after 24 hours: {}", Label(due));
             return self.finish(due, Outcome::GivenUp);
         }
-        let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
+        let sent = shielded(|| self.graph.send(number, &due.echo.recipient, due.text()));
         let a_bug = Outcome::Failed(Trouble::Call);
         self.finish(due, sent.map_or(a_bug, |result| outcome(due, result)));
     }
