@@ -162,3 +162,6 @@ pub(super) fn connection_line(head: &Head, is_last: bool) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

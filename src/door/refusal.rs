@@ -19,30 +19,20 @@ pub(super) const TWO_LENGTHS: Refusal =
 pub(super) const BAD_LENGTH: Refusal = bad_request("Content-Length must be a number\n");
 pub(super) const HEADER_VALUE: Refusal =
     bad_request("a header that matters here is not plain ASCII\n");
-pub(super) const TIMEOUT: Refusal = Refusal::new(408,
-    "the request took too long to arrive\n",
-);
-pub(super) const LENGTH_REQUIRED: Refusal = Refusal::new(411,
-    "send a Content-Length, not a Transfer-Encoding\n",
-);
-pub(super) const BODY_TOO_LARGE: Refusal =
-    Refusal::new(413, "the body is larger than 4 MiB\n");
-pub(super) const EXPECTATION: Refusal = Refusal::new(417,
-    "only 100-continue can be expected\n",
-);
-pub(super) const HEAD_TOO_LARGE: Refusal = Refusal::new(431,
-    "the head is larger than 8 KiB\n",
-);
-pub(super) const TOO_MANY_HEADERS: Refusal = Refusal::new(431,
-    "there are more than 64 headers\n",
-);
-pub(super) const FAILED: Refusal = Refusal::new(500,
+pub(super) const TIMEOUT: Refusal = Refusal::new(408, "the request took too long to arrive\n");
+pub(super) const LENGTH_REQUIRED: Refusal =
+    Refusal::new(411, "send a Content-Length, not a Transfer-Encoding\n");
+pub(super) const BODY_TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 4 MiB\n");
+pub(super) const EXPECTATION: Refusal = Refusal::new(417, "only 100-continue can be expected\n");
+pub(super) const HEAD_TOO_LARGE: Refusal = Refusal::new(431, "the head is larger than 8 KiB\n");
+pub(super) const TOO_MANY_HEADERS: Refusal = Refusal::new(431, "there are more than 64 headers\n");
+pub(super) const FAILED: Refusal = Refusal::new(
+    500,
     "the request was lost on the way; it may have been handled\n",
 );
 pub(super) const BUSY: Refusal = Refusal::new(503, "too busy, try again\n");
-pub(super) const VERSION: Refusal = Refusal::new(505,
-    "only HTTP/1.0 and HTTP/1.1 are spoken here\n",
-);
+pub(super) const VERSION: Refusal =
+    Refusal::new(505, "only HTTP/1.0 and HTTP/1.1 are spoken here\n");
 
 const fn bad_request(text: &'static str) -> Refusal {
     Refusal::new(400, text)

@@ -229,12 +229,7 @@ fn trouble(wish: &Value) -> Trouble {
     }
 }
 
-fn respond(
-    request: Request,
-    status: u16,
-    content_type: &str,
-    body: impl Into<Cow<'static, str>>,
-) {
+fn respond(request: Request, status: u16, content_type: &str, body: impl Into<Cow<'static, str>>) {
     let answer = Answer::new(status, content_type, body)
         .with_header("Cache-Control", "no-store")
         .with_header("Content-Security-Policy", POLICY)

@@ -206,6 +206,49 @@ fn dripping_bytes_do_not_extend_the_deadline() {
 }
 
 #[test]
+fn a_client_that_has_nothing_more_to_say_still_gets_its_answer() {
+    let house = House::holding();
+    let mut client = house.client();
+    client.send(GET);
+    let request = house.next_request();
+    let half_closed = client.stream.shutdown(Shutdown::Write);
+    half_closed.expect("the client is connected");
+    answer(request);
+    assert_eq!(client.reply().body, "GET / [] 0");
+    client.assert_closed();
+}
+
+#[test]
+fn the_time_that_an_answer_takes_is_not_idle_time() {
+    let idle = Duration::from_millis(400);
+    let house = House::open(ROOMY, Deadlines { idle, ..DEADLINES });
+    let mut client = house.client();
+    client.send(GET);
+    let request = house.next_request();
+    // The door's wait for the next request ends more than once meanwhile.
+    thread::sleep(idle * 9 / 4);
+    answer(request);
+    assert_eq!(client.reply().status, 200);
+    let answered = Instant::now();
+    client.assert_closed();
+    assert!(answered.elapsed() >= idle * 9 / 10);
+}
+
+#[test]
+fn who_answers_waits_for_nobody() {
+    let house = House::holding();
+    let long = "x".repeat(16 * 1024 * 1024);
+    let mut client = house.client();
+    client.send(GET);
+    let request = house.next_request();
+    let begun = Instant::now();
+    request.respond(&text_answer(200, long.clone()));
+    assert!(begun.elapsed() < DEADLINES.answer / 2);
+    assert!(client.reply().body == long, "it comes whole all the same");
+    client.assert_closed();
+}
+
+#[test]
 fn a_client_that_does_not_take_its_answer_is_given_up() {
     let deadlines = Deadlines {
         answer: Duration::from_millis(200),
