@@ -23,8 +23,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
 /// they look for an answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
-/// How long an answer may take, at least. The caller's own deadlines are shorter; the simulator lets a request hang for tens of
-/// seconds.
+/// How long an answer may take, at least. The caller's own deadlines are shorter; the simulator lets a request hang for
+/// tens of seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Connection {
@@ -227,13 +227,13 @@ impl Connection {
 
     /// There is no room for one more request. There may be for the next.
     fn turn_down(&self, head: &Head) -> Result<(), End> {
-        let line = connection_line(head, !head.keep_alive);
+        let is_last = !head.keep_alive || !self.slot.set_idle();
+        let line = connection_line(head, is_last);
         self.say(&refusal::BUSY.into(), line, head.is_head)?;
-        if head.keep_alive && self.slot.set_idle() {
-            Ok(())
-        } else {
-            Err(End::Answered)
+        if is_last {
+            return Err(End::Answered);
         }
+        Ok(())
     }
 
     fn say(&self, answer: &Answer, connection_line: &str, to_head: bool) -> io::Result<()> {
