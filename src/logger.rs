@@ -25,7 +25,7 @@ pub fn start(level: LevelFilter) {
 struct SafeLogger(SimpleLogger);
 
 thread_local! {
-    /// Whether this thread is writing a line: a panic then is a line that cannot be written.
+    /// Whether this thread is writing a line: a panic then is a line that cannot be made or written.
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -10,7 +10,7 @@ use log::Level;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
-use super::mailbox::{Mailbox, Pending, Settled, connection_line};
+use super::mailbox::{Counted, Mailbox, Pending, Settled, connection_line};
 use super::refusal::{self, Refusal};
 use super::registry::{Held, Slot};
 use super::request::TICKET;
@@ -23,10 +23,6 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
 /// they look for an answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
-/// How long an answer may take, at least. The caller's own deadlines are shorter; the simulator lets a request hang for
-/// tens of seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 pub(super) struct Connection {
     shared: Arc<Shared>,
     stream: Arc<TcpStream>,
@@ -149,12 +145,16 @@ impl Connection {
 
     /// Waits until the request before is answered, and tells when it was.
     fn settle(&self) -> Result<Instant, End> {
-        match self.mailbox.settle(PATIENCE) {
+        match self.mailbox.settle(self.shared.deadlines.handling) {
             Settled::Free(since) => Ok(since),
             Settled::Closing => Err(End::Answered),
-            Settled::Unsent(bytes) => {
-                self.write(&bytes)?;
-                Err(End::Answered)
+            Settled::Unsent(unsent) => {
+                self.write(&unsent.bytes)?;
+                if unsent.goes_on && self.slot.set_idle() {
+                    Ok(Instant::now())
+                } else {
+                    Err(End::Answered)
+                }
             }
             Settled::Lost => Err(refusal::FAILED.into()),
         }
@@ -206,11 +206,16 @@ impl Connection {
             return self.turn_down(&head);
         };
         let is_last = !head.keep_alive;
-        self.mailbox.leave(Pending {
+        let pending = Pending {
             head,
             body,
-            _counted: (in_hand, held),
-        });
+            counted: Counted {
+                _in_hand: Some(in_hand),
+                _held: Some(held),
+            },
+        };
+        let is_awaited = is_last || !self.input.received().is_empty();
+        self.mailbox.leave(pending, is_awaited);
         add_ticket(&mut self.canonical, self.slot.id());
         if let Err(failure) = shared.backend.pass_on(&self.canonical) {
             let refusal = refuse(failure, &shared.errors);

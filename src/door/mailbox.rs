@@ -35,27 +35,43 @@ enum Mail {
         /// The connection's thread waits for the answer.
         is_awaited: bool,
     },
-    /// None, and the last answer is sent.
+    /// Its answer is sent in part.
+    Unsent(Unsent),
+    /// None, and no other will be: the last answer is sent, or was not to be had.
     Closing,
-    /// None, and the last answer is sent but for these bytes, which the client does not take.
-    Unsent(Vec<u8>),
 }
 
 /// A request that is not answered yet.
 pub(super) struct Pending {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
-    /// Counted until it is answered.
-    pub(super) _counted: (InHand, Held),
+    /// Until it is answered.
+    pub(super) counted: Counted,
 }
 
-/// What is to be done with a connection whose request is answered.
+/// The places that a request takes.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub(super) _in_hand: Option<InHand>,
+    pub(super) _held: Option<Held>,
+}
+
+/// What the client has not taken of an answer.
+pub(super) struct Unsent {
+    pub(super) bytes: Vec<u8>,
+    /// The client may send another request.
+    pub(super) goes_on: bool,
+    _counted: Counted,
+}
+
+/// What is to be done with a connection.
 pub(super) enum Settled {
-    /// Since then it may send the next one.
+    /// Its request is answered since then, and it may send the next one.
     Free(Instant),
-    Closing,
     /// These bytes are still to be written.
-    Unsent(Vec<u8>),
+    Unsent(Unsent),
+    /// Its last request is answered.
+    Closing,
     /// There is no answer, and there will not be one.
     Lost,
 }
@@ -75,18 +91,20 @@ impl Mailbox {
         &self.stream
     }
 
-    /// Leaves a request. The one before must be settled.
-    pub(super) fn leave(&self, pending: Pending) {
+    /// Leaves a request; the one before must be settled. `is_awaited`: the connection's thread goes on to
+    /// [`settle`](Self::settle) it, without waiting for the client first.
+    pub(super) fn leave(&self, pending: Pending, is_awaited: bool) {
         *self.mail() = Mail::InHand {
             pending,
-            is_awaited: false,
+            is_awaited,
         };
     }
 
-    pub(super) fn take_body(&self) -> Vec<u8> {
+    /// The body of the request in hand; none when there is none any more. The second time it is empty.
+    pub(super) fn take_body(&self) -> Option<Vec<u8>> {
         match &mut *self.mail() {
-            Mail::InHand { pending, .. } => mem::take(&mut pending.body),
-            _ => Vec::new(),
+            Mail::InHand { pending, .. } => Some(mem::take(&mut pending.body)),
+            _ => None,
         }
     }
 
@@ -96,19 +114,20 @@ impl Mailbox {
         let Mail::InHand {
             pending,
             is_awaited,
-        } = &*mail
+        } = &mut *mail
         else {
             return;
         };
         let is_awaited = *is_awaited;
-        *mail = self.send(answer, &pending.head);
+        *mail = self.send(answer, pending, is_awaited);
         drop(mail);
         if is_awaited {
             self.answered.notify_one();
         }
     }
 
-    fn send(&self, answer: &Answer, head: &Head) -> Mail {
+    fn send(&self, answer: &Answer, pending: &mut Pending, is_awaited: bool) -> Mail {
+        let head = &pending.head;
         let is_last = !head.keep_alive || self.registry.is_closed();
         let text = answer.print(connection_line(head, is_last), head.is_head);
         let sent = match send(&self.stream, text.as_bytes(), SendFlags::DONTWAIT) {
@@ -118,9 +137,15 @@ impl Mailbox {
             Err(_) => text.len(),
         };
         if sent < text.len() {
-            // It waits for the client's next request, and has to do with this one.
-            let _ = self.stream.shutdown(Shutdown::Read);
-            return Mail::Unsent(text.as_bytes()[sent..].to_vec());
+            if !is_awaited {
+                // The thread waits for the client, and has to do with this instead.
+                let _ = self.stream.shutdown(Shutdown::Read);
+            }
+            return Mail::Unsent(Unsent {
+                bytes: text.as_bytes()[sent..].to_vec(),
+                goes_on: is_awaited && !is_last,
+                _counted: mem::take(&mut pending.counted),
+            });
         }
         if !is_last && self.registry.set_idle(self.id) {
             return Mail::Free(Instant::now());
@@ -139,14 +164,20 @@ impl Mailbox {
             .answered
             .wait_timeout_while(mail, at_most, |mail| matches!(mail, Mail::InHand { .. }));
         let (mut mail, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let settled = match &mut *mail {
-            Mail::Free(since) => return Settled::Free(*since),
+        match mem::replace(&mut *mail, Mail::Closing) {
+            Mail::Free(since) => {
+                *mail = Mail::Free(since);
+                Settled::Free(since)
+            }
+            Mail::Unsent(unsent) => {
+                if unsent.goes_on {
+                    *mail = Mail::Free(Instant::now());
+                }
+                Settled::Unsent(unsent)
+            }
             Mail::InHand { .. } => Settled::Lost,
             Mail::Closing => Settled::Closing,
-            Mail::Unsent(bytes) => Settled::Unsent(mem::take(bytes)),
-        };
-        *mail = Mail::Closing;
-        settled
+        }
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {

@@ -79,6 +79,9 @@ struct Deadlines {
     idle: Duration,
     /// For the whole of a request, from its first byte.
     request: Duration,
+    /// For somebody to answer the request, at least. The caller's own deadlines are shorter; the simulator lets a
+    /// request hang for tens of seconds.
+    handling: Duration,
     /// For a client to take its answer.
     answer: Duration,
     /// For a refused client to notice, before what it still sends destroys the answer.
@@ -90,6 +93,7 @@ struct Deadlines {
 const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(15),
     request: Duration::from_secs(10),
+    handling: Duration::from_secs(120),
     answer: Duration::from_secs(10),
     linger: Duration::from_secs(1),
     knock: Duration::from_secs(5),
@@ -174,10 +178,13 @@ impl Door {
     /// anyway, it should end and be started again.
     pub fn recv(&self) -> io::Result<Request> {
         loop {
-            let request = self.shared.backend.recv()?;
-            // Nobody waits for the answer when it has taken far too long.
-            if let Some(mailbox) = self.mailbox_for(&request) {
-                return Ok(Request::new(request, mailbox));
+            let head = self.shared.backend.recv()?;
+            let mailbox = self.mailbox_for(&head);
+            let body = mailbox.as_ref().and_then(|mailbox| mailbox.take_body());
+            match (mailbox, body) {
+                (Some(mailbox), Some(body)) => return Ok(Request::new(head, body, mailbox)),
+                // Nobody waits for the answer when it has taken far too long.
+                _ => request::drop_unanswered(head),
             }
         }
     }

@@ -33,7 +33,7 @@ struct State {
 
 struct Entry {
     mailbox: Arc<Mailbox>,
-    /// Set while the client owes us the first byte of a request.
+    /// Set while no request is on its way or in hand, as far as has been noticed.
     idle_since: Option<Instant>,
 }
 
@@ -195,8 +195,13 @@ impl Slot {
     /// A request has begun: nobody may shut the connection now. `false` when somebody already has.
     pub(super) fn set_busy(&self) -> bool {
         let mut state = self.registry.state();
-        let entry = state.connections.get_mut(&self.id);
-        entry.map(|entry| entry.idle_since = None).is_some()
+        let is_closed = state.closed;
+        let Some(entry) = state.connections.get_mut(&self.id) else {
+            return false;
+        };
+        // Who was idle was shut when the door was closed.
+        let was_idle = entry.idle_since.take().is_some();
+        !(was_idle && is_closed)
     }
 }
 

@@ -20,10 +20,10 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(head: tiny_http::Request, mailbox: Arc<Mailbox>) -> Self {
+    pub(super) fn new(head: tiny_http::Request, body: Vec<u8>, mailbox: Arc<Mailbox>) -> Self {
         Self {
             head: Some(head),
-            body: mailbox.take_body(),
+            body,
             mailbox,
             is_answered: false,
         }
@@ -72,10 +72,17 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        // tiny_http would answer one that is dropped. It says nothing when the writer of an answer is dropped unused.
-        drop(self.head.take().map(tiny_http::Request::into_writer));
+        if let Some(head) = self.head.take() {
+            drop_unanswered(head);
+        }
         if !self.is_answered {
             self.mailbox.deliver(&refusal::FAILED.into());
         }
     }
+}
+
+/// tiny_http would answer a request that is dropped, and wait for those before it. It says nothing when the writer of an
+/// answer is dropped unused.
+pub(super) fn drop_unanswered(head: tiny_http::Request) {
+    drop(head.into_writer());
 }

@@ -27,11 +27,15 @@ fn leave_request(registry: &Arc<Registry>, mailbox: &Mailbox) {
     };
     let in_hand = registry.take_in_hand().expect("there is room");
     let held = registry.hold(0).expect("there is room");
-    mailbox.leave(Pending {
+    let pending = Pending {
         head,
         body: b"body".to_vec(),
-        _counted: (in_hand, held),
-    });
+        counted: Counted {
+            _in_hand: Some(in_hand),
+            _held: Some(held),
+        },
+    };
+    mailbox.leave(pending, false);
 }
 
 fn answer(text: &'static str) -> Answer {
@@ -44,7 +48,7 @@ fn a_request_is_in_hand_until_it_is_answered() {
     let (slot, client) = inside(&registry);
     let mailbox = slot.mailbox();
     leave_request(&registry, &mailbox);
-    assert_eq!(mailbox.take_body(), b"body");
+    assert_eq!(mailbox.take_body().as_deref(), Some(&b"body"[..]));
     assert!(registry.take_in_hand().is_none());
     thread::scope(|scope| {
         let settled = scope.spawn(|| mailbox.settle(PATIENCE));
@@ -65,6 +69,7 @@ fn an_answer_that_comes_too_late_is_not_sent() {
     leave_request(&registry, &mailbox);
     assert!(matches!(mailbox.settle(Duration::ZERO), Settled::Lost));
     assert!(registry.take_in_hand().is_some());
+    assert_eq!(mailbox.take_body(), None);
     mailbox.deliver(&answer("too late"));
     drop((slot, mailbox));
     assert_eq!(read(client), "");
@@ -84,6 +89,33 @@ fn when_the_house_is_closed_an_answer_is_the_last() {
     let said = read(client);
     assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
     assert!(said.ends_with("\r\n\r\ngoodbye"), "{said}");
+}
+
+#[test]
+fn who_was_idle_when_the_house_was_closed_cannot_begin_a_request() {
+    let registry = Arc::new(Registry::new(2, 1));
+    let ((idle, _), (busy, _)) = (inside(&registry), inside(&registry));
+    assert!(busy.set_busy());
+    registry.close();
+    assert!(!idle.set_busy());
+    assert!(busy.set_busy());
+}
+
+#[test]
+fn a_request_is_in_hand_until_its_answer_is_written_whole() {
+    let registry = Arc::new(Registry::new(1, 1));
+    let (slot, client) = inside(&registry);
+    let mailbox = slot.mailbox();
+    leave_request(&registry, &mailbox);
+    let long = "x".repeat(16 * 1024 * 1024);
+    mailbox.deliver(&Answer::new(200, "text/plain", long));
+    let Settled::Unsent(unsent) = mailbox.settle(PATIENCE) else {
+        panic!("no socket takes so much");
+    };
+    assert!(!unsent.bytes.is_empty() && !unsent.goes_on);
+    assert!(registry.take_in_hand().is_none());
+    drop((unsent, client));
+    assert!(registry.take_in_hand().is_some());
 }
 
 /// What the client is told until the connection is closed.

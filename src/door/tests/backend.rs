@@ -45,6 +45,37 @@ fn a_line_that_breaks_is_opened_again() {
 }
 
 #[test]
+fn a_request_that_nobody_waits_for_any_more_is_passed_over() {
+    let deadlines = Deadlines {
+        idle: Duration::from_millis(500),
+        handling: Duration::from_millis(500),
+        ..DEADLINES
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let places = [std::env::temp_dir()];
+    let door = open_with(&places, listener, ROOMY, deadlines).expect("the door opens");
+    let house = House {
+        door: Arc::new(door),
+        requests: None,
+    };
+    let receive = || house.door.recv().expect("it comes through");
+    let mut client = house.client();
+    client.send(GET);
+    answer(receive());
+    assert_eq!(client.reply().status, 200);
+    // Nobody receives these.
+    for _ in 0..2 {
+        assert_eq!(house.client().ask(GET).status, 500);
+    }
+    let mut client = house.client();
+    client.send("GET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+    let next = receive();
+    assert_eq!(next.url(), "/next");
+    answer(next);
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
 fn recv_fails_when_tiny_http_accepts_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let door = open(listener, ROOMY).expect("the door opens");

@@ -235,6 +235,24 @@ fn the_time_that_an_answer_takes_is_not_idle_time() {
 }
 
 #[test]
+fn a_client_that_sends_on_while_it_reads_slowly_loses_nothing() {
+    let house = House::holding();
+    let long = "x".repeat(16 * 1024 * 1024);
+    let mut client = house.client();
+    client.send(GET.repeat(3));
+    for _ in 0..2 {
+        let request = house.next_request();
+        request.respond(&text_answer(200, long.clone()));
+        assert!(client.reply().body == long);
+    }
+    answer(house.next_request());
+    assert_eq!(client.reply().status, 200);
+    client.send(GET);
+    answer(house.next_request());
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
 fn who_answers_waits_for_nobody() {
     let house = House::holding();
     let long = "x".repeat(16 * 1024 * 1024);
