@@ -3,8 +3,10 @@
 pub mod account;
 mod answer;
 mod resolver;
+mod shared;
 mod transport;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::hmac;
@@ -14,6 +16,7 @@ use ureq::{Agent, Body};
 
 pub use self::answer::{Remedy, SendError, judge};
 use self::resolver::CachingResolver;
+use self::shared::Shared;
 use crate::config::{Config, Secret};
 use crate::hex;
 
@@ -32,7 +35,8 @@ const BUFFER: usize = 16 * 1024;
 
 /// The Graph API, as the page.
 pub struct Graph {
-    agent: Agent,
+    /// With a connection each: ureq goes through all that an agent has, twice a call.
+    agents: Vec<Agent>,
     /// None when the address is none: then no call is made.
     send_api: Option<SendApi>,
 }
@@ -42,25 +46,25 @@ pub struct Graph {
 struct SendApi(Parts);
 
 impl Graph {
-    /// A client with one pooled connection for each of `config.threads`. Does not connect yet.
+    /// A client with one connection for each of `config.threads`. Does not connect yet.
     pub fn new(config: &Config) -> Graph {
         Graph {
-            agent: agent(config.threads),
+            agents: agents(config.threads),
             send_api: SendApi::new(config),
         }
     }
 
-    /// Sends a text to a person, once. Blocks for 10 s at most.
+    /// Sends a text to a person, once, over the connection with this number, counted from 0. Blocks for 10 s at most.
     ///
     /// # Errors
     /// [`SendError`] says what to do about it. After [`Remedy::TryAgain`] the text may have been
     /// delivered all the same: the Send API has no idempotency key.
-    pub fn send(&self, recipient: &str, text: &str) -> Result<(), SendError> {
+    pub fn send(&self, connection: usize, recipient: &str, text: &str) -> Result<(), SendError> {
         let Some(SendApi(call)) = &self.send_api else {
             return Err(SendError::network("GRAPH_URL is no address".to_string()));
         };
         let call = Request::from_parts(call.clone(), message(recipient, text));
-        match self.agent.run(call) {
+        match self.agents[connection].run(call) {
             Ok(answer) => read_answer(answer),
             Err(error) => Err(network_error(&error)),
         }
@@ -108,7 +112,8 @@ fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
     hex::encode(hmac::sign(&key, page_access_token.as_bytes()).as_ref())
 }
 
-fn agent(connections: usize) -> Agent {
+/// So many agents, with a connection each.
+fn agents(count: usize) -> Vec<Agent> {
     let config = Agent::config_builder()
         .user_agent(USER_AGENT)
         .timeout_global(Some(CALL_TIMEOUT))
@@ -116,12 +121,21 @@ fn agent(connections: usize) -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .max_idle_connections(connections)
-        .max_idle_connections_per_host(connections)
+        .max_idle_connections(1)
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .build();
-    Agent::with_parts(config, transport::connector(), CachingResolver::default())
+    let connector = Arc::new(transport::connector());
+    let resolver = Arc::new(CachingResolver::default());
+    let agent = |_| {
+        let (connector, resolver) = (Shared(connector.clone()), Shared(resolver.clone()));
+        Agent::with_parts(config.clone(), connector, resolver)
+    };
+    (0..count).map(agent).collect()
+}
+
+fn agent() -> Agent {
+    agents(1).remove(0)
 }
 
 /// What the Graph API said to a call of the Send API.

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! 1. [`door`] takes the connection and lets one whole, well-formed, bounded request in at a time.
-//!    The answer goes back to the connection's own thread.
+//!    Who answers it writes to the client directly.
 //! 2. [`server`]'s accept loop (tiny_http) hands the request to the [`pool`], or answers 503 at
 //!    once when too many wait.
 //! 3. A pool thread asks [`webhook`], which checks size, signature (over the raw bytes) and JSON,

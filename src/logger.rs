@@ -4,7 +4,7 @@
 //! control characters on. A bot must outlive its log, and no text from outside may forge a line.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -25,7 +25,7 @@ pub fn start(level: LevelFilter) {
 struct SafeLogger(SimpleLogger);
 
 thread_local! {
-    /// Whether this thread is writing a line: a panic then is a line that cannot be written.
+    /// Whether this thread is writing a line: a panic then is a line that cannot be made or written.
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -40,7 +40,7 @@ impl Log for SafeLogger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = one_line(&record.args().to_string());
+        let line = OneLine(record.args());
         WRITING.set(true);
         let _ = panic::catch_unwind(AssertUnwindSafe(|| {
             self.0.log(
@@ -68,23 +68,45 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The message with every control character escaped, and those that reorder or break lines.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for c in message.chars() {
-        if c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            let _ = write!(line, "{}", c.escape_default());
-        } else {
-            line.push(c);
-        }
+struct OneLine<'a>(&'a fmt::Arguments<'a>);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaping(f).write_fmt(*self.0)
     }
-    line
+}
+
+/// Escapes what is written through it.
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some(at) = text.find(is_dangerous) {
+            let (plain, rest) = text.split_at(at);
+            self.0.write_str(plain)?;
+            let mut rest = rest.chars();
+            let dangerous = rest.next().into_iter();
+            dangerous
+                .flat_map(char::escape_default)
+                .try_for_each(|c| self.0.write_char(c))?;
+            text = rest.as_str();
+        }
+        self.0.write_str(text)
+    }
+}
+
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::OneLine;
+
+    fn one_line(message: &str) -> String {
+        OneLine(&format_args!("{message}")).to_string()
+    }
 
     #[test]
     fn control_characters_are_escaped() {

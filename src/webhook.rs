@@ -2,6 +2,8 @@
 //!
 //! Pure: bytes in, answer out. Who reads the request and writes the answer is `server.rs`.
 
+use std::borrow::Cow;
+
 use log::Level;
 use percent_encoding::percent_decode_str;
 use ring::hmac;
@@ -51,7 +53,7 @@ pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
-    pub text: String,
+    pub text: Cow<'static, str>,
     /// The value of an `Allow` header.
     pub allow: Option<&'static str>,
     /// The value of a `Retry-After` header, in seconds.
@@ -65,17 +67,17 @@ impl Answer {
     }
 
     /// Not now: Messenger keeps its copy and delivers it again.
-    pub fn unavailable(reason: &str) -> Answer {
+    pub fn unavailable(reason: &'static str) -> Answer {
         Answer {
             retry_after: Some(1),
             ..Answer::new(503, reason)
         }
     }
 
-    fn new(status: u16, text: &str) -> Answer {
+    fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
         Answer {
             status,
-            text: text.to_string(),
+            text: text.into(),
             allow: None,
             retry_after: None,
         }
@@ -152,7 +154,7 @@ impl Webhook {
         match (parameter("hub.mode").as_deref(), parameter("hub.challenge")) {
             (Some("subscribe"), Some(challenge)) if token_is_right => {
                 log::info!("handshake accepted");
-                Answer::new(200, &challenge)
+                Answer::new(200, challenge)
             }
             _ => {
                 let cause = if token_is_right {
@@ -201,7 +203,7 @@ impl Webhook {
         }
         event::read(body).map_err(|error| {
             log::warn!("webhook refused: {error}, but Messenger signed it");
-            Answer::new(400, &error.to_string())
+            Answer::new(400, error.to_string())
         })
     }
 

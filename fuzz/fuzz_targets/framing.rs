@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     match &verdict {
         Verdict::Incomplete => check_incomplete(bytes),
         Verdict::Request(request) => check_request(bytes, request),
-        Verdict::Refused(status) => assert!(status.starts_with(['4', '5'])),
+        Verdict::Refused(status) => assert!((400..600).contains(&status)),
     }
     check_prefixes(bytes, &verdict);
 });
@@ -91,15 +91,8 @@ fn check_canonical(original: &httparse::Request, request: &Request) {
     assert_eq!(canonical.version, Some(1));
     assert_eq!(lines(head).len(), 1 + canonical.headers.len());
 
-    let names = || canonical.headers.iter().map(|header| header.name);
-    assert!(names().all(|name| name == "Content-Length" || PASSED.contains(&name)));
-    let lengths = values(&canonical, "Content-Length");
-    assert_eq!(lengths.len(), values(original, "Content-Length").len());
-    assert!(
-        lengths
-            .iter()
-            .all(|value| number(value) == request.body_len)
-    );
+    let mut names = canonical.headers.iter().map(|header| header.name);
+    assert!(names.all(|name| PASSED.contains(&name)));
     for name in PASSED {
         assert_eq!(values(&canonical, name), values(original, name));
     }

@@ -1,51 +1,49 @@
-//! tiny_http behind a Unix socket, and the few persistent connections to it: the lines.
+//! tiny_http behind a Unix socket, and the persistent connection to it: the line.
 //!
-//! Requests go over the lines one behind the other, as they come; answers do not come back here (see `request`). So few
-//! lines are enough for any number of clients, and tiny_http's threads find several requests when they wake up.
+//! The heads of requests go over the line one behind the other, as they come. Bodies do not go there, and answers do not
+//! come back here (see `mailbox`), so that nothing on the line waits for anything: one is enough for any number of
+//! clients, and tiny_http's thread finds several requests when it wakes up.
 //!
-//! tiny_http gives each connection to a thread of its task pool. When a connection arrives while a woken thread has not
-//! yet fetched the one before, the pool counts that thread as free and wakes nobody: the connection lies in the pool's
-//! queue, unread, until some other connection ends. Ours do not end. But as long as one connection at most lies in the
-//! queue, one of the threads counted as free is sure to look there (one that waits is woken, one whose wait has just
-//! timed out or been ended looks before it goes). So a line is opened only after the one before has been fetched for
-//! certain: each new one sends a knock first, a request that [`Backend::recv`] answers itself.
+//! A line begins with a knock, a request that [`Backend::recv`] answers itself: tiny_http may have accepted a connection
+//! and never read it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::directory::PrivateDirectory;
 
-/// More than one, because a large body keeps its line until a thread of the caller's has read it.
-const LINES: usize = 4;
-/// How long tiny_http may take to read. It waits for nobody but those who read large bodies.
+/// How long tiny_http may take to read. It waits for nobody.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So many knocks in a row that nobody answers mean that tiny_http is stuck for good.
 const MAX_UNANSWERED: u32 = 3;
-/// A body up to this many bytes goes in the same write as its head, a larger one is not copied.
-const JOINED_BODY: usize = 4 * 1024;
 /// No client can send this target: the door lets only paths in.
 const KNOCK_TARGET: &str = "*";
 const KNOCK: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
-/// Descriptors that one more line takes: ours, tiny_http's two, and one that the accept loop may take meanwhile.
+/// Descriptors that a line takes: ours, tiny_http's two, and one that the accept loop may take meanwhile.
 const DESCRIPTORS: usize = 4;
 
 pub(super) struct Backend {
     server: tiny_http::Server,
-    /// Locked while a request is written. `None`: not open yet, or broken.
-    lines: [Mutex<Option<UnixStream>>; LINES],
-    /// Held while a line is opened: the knocks in a row that were not answered.
-    opening: Mutex<u32>,
+    line: Mutex<Line>,
     /// How long a knock may take to be answered.
     knock_patience: Duration,
     /// Why `recv` is to end.
     ending: Mutex<Option<io::Error>>,
     /// Dropped after the server, which needs the socket's path to stop.
     directory: PrivateDirectory,
+}
+
+#[derive(Default)]
+struct Line {
+    /// `None`: not open yet, or broken.
+    stream: Option<UnixStream>,
+    /// The knocks in a row that were not answered.
+    unanswered: u32,
 }
 
 /// Why a request was not passed on.
@@ -64,8 +62,7 @@ impl Backend {
         let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
         Ok(Self {
             server,
-            lines: Default::default(),
-            opening: Mutex::default(),
+            line: Mutex::default(),
             knock_patience,
             ending: Mutex::default(),
             directory,
@@ -104,31 +101,22 @@ impl Backend {
         self.directory.remove();
     }
 
-    /// Passes one request on. `head` may be changed.
-    pub(super) fn pass_on(&self, head: &mut Vec<u8>, body: &[u8]) -> Result<(), Failure> {
-        let mut line = self.free_line();
-        let stream = match line.take() {
+    /// Passes the head of one request on.
+    pub(super) fn pass_on(&self, head: &[u8]) -> Result<(), Failure> {
+        let mut line = self.line();
+        let mut stream = match line.stream.take() {
             Some(stream) => stream,
-            None => self.open_line().map_err(Failure::NotPassedOn)?,
+            None => self
+                .open_line(&mut line.unanswered)
+                .map_err(Failure::NotPassedOn)?,
         };
         // A line on which a write failed is not put back.
-        write(&stream, head, body).map_err(Failure::Lost)?;
-        *line = Some(stream);
+        stream.write_all(head).map_err(Failure::Lost)?;
+        line.stream = Some(stream);
         Ok(())
     }
 
-    /// The first line that nobody writes to.
-    fn free_line(&self) -> MutexGuard<'_, Option<UnixStream>> {
-        let free = self.lines.iter().find_map(|line| match line.try_lock() {
-            Ok(line) => Some(line),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        });
-        free.unwrap_or_else(|| self.lines[0].lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn open_line(&self) -> io::Result<UnixStream> {
-        let mut unanswered = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+    fn open_line(&self, unanswered: &mut u32) -> io::Result<UnixStream> {
         self.check_room()?;
         let stream = UnixStream::connect(self.directory.socket()).inspect_err(|error| {
             let has_died = matches!(
@@ -175,29 +163,23 @@ impl Backend {
         spare.map(drop)
     }
 
+    /// Breaks the line, as a panic in tiny_http's thread would.
     #[cfg(test)]
-    pub(super) fn open_lines(&self) -> usize {
-        let is_open = |line: &&Mutex<Option<UnixStream>>| {
-            line.lock().expect("no test panics with it").is_some()
-        };
-        self.lines.iter().filter(is_open).count()
-    }
-
-    /// Breaks the lines, as a panic in tiny_http's threads would.
-    #[cfg(test)]
-    pub(super) fn break_lines(&self) {
-        for line in &self.lines {
-            if let Some(stream) = &*line.lock().expect("no test panics with it") {
-                stream
-                    .shutdown(std::net::Shutdown::Both)
-                    .expect("it is open");
-            }
-        }
+    pub(super) fn break_line(&self) {
+        let line = self.line();
+        let stream = line.stream.as_ref().expect("it is open");
+        stream
+            .shutdown(std::net::Shutdown::Both)
+            .expect("it was not broken before");
     }
 
     #[cfg(test)]
     pub(super) fn directory(&self) -> &PrivateDirectory {
         &self.directory
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ending(&self) -> MutexGuard<'_, Option<io::Error>> {
@@ -212,15 +194,6 @@ fn knock(mut stream: &UnixStream) -> io::Result<()> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }
-}
-
-fn write(mut stream: &UnixStream, head: &mut Vec<u8>, body: &[u8]) -> io::Result<()> {
-    if body.len() <= JOINED_BODY {
-        head.extend_from_slice(body);
-        return stream.write_all(head);
-    }
-    stream.write_all(head)?;
-    stream.write_all(body)
 }
 
 fn wrap(what: &str, error: &io::Error) -> io::Error {

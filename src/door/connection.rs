@@ -7,27 +7,22 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::Shared;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
-use super::mailbox::Mailbox;
+use super::mailbox::{Counted, Mailbox, Pending, Settled, connection_line};
 use super::refusal::{self, Refusal};
-use super::registry::Slot;
+use super::registry::{Held, Slot};
 use super::request::TICKET;
+use super::{Answer, Shared};
 use crate::seldom::Seldom;
 
 const CLOSE: &str = "Connection: close\r\n";
-const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
 const EMPTY_LINE: &str = "\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
 /// they look for an answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
-/// How long an answer may take. The caller's own deadlines are shorter; the simulator lets a request hang for tens of
-/// seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 pub(super) struct Connection {
     shared: Arc<Shared>,
     stream: Arc<TcpStream>,
@@ -35,7 +30,7 @@ pub(super) struct Connection {
     mailbox: Arc<Mailbox>,
     /// From the client.
     input: Buffer,
-    /// To tiny_http.
+    /// The head of the request, for tiny_http.
     canonical: Vec<u8>,
     /// The socket's read timeout is not the idle time.
     is_tightened: bool,
@@ -45,10 +40,8 @@ pub(super) struct Connection {
 enum End {
     /// Nobody is there, or nothing is to be said.
     Silent,
-    /// The last answer is sent, as the client wanted.
+    /// The last answer is sent.
     Answered,
-    /// The last answer is sent, and the client may not know that it was the last.
-    Surprising,
     Refused(Refusal),
 }
 
@@ -80,11 +73,10 @@ impl Connection {
     pub(super) fn run(mut self) {
         match self.serve() {
             End::Silent => {}
-            End::Answered if self.input.received().is_empty() => {}
-            End::Answered | End::Surprising => self.linger(),
+            End::Answered => self.linger(),
             End::Refused(refusal) => {
                 log::debug!("refused a request: {}", refusal.status);
-                if self.write(&refusal.answer(CLOSE, false)).is_ok() {
+                if self.say(&refusal.into(), CLOSE, false).is_ok() {
                     self.linger();
                 }
             }
@@ -109,33 +101,63 @@ impl Connection {
     }
 
     fn serve_one(&mut self) -> Result<(), End> {
-        let shared = Arc::clone(&self.shared);
         if self.input.received().is_empty() {
             self.wait_for_request()?;
+        } else {
+            self.settle()?;
         }
-        let deadline = Instant::now() + shared.deadlines.request;
-        let head = self.read_head(deadline)?;
-        let _held = shared.registry.hold(head.body_len).ok_or(refusal::BUSY)?;
-        self.read_body(&head, deadline)?;
-        self.answer(&shared, &head)?;
-        self.input.consume(head.total_len());
-        Ok(())
-    }
-
-    /// Returns with the first bytes of a request.
-    fn wait_for_request(&mut self) -> Result<(), End> {
-        if self.is_tightened {
-            self.stream
-                .set_read_timeout(Some(self.shared.deadlines.idle))?;
-            self.is_tightened = false;
-        }
-        if !self.slot.set_idle()
-            || self.input.read_from(&*self.stream, CHUNK)? == 0
-            || !self.slot.set_busy()
-        {
+        if !self.slot.set_busy() {
             return Err(End::Silent);
         }
-        Ok(())
+        let deadline = Instant::now() + self.shared.deadlines.request;
+        let head = self.read_head(deadline)?;
+        let held = self.shared.registry.hold(head.body_len);
+        let held = held.ok_or(refusal::BUSY)?;
+        self.read_body(&head, deadline)?;
+        self.pass_on(head, held)
+    }
+
+    /// Returns with the first bytes of a request, when the one before is answered.
+    fn wait_for_request(&mut self) -> Result<(), End> {
+        let idle = self.shared.deadlines.idle;
+        let mut at_most = idle;
+        loop {
+            if self.is_tightened || at_most < idle {
+                self.stream.set_read_timeout(Some(at_most))?;
+                self.is_tightened = at_most < idle;
+            }
+            let read = self.input.read_from(&*self.stream, CHUNK);
+            let free_since = self.settle()?;
+            match read {
+                Ok(0) => return Err(End::Silent),
+                Ok(_) => return Ok(()),
+                Err(error) if is_timeout(&error) => {
+                    // It has perhaps waited for an answer most of the time.
+                    at_most = idle.saturating_sub(free_since.elapsed());
+                    if at_most.is_zero() {
+                        return Err(End::Silent);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the request before is answered, and tells when it was.
+    fn settle(&self) -> Result<Instant, End> {
+        match self.mailbox.settle(self.shared.deadlines.handling) {
+            Settled::Free(since) => Ok(since),
+            Settled::Closing => Err(End::Answered),
+            Settled::Unsent(unsent) => {
+                self.write(&unsent.bytes)?;
+                if unsent.goes_on && self.slot.set_idle() {
+                    Ok(Instant::now())
+                } else {
+                    Err(End::Answered)
+                }
+            }
+            Settled::Lost => Err(refusal::FAILED.into()),
+        }
     }
 
     fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
@@ -176,42 +198,51 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, shared: &Shared, head: &Head) -> Result<(), End> {
-        let Some(_in_hand) = shared.registry.take_in_hand() else {
-            let refused = refusal::BUSY.answer(self.connection_line(head), head.is_head);
-            self.write(&refused)?;
-            return self.go_on(head);
+    fn pass_on(&mut self, head: Head, held: Held) -> Result<(), End> {
+        let shared = Arc::clone(&self.shared);
+        let body = self.input.received()[head.head_len..head.total_len()].to_vec();
+        self.input.consume(head.total_len());
+        let Some(in_hand) = shared.registry.take_in_hand() else {
+            return self.turn_down(&head);
         };
-        let mut answer = self.exchange(shared, head)?;
-        insert_line(&mut answer, self.connection_line(head));
-        self.write(&answer)?;
-        self.go_on(head)
-    }
-
-    /// Passes the request on, and waits for its answer.
-    fn exchange(&mut self, shared: &Shared, head: &Head) -> Result<Vec<u8>, End> {
-        let body = &self.input.received()[head.head_len..head.total_len()];
+        let is_last = !head.keep_alive;
+        let pending = Pending {
+            head,
+            body,
+            counted: Counted {
+                _in_hand: Some(in_hand),
+                _held: Some(held),
+            },
+        };
+        let is_awaited = is_last || !self.input.received().is_empty();
+        self.mailbox.leave(pending, is_awaited);
         add_ticket(&mut self.canonical, self.slot.id());
-        let passed_on = shared.backend.pass_on(&mut self.canonical, body);
-        passed_on.map_err(|failure| refuse(failure, &shared.errors))?;
-        let answer = self.mailbox.wait(PATIENCE);
-        Ok(answer.ok_or(refusal::FAILED)?)
+        if let Err(failure) = shared.backend.pass_on(&self.canonical) {
+            let refusal = refuse(failure, &shared.errors);
+            return match self.mailbox.settle(Duration::ZERO) {
+                Settled::Lost => Err(refusal.into()),
+                _ => Err(End::Answered),
+            };
+        }
+        if is_last {
+            self.settle()?;
+        }
+        Ok(())
     }
 
-    fn connection_line(&self, head: &Head) -> &'static str {
-        match head {
-            _ if !head.keep_alive || self.shared.registry.is_closed() => CLOSE,
-            _ if head.is_http10 => KEEP_ALIVE,
-            _ => "",
+    /// There is no room for one more request. There may be for the next.
+    fn turn_down(&self, head: &Head) -> Result<(), End> {
+        let is_last = !head.keep_alive || !self.slot.set_idle();
+        let line = connection_line(head, is_last);
+        self.say(&refusal::BUSY.into(), line, head.is_head)?;
+        if is_last {
+            return Err(End::Answered);
         }
+        Ok(())
     }
 
-    fn go_on(&self, head: &Head) -> Result<(), End> {
-        match head {
-            _ if !head.keep_alive => Err(End::Answered),
-            _ if self.shared.registry.is_closed() => Err(End::Surprising),
-            _ => Ok(()),
-        }
+    fn say(&self, answer: &Answer, connection_line: &str, to_head: bool) -> io::Result<()> {
+        self.write(answer.print(connection_line, to_head).as_bytes())
     }
 
     /// One write in nearly every case. A client that takes its answer in sips gets no more time than another.
@@ -267,13 +298,6 @@ fn add_ticket(head: &mut Vec<u8>, ticket: u64) {
     written.expect("a Vec takes every write because it has no limit");
 }
 
-/// Puts a header line into an answer.
-fn insert_line(answer: &mut Vec<u8>, line: &str) {
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let at = end.expect("tiny_http prints whole heads") + EMPTY_LINE.len();
-    answer.splice(at..at, line.bytes());
-}
-
 fn refuse(failure: Failure, errors: &Seldom) -> Refusal {
     let (error, refusal) = match failure {
         Failure::NotPassedOn(error) => (error, refusal::BUSY),
@@ -295,7 +319,8 @@ fn is_timeout(error: &io::Error) -> bool {
 pub(super) fn turn_away(stream: &TcpStream) {
     if stream.set_nonblocking(true).is_ok() {
         let mut stream = stream;
-        let _ = stream.write(&refusal::BUSY.answer(CLOSE, false));
+        let busy = Answer::from(refusal::BUSY).print(CLOSE, false);
+        let _ = stream.write(busy.as_bytes());
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read(&mut [0; CHUNK]);
     }

@@ -3,8 +3,6 @@
 //! Whatever is not fully understood is refused, as soon as it can be told. So tiny_http never has to guess, and
 //! nobody in front of the door can disagree with it about the length of a request (request smuggling).
 
-use std::io::Write as _;
-
 use super::refusal::{self, Refusal};
 
 /// Bytes of a request head, request line included. Messenger's heads have about 500.
@@ -52,7 +50,7 @@ impl Head {
 }
 
 /// Judges the bytes at the start of a connection's buffer. For a request, the canonical head is appended to
-/// `canonical`: request line, `Content-Length`, and the headers named in `passed`. Otherwise `canonical` stays as it is.
+/// `canonical`: request line, and the headers named in `passed`. Otherwise `canonical` stays as it is.
 pub fn parse(bytes: &[u8], passed: &[&'static str], canonical: &mut Vec<u8>) -> Parsed {
     match parse_head(bytes, passed, canonical) {
         Ok(Some(head)) => Parsed::Request(head),
@@ -173,8 +171,7 @@ fn judge(
     let said = listen(request.headers)?;
     check_framing(&said, is_http10)?;
     check_passed(request.headers, passed)?;
-    write_canonical(method, target, said.content_length, canonical);
-    write_passed(request.headers, passed, canonical);
+    write_canonical(method, target, request.headers, passed, canonical);
     Ok(Head {
         head_len,
         body_len: said.content_length.unwrap_or(0),
@@ -265,23 +262,13 @@ fn name_passed(header: &httparse::Header<'_>, passed: &[&'static str]) -> Option
 fn write_canonical(
     method: &str,
     target: &str,
-    content_length: Option<usize>,
+    headers: &[httparse::Header<'_>],
+    passed: &[&'static str],
     canonical: &mut Vec<u8>,
 ) {
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
         canonical.extend_from_slice(part.as_bytes());
     }
-    if let Some(length) = content_length {
-        write!(canonical, "Content-Length: {length}\r\n")
-            .expect("a Vec takes every write because it has no limit");
-    }
-}
-
-fn write_passed(
-    headers: &[httparse::Header<'_>],
-    passed: &[&'static str],
-    canonical: &mut Vec<u8>,
-) {
     for header in headers {
         if let Some(name) = name_passed(header, passed) {
             for part in [name.as_bytes(), b": ", header.value, b"\r\n"] {

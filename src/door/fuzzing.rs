@@ -9,8 +9,8 @@ pub enum Verdict {
     Incomplete,
     /// The head of a request is complete.
     Request(Request),
-    /// With the code and phrase of the answer.
-    Refused(&'static str),
+    /// With the status of the answer.
+    Refused(u16),
 }
 
 /// A request of which the head is complete.

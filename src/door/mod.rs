@@ -3,7 +3,8 @@
 //! tiny_http 0.12 trusts what arrives. A large `Content-Length` aborts the process, `GET / HTTP/2.0` locks up a
 //! thread for ever, a burst of connections is accepted but never read, nothing has a limit or a deadline, and doubtful
 //! framing is guessed. So the door takes the connections itself, reads one complete request at a time, refuses what it
-//! does not fully understand, and passes a canonical request on to tiny_http over a few persistent Unix connections. Answers come back in memory.
+//! does not fully understand, and passes the canonical head on to tiny_http over a persistent Unix connection. Bodies and
+//! answers stay in memory.
 //! It can be deleted once tiny_http has limits, deadlines and strict framing of its own: then
 //! `tiny_http::Server::from_listener` takes its place.
 //!
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use log::Level;
 
+pub use answer::Answer;
 use backend::Backend;
 use connection::Connection;
 use mailbox::Mailbox;
@@ -35,6 +37,7 @@ use request::TICKET;
 
 use crate::seldom::Seldom;
 
+mod answer;
 mod backend;
 mod buffer;
 mod connection;
@@ -63,9 +66,9 @@ pub struct Limits {
     pub connections: usize,
     /// Complete requests at once, from the last byte received to the last byte answered. More get 503.
     pub requests: usize,
-    /// The headers that are passed on beside `Content-Length`, with the names as tiny_http shall see them. Their
-    /// values must be visible ASCII, spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`,
-    /// `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
+    /// The headers that are passed on, with the names as tiny_http shall see them. Their values must be visible ASCII,
+    /// spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`, `Content-Length`, `Expect`,
+    /// `TE`, `Transfer-Encoding`, `Upgrade`).
     pub headers_passed: &'static [&'static str],
 }
 
@@ -76,6 +79,9 @@ struct Deadlines {
     idle: Duration,
     /// For the whole of a request, from its first byte.
     request: Duration,
+    /// For somebody to answer the request, at least. The caller's own deadlines are shorter; the simulator lets a
+    /// request hang for tens of seconds.
+    handling: Duration,
     /// For a client to take its answer.
     answer: Duration,
     /// For a refused client to notice, before what it still sends destroys the answer.
@@ -87,6 +93,7 @@ struct Deadlines {
 const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(15),
     request: Duration::from_secs(10),
+    handling: Duration::from_secs(120),
     answer: Duration::from_secs(10),
     linger: Duration::from_secs(1),
     knock: Duration::from_secs(5),
@@ -163,7 +170,7 @@ struct Shared {
 }
 
 impl Door {
-    /// Waits for the next request. Call it from a thread that does nothing slow: the door opens its connections to
+    /// Waits for the next request. Call it from a thread that does nothing slow: the door opens its connection to
     /// tiny_http through it (see `backend`).
     ///
     /// # Errors
@@ -171,10 +178,13 @@ impl Door {
     /// anyway, it should end and be started again.
     pub fn recv(&self) -> io::Result<Request> {
         loop {
-            let request = self.shared.backend.recv()?;
-            // Nobody waits for the answer when it has taken far too long.
-            if let Some(mailbox) = self.mailbox_for(&request) {
-                return Ok(Request::new(request, mailbox));
+            let head = self.shared.backend.recv()?;
+            let mailbox = self.mailbox_for(&head);
+            let body = mailbox.as_ref().and_then(|mailbox| mailbox.take_body());
+            match (mailbox, body) {
+                (Some(mailbox), Some(body)) => return Ok(Request::new(head, body, mailbox)),
+                // Nobody waits for the answer when it has taken far too long.
+                _ => request::drop_unanswered(head),
             }
         }
     }

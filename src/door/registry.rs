@@ -27,12 +27,13 @@ struct State {
     connections: HashMap<u64, Entry>,
     requests: usize,
     held: usize,
+    /// Somebody waits until there are no requests.
+    is_awaited: bool,
 }
 
 struct Entry {
-    stream: Arc<TcpStream>,
     mailbox: Arc<Mailbox>,
-    /// Set while the client owes us the first byte of a request.
+    /// Set while no request is on its way or in hand, as far as has been noticed.
     idle_since: Option<Instant>,
 }
 
@@ -47,22 +48,21 @@ impl Registry {
     }
 
     /// Lets a connection in, if need be in the place of the one that has been idle longest.
-    pub(super) fn admit(registry: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
-        let mut state = registry.state();
-        if state.closed || (state.connections.len() >= registry.max_connections && !state.evict()) {
+    pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
+        let mut state = self.state();
+        if state.closed || (state.connections.len() >= self.max_connections && !state.evict()) {
             return None;
         }
         let id = state.next_id;
         state.next_id += 1;
-        let mailbox = Arc::<Mailbox>::default();
+        let mailbox = Arc::new(Mailbox::new(id, Arc::clone(stream), Arc::clone(self)));
         let entry = Entry {
-            stream: Arc::clone(stream),
             mailbox: Arc::clone(&mailbox),
             idle_since: Some(Instant::now()),
         };
         state.connections.insert(id, entry);
         Some(Slot {
-            registry: Arc::clone(registry),
+            registry: Arc::clone(self),
             id,
             mailbox,
         })
@@ -76,17 +76,17 @@ impl Registry {
     }
 
     /// Counts a complete request until the guard is dropped. `None` when there are too many.
-    pub(super) fn take_in_hand(&self) -> Option<InHand<'_>> {
+    pub(super) fn take_in_hand(self: &Arc<Self>) -> Option<InHand> {
         let mut state = self.state();
         if state.requests >= self.max_requests {
             return None;
         }
         state.requests += 1;
-        Some(InHand(self))
+        Some(InHand(Arc::clone(self)))
     }
 
     /// Counts a body until the guard is dropped. `None` when too much is held.
-    pub(super) fn hold(&self, body_len: usize) -> Option<Held<'_>> {
+    pub(super) fn hold(self: &Arc<Self>, body_len: usize) -> Option<Held> {
         let bytes = if body_len > SMALL_BODY { body_len } else { 0 };
         if bytes > 0 {
             let mut state = self.state();
@@ -96,9 +96,19 @@ impl Registry {
             state.held += bytes;
         }
         Some(Held {
-            registry: self,
+            registry: Arc::clone(self),
             bytes,
         })
+    }
+
+    /// The connection with this id waits for a request. `false` when it is to end instead.
+    pub(super) fn set_idle(&self, id: u64) -> bool {
+        let mut state = self.state();
+        let is_open = !state.closed;
+        let entry = state.connections.get_mut(&id);
+        entry
+            .map(|entry| entry.idle_since = Some(Instant::now()))
+            .is_some_and(|()| is_open)
     }
 
     /// From now on nobody is let in, and who is idle is sent away.
@@ -110,7 +120,7 @@ impl Registry {
             .values()
             .filter(|entry| entry.idle_since.is_some())
         {
-            let _ = entry.stream.shutdown(Shutdown::Both);
+            let _ = entry.mailbox.stream().shutdown(Shutdown::Both);
         }
     }
 
@@ -119,9 +129,11 @@ impl Registry {
     }
 
     pub(super) fn wait_until_empty(&self, at_most: Duration) -> bool {
+        let mut state = self.state();
+        state.is_awaited = true;
         let waited = self
             .emptied
-            .wait_timeout_while(self.state(), at_most, |s| s.requests > 0);
+            .wait_timeout_while(state, at_most, |s| s.requests > 0);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.requests == 0
     }
@@ -153,7 +165,7 @@ impl State {
             return false;
         };
         if let Some(entry) = self.connections.remove(&id) {
-            let _ = entry.stream.shutdown(Shutdown::Both);
+            let _ = entry.mailbox.stream().shutdown(Shutdown::Both);
         }
         true
     }
@@ -177,22 +189,19 @@ impl Slot {
 
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        self.set(Some(Instant::now()), |state| !state.closed)
+        self.registry.set_idle(self.id)
     }
 
     /// A request has begun: nobody may shut the connection now. `false` when somebody already has.
     pub(super) fn set_busy(&self) -> bool {
-        self.set(None, |_| true)
-    }
-
-    fn set(&self, idle_since: Option<Instant>, is_allowed: impl Fn(&State) -> bool) -> bool {
         let mut state = self.registry.state();
-        let is_allowed = is_allowed(&state);
+        let is_closed = state.closed;
         let Some(entry) = state.connections.get_mut(&self.id) else {
             return false;
         };
-        entry.idle_since = idle_since;
-        is_allowed
+        // Who was idle was shut when the door was closed.
+        let was_idle = entry.idle_since.take().is_some();
+        !(was_idle && is_closed)
     }
 }
 
@@ -203,25 +212,25 @@ impl Drop for Slot {
 }
 
 /// One request in hand.
-pub(super) struct InHand<'a>(&'a Registry);
+pub(super) struct InHand(Arc<Registry>);
 
-impl Drop for InHand<'_> {
+impl Drop for InHand {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.requests -= 1;
-        if state.requests == 0 {
+        if state.requests == 0 && state.is_awaited {
             self.0.emptied.notify_all();
         }
     }
 }
 
 /// The bytes of one large body.
-pub(super) struct Held<'a> {
-    registry: &'a Registry,
+pub(super) struct Held {
+    registry: Arc<Registry>,
     bytes: usize,
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.registry.state().held -= self.bytes;

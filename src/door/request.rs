@@ -1,40 +1,29 @@
 //! A request on its way out of tiny_http and its answer on the way back.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
-use tiny_http::{HTTPVersion, Header, Method, Response};
+use tiny_http::{Header, Method};
 
 use super::mailbox::Mailbox;
+use super::{Answer, refusal};
 
 /// The header that tells whose request it is. No client can send it: the door passes on only headers that it knows.
 pub(super) const TICKET: &str = "Door-Ticket";
 
 /// A request to be answered. One that is dropped is answered 500.
-///
-/// Its answer goes to the client's own thread in memory: over the line to tiny_http answers would have to wait for each
-/// other, and each would wake up three threads instead of one.
 pub struct Request {
-    method: Method,
-    url: String,
-    headers: Vec<Header>,
-    /// tiny_http's request until its body is read. As long as it is there, no other comes out of the same line.
-    unread: Option<tiny_http::Request>,
+    /// Some until it is dropped.
+    head: Option<tiny_http::Request>,
+    body: Vec<u8>,
     mailbox: Arc<Mailbox>,
     is_answered: bool,
 }
 
 impl Request {
-    pub(super) fn new(request: tiny_http::Request, mailbox: Arc<Mailbox>) -> Self {
-        let headers = request.headers().iter();
+    pub(super) fn new(head: tiny_http::Request, body: Vec<u8>, mailbox: Arc<Mailbox>) -> Self {
         Self {
-            method: request.method().clone(),
-            url: request.url().to_string(),
-            headers: headers
-                .filter(|header| !header.field.equiv(TICKET))
-                .cloned()
-                .collect(),
-            unread: Some(request),
+            head: Some(head),
+            body,
             mailbox,
             is_answered: false,
         }
@@ -42,72 +31,58 @@ impl Request {
 
     /// For example `GET`.
     pub fn method(&self) -> &Method {
-        &self.method
+        self.head().method()
     }
 
     /// Path and query as they came.
     pub fn url(&self) -> &str {
-        &self.url
+        self.head().url()
     }
 
-    /// Of the client's headers `Content-Length` and those that are passed on.
-    pub fn headers(&self) -> &[Header] {
-        &self.headers
+    /// Of the client's headers those that are passed on.
+    pub fn headers(&self) -> impl Iterator<Item = &Header> {
+        let headers = self.head().headers().iter();
+        headers.filter(|header| !header.field.equiv(TICKET))
     }
 
     /// The value of a header.
     pub fn header(&self, name: &'static str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let header = headers.find(|header| header.field.equiv(name))?;
+        let header = self.headers().find(|header| header.field.equiv(name))?;
         Some(header.value.as_str())
     }
 
-    /// The body, whole. The second time it is empty. Read it soon: others may wait behind it.
-    ///
-    /// # Errors
-    /// When the line to tiny_http breaks.
-    pub fn body(&mut self) -> io::Result<Vec<u8>> {
-        let Some(mut request) = self.unread.take() else {
-            return Ok(Vec::new());
-        };
-        // tiny_http does not tell when it is shorter than announced.
-        let mut body = vec![0; request.body_length().unwrap_or_default()];
-        let read = request.as_reader().read_exact(&mut body);
-        drop_unanswered(request);
-        read.map(|()| body)
+    /// The body, whole. The second time it is empty.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
     }
 
-    /// Answers it. A client that has left is no error.
+    /// Answers it, and waits for nobody. A client that has left is no error.
     ///
-    /// # Errors
-    /// When the length of the response is not known, or its body cannot be read: the answer is 500 then.
-    pub fn respond<R: Read>(mut self, response: Response<R>) -> io::Result<()> {
-        if response.data_length().is_none() {
-            return Err(io::Error::other("a response needs a length"));
-        }
-        let is_head = self.method == Method::Head;
-        let mut answer = Vec::with_capacity(512);
-        // Chunks do not pass the door.
-        let response = response.with_chunked_threshold(usize::MAX);
-        response.raw_print(&mut answer, HTTPVersion(1, 1), &[], is_head, None)?;
+    /// The answer does not go through tiny_http: on the line answers would have to wait for each other, and each would
+    /// wake up three threads.
+    pub fn respond(mut self, answer: &Answer) {
         self.is_answered = true;
-        self.mailbox.deliver(Some(answer));
-        Ok(())
+        self.mailbox.deliver(answer);
+    }
+
+    fn head(&self) -> &tiny_http::Request {
+        self.head.as_ref().expect("it is not dropped yet")
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(request) = self.unread.take() {
-            drop_unanswered(request);
+        if let Some(head) = self.head.take() {
+            drop_unanswered(head);
         }
         if !self.is_answered {
-            self.mailbox.deliver(None);
+            self.mailbox.deliver(&refusal::FAILED.into());
         }
     }
 }
 
-/// tiny_http says nothing when the writer of an answer is dropped unused.
-fn drop_unanswered(request: tiny_http::Request) {
-    drop(request.into_writer());
+/// tiny_http would answer a request that is dropped, and wait for those before it. It says nothing when the writer of an
+/// answer is dropped unused.
+pub(super) fn drop_unanswered(head: tiny_http::Request) {
+    drop(head.into_writer());
 }

@@ -90,7 +90,7 @@ impl Account {
             token: Secret::new(format!("{id}|{}", config.app_secret.expose())),
         });
         Account {
-            agent: agent(1),
+            agent: agent(),
             base: format!("{}/{}", config.graph_url, config.graph_version),
             page_token,
             proof: Secret::new(proof),
@@ -284,8 +284,8 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, AccountErr
         .limit(MAX_ANSWER)
         .read_to_vec()
         .map_err(unreached)?;
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if let Some(error) = GraphError::read(status, &body["error"]) {
+    let body: serde_json_borrow::Value<'_> = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(error) = GraphError::read(status, body.get("error")) {
         return Err(AccountError(format!("{error}; {}", remedy(error.code))));
     }
     if status != 200 || !body.is_object() {
@@ -294,7 +294,7 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, AccountErr
         );
         return Err(AccountError(what));
     }
-    Ok(body)
+    Ok(body.into())
 }
 
 /// What somebody can do about a code of the Graph API (Graph API, "Handle Errors").

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json_borrow::Value;
 
 /// Judges an answer of the Send API by its status, its header `X-Business-Use-Case-Usage` and its body.
 ///
@@ -11,8 +11,8 @@ use serde_json::Value;
 /// Whenever the message was not sent, as far as one can tell.
 pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
     let regain_access = usage.and_then(regain_access);
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(error) = GraphError::read(status, &body["error"]) {
+    let body: Value<'_> = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(error) = GraphError::read(status, body.get("error")) {
         return match error.remedy(regain_access) {
             Some(remedy) => Err(SendError {
                 remedy,
@@ -21,7 +21,7 @@ pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendE
             None => Ok(()),
         };
     }
-    let delivered = body["message_id"].is_string() || body["recipient_id"].is_string();
+    let delivered = body.get("message_id").is_string() || body.get("recipient_id").is_string();
     if (200..300).contains(&status) && delivered {
         return Ok(());
     }
@@ -39,13 +39,12 @@ pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendE
 /// How long the page stays limited, as Meta estimates it: the longest of all that the header
 /// `X-Business-Use-Case-Usage` names, given there in minutes.
 fn regain_access(usage: &[u8]) -> Option<Duration> {
-    let usage: Value = serde_json::from_slice(usage).ok()?;
+    let usage: Value<'_> = serde_json::from_slice(usage).ok()?;
     let entries = usage
-        .as_object()?
-        .values()
-        .filter_map(Value::as_array)
+        .iter_object()?
+        .filter_map(|(_, entries)| entries.as_array())
         .flatten();
-    let minutes = entries.filter_map(|entry| entry["estimated_time_to_regain_access"].as_u64());
+    let minutes = entries.filter_map(|entry| entry.get("estimated_time_to_regain_access").as_u64());
     // A day at most: echoes do not live longer.
     minutes
         .max()
@@ -121,13 +120,13 @@ pub(super) struct GraphError {
 
 impl GraphError {
     /// None when it has no code: then it is somebody else's error.
-    pub(super) fn read(status: u16, error: &Value) -> Option<GraphError> {
-        let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
+    pub(super) fn read(status: u16, error: &Value<'_>) -> Option<GraphError> {
+        let trace = error.get("fbtrace_id").as_str().unwrap_or_default().chars();
         Some(GraphError {
             status,
-            code: error["code"].as_i64()?,
-            subcode: error["error_subcode"].as_i64(),
-            is_transient: error["is_transient"].as_bool().unwrap_or_default(),
+            code: error.get("code").as_i64()?,
+            subcode: error.get("error_subcode").as_i64(),
+            is_transient: error.get("is_transient").as_bool().unwrap_or_default(),
             fbtrace_id: trace
                 .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
                 .take(40)

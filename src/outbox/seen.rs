@@ -7,7 +7,7 @@ use ring::digest;
 
 /// So many are remembered at least, and twice as many at most. Messenger redelivers soon: "will
 /// immediately try a few more times" (Messenger Platform, "Webhooks").
-const REMEMBERED: usize = 50_000;
+const REMEMBERED: usize = 40_000;
 
 /// A mid, shortened: half a SHA-256 is as good as the mid itself, and takes 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::io;
 
 use rlimit::Resource;
 
-/// Descriptors that everything else takes: outputs, signals, listening sockets, the door's lines to
+/// Descriptors that everything else takes: outputs, signals, listening sockets, the door's line to
 /// tiny_http, the outbox. The rest of it is slack, for name resolution and for connections that are
 /// on their way out.
 const OTHERS: usize = 48;

@@ -4,10 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tiny_http::{Header, Response};
-
 use crate::config::Config;
-use crate::door::Request;
+use crate::door::{self, Request};
 use crate::echo;
 use crate::graph::{Graph, Remedy, SendError};
 use crate::outbox::{Accepted, Changes, Due, GIVE_UP_AFTER, Trouble};
@@ -41,7 +39,7 @@ impl Worker {
                 Task::Answer(request) => {
                     shielded(|| self.answer(request));
                 }
-                Task::Send(due) => self.send(&due),
+                Task::Send(due) => self.send(number, &due),
                 Task::Write(changes) => self.write(changes),
                 Task::Late(late) => respond_all(late, &Answer::unavailable("not safe yet")),
             }
@@ -49,10 +47,7 @@ impl Worker {
     }
 
     fn answer(&self, mut request: Request) {
-        let body = match request.body() {
-            Ok(body) => body,
-            Err(error) => return log::warn!("failed to read a request: {error}"),
-        };
+        let body = request.take_body();
         let verdict = self.webhook.judge(webhook::Request {
             method: request.method().as_str(),
             target: request.url(),
@@ -81,13 +76,13 @@ impl Worker {
         }
     }
 
-    /// Makes one call of the Send API.
-    fn send(&self, due: &Due) {
+    /// Makes one call of the Send API, over this thread's connection.
+    fn send(&self, number: usize, due: &Due) {
         if due.came.elapsed() >= GIVE_UP_AFTER {
             log::error!("echo given up after 24 hours: {}", Label(due));
             return self.finish(due, Outcome::GivenUp);
         }
-        let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
+        let sent = shielded(|| self.graph.send(number, &due.echo.recipient, due.text()));
         let a_bug = Outcome::Failed(Trouble::Call);
         self.finish(due, sent.map_or(a_bug, |result| outcome(due, result)));
     }
@@ -182,24 +177,22 @@ fn respond_all(requests: Vec<Request>, answer: &Answer) {
         .for_each(|request| respond(request, answer));
 }
 
-/// Writes the answer. A client that has left is no trouble of ours.
 pub(super) fn respond(request: Request, answer: &Answer) {
-    let mut response = Response::from_string(&answer.text).with_status_code(answer.status);
-    response.add_header(fixed_header("Content-Type", "text/plain; charset=utf-8"));
-    response.add_header(fixed_header("X-Content-Type-Options", "nosniff"));
-    if let Some(allow) = answer.allow {
-        response.add_header(fixed_header("Allow", allow));
+    let Answer {
+        status,
+        text,
+        allow,
+        retry_after,
+    } = answer;
+    let mut answer = door::Answer::new(*status, "text/plain; charset=utf-8", text.clone())
+        .with_header("X-Content-Type-Options", "nosniff");
+    if let Some(allow) = allow {
+        answer = answer.with_header("Allow", allow);
     }
-    if let Some(seconds) = answer.retry_after {
-        response.add_header(fixed_header("Retry-After", &seconds.to_string()));
+    if let Some(seconds) = retry_after {
+        answer = answer.with_header("Retry-After", seconds);
     }
-    if let Err(error) = request.respond(response) {
-        log::debug!("failed to answer: {error}");
-    }
-}
-
-fn fixed_header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name, value).expect("it is a valid header because we wrote it")
+    request.respond(&answer);
 }
 
 #[cfg(test)]

@@ -7,13 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tiny_http::{Header, Response};
 
 use super::account::{Account, Wish};
 use super::later::Later;
 use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
-use crate::door::{self, Door, Request};
+use crate::door::{self, Answer, Door, Request};
 
 /// The longest text of one message, in characters (Send API reference).
 const MAX_TEXT: usize = 2000;
@@ -173,8 +172,8 @@ impl Shared {
     fn answer_wish(&self, mut request: Request) {
         let wish = read_wish(&mut request);
         let reply = lock(&self.account).answer(&wish);
-        let response = Response::from_string(reply.body.unwrap_or_default());
-        let _ = request.respond(response.with_status_code(reply.status));
+        let body = reply.body.unwrap_or_default();
+        request.respond(&Answer::new(reply.status, "application/json", body));
     }
 
     fn receive(&self, mut request: Request) {
@@ -194,19 +193,17 @@ impl Shared {
         self.called.notify_all();
         (self.manner.observe)(&call, &reply, &body);
 
-        let mut response = Response::from_string(body).with_status_code(reply.status);
-        let (name, value) = reply
-            .header
-            .unwrap_or(("Content-Type", "application/json".into()));
-        response.add_header(Header::from_bytes(name, value).expect("headers of replies are valid"));
-        self.later.answer(request, response, reply.after);
+        let mut answer = Answer::new(reply.status, "application/json", body);
+        if let Some((name, value)) = reply.header {
+            answer = answer.with_header(name, value);
+        }
+        self.later.answer(request, answer, reply.after);
     }
 }
 
 fn read_wish(request: &mut Request) -> Wish {
     // A body that is no text is none that is understood.
-    let body = request.body().unwrap_or_default();
-    let body = String::from_utf8(body).unwrap_or_default();
+    let body = String::from_utf8(request.take_body()).unwrap_or_default();
     Wish {
         method: request.method().to_string(),
         target: request
@@ -224,17 +221,14 @@ fn read_wish(request: &mut Request) -> Wish {
 }
 
 fn read_call(request: &mut Request, any_bot: bool) -> Call {
-    let read = request.body();
-    let body = read.as_deref().unwrap_or_default();
-    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    let body = request.take_body();
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let recipient = &message["recipient"]["id"];
-    let mistake = match &read {
-        Err(error) => Some(error.to_string()),
-        Ok(_) if any_bot => {
-            (!recipient.is_string()).then(|| "recipient.id is not a string".to_string())
-        }
-        Ok(_) => mistake(request, &message),
+    let mistake = if any_bot {
+        (!recipient.is_string()).then(|| "recipient.id is not a string".to_string())
+    } else {
+        mistake(request, &message)
     };
     Call {
         recipient: text(recipient),
@@ -246,7 +240,7 @@ fn read_call(request: &mut Request, any_bot: bool) -> Call {
         at: Instant::now(),
         mistake,
         delivered: false,
-        request: as_text(request, body),
+        request: as_text(request, &body),
     }
 }
 

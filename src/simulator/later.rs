@@ -2,16 +2,10 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::io::Cursor;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tiny_http::Response;
-
-use crate::door::Request;
-
-/// A response with its whole body.
-pub(super) type Text = Response<Cursor<Vec<u8>>>;
+use crate::door::{self, Request};
 
 /// Gives answers when it is time. One thread must [`run`](Self::run) it.
 #[derive(Default)]
@@ -31,15 +25,14 @@ struct Answer {
     at: Instant,
     number: u64,
     request: Request,
-    response: Text,
+    answer: door::Answer,
 }
 
 impl Later {
     /// Answers after this time; at once, if there is none.
-    pub(super) fn answer(&self, request: Request, response: Text, after: Duration) {
+    pub(super) fn answer(&self, request: Request, answer: door::Answer, after: Duration) {
         if after.is_zero() {
-            let _ = request.respond(response);
-            return;
+            return request.respond(&answer);
         }
         let mut waiting = self.lock();
         waiting.count += 1;
@@ -48,7 +41,7 @@ impl Later {
             at,
             number,
             request,
-            response,
+            answer,
         }));
         self.changed.notify_all();
     }
@@ -63,8 +56,8 @@ impl Later {
                 Some(at) if at <= now => {
                     let due = waiting.answers.pop();
                     drop(waiting);
-                    if let Some(Reverse(answer)) = due {
-                        let _ = answer.request.respond(answer.response);
+                    if let Some(Reverse(due)) = due {
+                        due.request.respond(&due.answer);
                     }
                     self.lock()
                 }

@@ -3,6 +3,7 @@
 //! The page asks for what has changed since it last heard, and is answered when something has:
 //! many browsers may do so at once, and one that was away catches up.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -13,11 +14,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tiny_http::{Header, Method, Response};
+use tiny_http::Method;
 
 use super::stage::{Options, Stage, free_port};
 use super::{SimulatorError, Trouble};
-use crate::door::{self, Request};
+use crate::door::{self, Answer, Request};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -119,7 +120,7 @@ impl Page {
                 if request.header("Content-Type") != Some("application/json") {
                     return respond(request, 415, "text/plain", "say it in JSON");
                 }
-                let body = request.body().unwrap_or_default();
+                let body = request.take_body();
                 let wish: Value = serde_json::from_slice(&body).unwrap_or_default();
                 match self.act(path, &wish) {
                     true => respond(request, 200, "application/json", "{}"),
@@ -214,7 +215,7 @@ impl Page {
             "hanging": hanging > 0.0,
             "outage": outage,
         });
-        respond(request, 200, "application/json", &news.to_string());
+        respond(request, 200, "application/json", news.to_string());
     }
 }
 
@@ -228,18 +229,10 @@ fn trouble(wish: &Value) -> Trouble {
     }
 }
 
-fn respond(request: Request, status: u16, content_type: &str, body: &str) {
-    let headers = [
-        ("Content-Type", content_type),
-        ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", POLICY),
-        ("X-Content-Type-Options", "nosniff"),
-    ];
-    let mut response = Response::from_string(body).with_status_code(status);
-    for (name, value) in headers {
-        response.add_header(
-            Header::from_bytes(name, value).expect("it is a valid header because we wrote it"),
-        );
-    }
-    let _ = request.respond(response);
+fn respond(request: Request, status: u16, content_type: &str, body: impl Into<Cow<'static, str>>) {
+    let answer = Answer::new(status, content_type, body)
+        .with_header("Cache-Control", "no-store")
+        .with_header("Content-Security-Policy", POLICY)
+        .with_header("X-Content-Type-Options", "nosniff");
+    request.respond(&answer);
 }

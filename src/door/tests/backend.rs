@@ -1,29 +1,6 @@
-//! The lines to tiny_http, and tiny_http's end.
+//! The line to tiny_http, and tiny_http's end.
 
 use super::*;
-
-#[test]
-fn many_requests_share_few_lines() {
-    let house = House::holding();
-    house.empty(house.fill(256));
-    assert!((1..=4).contains(&house.door.shared.backend.open_lines()));
-}
-
-#[test]
-fn a_large_body_that_nobody_reads_yet_does_not_hold_others_up() {
-    let house = House::holding();
-    let mut large = house.client();
-    large.send(post(2_000_000, "") + &"x".repeat(2_000_000));
-    let unread = house.next_request();
-    for _ in 0..8 {
-        let mut client = house.client();
-        client.send(GET);
-        answer(house.next_request());
-        assert_eq!(client.reply().status, 200);
-    }
-    answer(unread);
-    assert_eq!(large.reply().body, "POST /hook [\"2000000\"] 2000000");
-}
 
 #[test]
 fn requests_that_wait_for_their_answers_hold_nobody_up() {
@@ -31,44 +8,71 @@ fn requests_that_wait_for_their_answers_hold_nobody_up() {
     let mut waiting = Vec::new();
     for _ in 0..8 {
         let mut client = house.client();
-        client.send(post(2000, "") + &"x".repeat(2000));
-        let mut request = house.next_request();
-        assert_eq!(request.body().expect("it is whole").len(), 2000);
-        waiting.push((client, request));
+        client.send(post(2_000_000, "") + &"x".repeat(2_000_000));
+        waiting.push((client, house.next_request()));
     }
     for (mut client, request) in waiting {
         answer(request);
-        assert_eq!(client.reply().status, 200);
+        assert_eq!(client.reply().body, "POST /hook [] 2000000");
     }
 }
 
 #[test]
-fn a_large_body_that_nobody_wants_does_not_confuse_what_follows() {
+fn a_body_that_nobody_wants_does_not_confuse_what_follows() {
     let house = House::holding();
     for len in [1025, 100_000, 2_000_000] {
-        let mut large = house.client();
-        large.send(post(len, "") + &"x".repeat(len));
-        let unread = house.next_request();
-        let response = tiny_http::Response::from_string("no");
-        unread.respond(response).expect("it has a length");
-        assert_eq!(large.reply().body, "no");
-        large.send(GET);
+        let mut client = house.client();
+        client.send(post(len, "") + &"x".repeat(len));
+        house.next_request().respond(&text_answer(200, "no"));
+        assert_eq!(client.reply().body, "no");
+        client.send(GET);
         answer(house.next_request());
-        assert_eq!(large.reply().status, 200);
+        assert_eq!(client.reply().body, "GET / [] 0");
     }
 }
 
 #[test]
-fn lines_that_break_are_opened_again() {
+fn a_line_that_breaks_is_opened_again() {
     let house = House::answering();
     let mut client = house.client();
     assert_eq!(client.ask(GET).status, 200);
-    house.door.shared.backend.break_lines();
+    house.door.shared.backend.break_line();
     // tiny_http has not seen the request that found the line broken.
     house.wait_until("the door to notice", |house| {
         matches!(house.client().ask(GET).status, 200 | 500)
     });
     house.wait_until("service", |house| house.client().ask(GET).status == 200);
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_any_more_is_passed_over() {
+    let deadlines = Deadlines {
+        idle: Duration::from_millis(500),
+        handling: Duration::from_millis(500),
+        ..DEADLINES
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let places = [std::env::temp_dir()];
+    let door = open_with(&places, listener, ROOMY, deadlines).expect("the door opens");
+    let house = House {
+        door: Arc::new(door),
+        requests: None,
+    };
+    let receive = || house.door.recv().expect("it comes through");
+    let mut client = house.client();
+    client.send(GET);
+    answer(receive());
+    assert_eq!(client.reply().status, 200);
+    // Nobody receives these.
+    for _ in 0..2 {
+        assert_eq!(house.client().ask(GET).status, 500);
+    }
+    let mut client = house.client();
+    client.send("GET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+    let next = receive();
+    assert_eq!(next.url(), "/next");
+    answer(next);
+    assert_eq!(client.reply().status, 200);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod limits;
 mod reply;
 mod serving;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -57,7 +58,7 @@ impl House {
         Self::open(ROOMY, DEADLINES)
     }
 
-    /// Requests are answered with method, target, `X-Kept` and the length of the body.
+    /// Requests are answered with method, target, the values of their headers and the length of the body.
     fn answering() -> Self {
         Self::open(ROOMY, DEADLINES).answer_all()
     }
@@ -105,10 +106,9 @@ impl Drop for House {
 }
 
 fn answer(mut request: Request) {
-    let body = request.body().expect("the door sends whole bodies");
+    let body = request.take_body();
     let kept: Vec<_> = request
         .headers()
-        .iter()
         .map(|header| header.value.as_str())
         .collect();
     let text = format!(
@@ -117,9 +117,11 @@ fn answer(mut request: Request) {
         request.url(),
         body.len()
     );
-    request
-        .respond(tiny_http::Response::from_string(text))
-        .expect("the door listens");
+    request.respond(&text_answer(200, text));
+}
+
+fn text_answer(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
+    Answer::new(status, "text/plain", text)
 }
 
 struct Client {

@@ -1,3 +1,5 @@
+mod tls;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -53,7 +55,7 @@ fn head_and_body_of_a_request_come_together() {
             stream.write_all(answer).expect("the client reads");
         }
     });
-    let agent = agent(1);
+    let agent = agent();
     for _ in 0..50 {
         assert_eq!(call(&agent, &url, b"the body").expect("one piece"), "{}");
     }
@@ -79,7 +81,7 @@ fn serve_once_each(rest: &'static [u8]) -> (String, mpsc::Receiver<Vec<u8>>) {
 fn a_connection_that_was_closed_meanwhile_is_not_used() {
     for rest in [&b""[..], b"HTTP/1.1 408 Request Timeout\r\n\r\n"] {
         let (url, asked) = serve_once_each(rest);
-        let agent = agent(1);
+        let agent = agent();
         for body in ["first", "second", "third"] {
             assert_eq!(
                 call(&agent, &url, body.as_bytes()).expect("an answer"),
@@ -102,7 +104,7 @@ fn a_connection_that_is_open_is_used_again() {
             (&stream).write_all(DELIVERED).expect("the client reads");
         }
     });
-    let agent = agent(1);
+    let agent = agent();
     for _ in 0..10 {
         assert_eq!(call(&agent, &url, b"hello").expect("an answer"), "{}");
     }
@@ -113,7 +115,7 @@ fn a_connection_that_is_open_is_used_again() {
 fn a_server_that_does_not_answer_costs_the_timeout() {
     let url = serve(|_stream| thread::park());
     let begun = Instant::now();
-    let call = agent(1).post(&url).config();
+    let call = agent().post(&url).config();
     let timeout = Duration::from_millis(300);
     let answer = call.timeout_global(Some(timeout)).build().send(b"hello");
     let took = begun.elapsed();
@@ -135,7 +137,7 @@ fn an_answer_in_pieces_is_put_together() {
             }
         }
     });
-    let agent = agent(1);
+    let agent = agent();
     for _ in 0..3 {
         assert_eq!(call(&agent, &url, b"hello").expect("an answer"), "{}");
     }
@@ -151,7 +153,7 @@ fn a_body_of_any_size_arrives_whole() {
             (&stream).write_all(DELIVERED).expect("the client reads");
         }
     });
-    let agent = agent(1);
+    let agent = agent();
     let around_a_buffer = 16_000..16_500;
     for size in around_a_buffer
         .step_by(50)
