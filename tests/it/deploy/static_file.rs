@@ -23,8 +23,14 @@ fn empty_root() -> Option<Directory> {
         return None;
     };
     let root = Directory::new("empty-root");
-    std::fs::copy(&program, root.path().join("echobot"))
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    // By another process: a program that is started beside this would inherit a file that we write, and as long as
+    // anybody may write to a file it cannot be run.
+    let copied = Command::new("cp").arg(&program).arg(root.path()).status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "failed to copy {}",
+        program.display()
+    );
     std::fs::create_dir(root.path().join("etc")).expect("a directory can be made");
     root.file("etc/hosts", b"127.0.0.1 localhost graph.in-hosts.test\n");
     root.file(
