@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     match &verdict {
         Verdict::Incomplete => check_incomplete(bytes),
         Verdict::Request(request) => check_request(bytes, request),
-        Verdict::Refused(status) => assert!((400..600).contains(&status)),
+        Verdict::Refused(status) => assert!((400..600).contains(status)),
     }
     check_prefixes(bytes, &verdict);
 });

@@ -85,15 +85,14 @@ impl GraphApi {
             behave: Box::new(behave),
             observe: Box::new(|_, _, _| ()),
         };
-        GraphApi::in_manner(address, manner)
+        GraphApi::in_manner(TcpListener::bind(address)?, manner)
     }
 
-    /// The same in any manner.
+    /// The same where this listens, in any manner.
     ///
     /// # Errors
-    /// When the address is not free, or the system has no thread for it.
-    pub fn in_manner(address: &str, manner: Manner) -> io::Result<GraphApi> {
-        let listener = TcpListener::bind(address)?;
+    /// When the system has no thread or no descriptor for it.
+    pub fn in_manner(listener: TcpListener, manner: Manner) -> io::Result<GraphApi> {
         let limits = door::Limits {
             connections: 2048,
             requests: 2048,

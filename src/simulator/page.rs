@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tiny_http::Method;
 
-use super::stage::{Options, Stage, free_port};
+use super::stage::{Options, Stage, listen_near};
 use super::{SimulatorError, Trouble};
 use crate::door::{self, Answer, Request};
 
@@ -45,8 +45,11 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 pub fn serve(options: &Options, port: Option<u16>) -> Result<(), SimulatorError> {
     let failed = |what: &'static str| move |error| SimulatorError::io(what, &error);
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed("watch signals"))?;
-    let listener = TcpListener::bind(("127.0.0.1", port.unwrap_or_else(|| free_port(PORT))))
-        .map_err(failed("listen; --port chooses another port"))?;
+    let listener = match port {
+        Some(port) => TcpListener::bind(("127.0.0.1", port)),
+        None => listen_near(PORT),
+    };
+    let listener = listener.map_err(failed("listen; --port chooses another port"))?;
     let limits = door::Limits {
         connections: 256,
         requests: 256,

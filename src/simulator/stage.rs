@@ -285,11 +285,11 @@ fn deliver_one(delivery: &Delivery, messenger: &Messenger, story: &Story) -> Opt
     }
 }
 
-/// The first free loopback port from this one on; 0, which is any, when there is none near.
-pub(super) fn free_port(from: u16) -> u16 {
-    let mut ports = from..from + 100;
-    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.unwrap_or_default()
+/// Listens on the first free loopback port from this one on, or on any, when there is none near.
+pub(super) fn listen_near(port: u16) -> io::Result<TcpListener> {
+    let mut ports = port..port + 100;
+    let near = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    near.map_or_else(|| TcpListener::bind("127.0.0.1:0"), Ok)
 }
 
 /// A Graph API that makes trouble and tells the story of it.
@@ -305,8 +305,12 @@ fn graph_api(
         observe: Box::new(move |call, reply, body| observe(&story, call, reply, body)),
     };
     // A bot of somebody else is told the address by hand: the same one each time, if it is free.
-    let port = if any_bot { free_port(GRAPH_PORT) } else { 0 };
-    GraphApi::in_manner(&format!("127.0.0.1:{port}"), manner)
+    let listener = if any_bot {
+        listen_near(GRAPH_PORT)?
+    } else {
+        TcpListener::bind("127.0.0.1:0")?
+    };
+    GraphApi::in_manner(listener, manner)
 }
 
 fn observe(story: &Arc<Story>, call: &Call, reply: &Reply, body: &str) {

@@ -252,7 +252,7 @@ fn trouble_can_be_had_from_the_command_line() {
         "{heard}"
     );
     let ended = run(&mut echobot(&[
-        "simulate", "--say", "hello", "--errors", "50",
+        "simulate", "--say", "hello", "--errors", "20",
     ]));
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
