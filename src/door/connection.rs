@@ -10,14 +10,13 @@ use log::Level;
 use super::backend::Failure;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{self, Head, MAX_HEAD, Parsed};
-use super::mailbox::{Counted, Mailbox, Pending, Settled, connection_line};
+use super::mailbox::{CLOSE, Mailbox, Pending, Settled, connection_line};
 use super::refusal::{self, Refusal};
 use super::registry::{Held, Slot};
 use super::request::TICKET;
 use super::{Answer, Shared};
 use crate::seldom::Seldom;
 
-const CLOSE: &str = "Connection: close\r\n";
 const EMPTY_LINE: &str = "\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes that a refused client may still send. Several times the largest body: some clients send all of it before
@@ -199,26 +198,22 @@ impl Connection {
     }
 
     fn pass_on(&mut self, head: Head, held: Held) -> Result<(), End> {
-        let shared = Arc::clone(&self.shared);
         let body = self.input.received()[head.head_len..head.total_len()].to_vec();
         self.input.consume(head.total_len());
-        let Some(in_hand) = shared.registry.take_in_hand() else {
+        let Some(in_hand) = self.shared.registry.take_in_hand() else {
             return self.turn_down(&head);
         };
         let is_last = !head.keep_alive;
         let pending = Pending {
             head,
             body,
-            counted: Counted {
-                _in_hand: Some(in_hand),
-                _held: Some(held),
-            },
+            counted: Some((in_hand, held)),
         };
         let is_awaited = is_last || !self.input.received().is_empty();
         self.mailbox.leave(pending, is_awaited);
         add_ticket(&mut self.canonical, self.slot.id());
-        if let Err(failure) = shared.backend.pass_on(&self.canonical) {
-            let refusal = refuse(failure, &shared.errors);
+        if let Err(failure) = self.shared.backend.pass_on(&self.canonical) {
+            let refusal = refuse(failure, &self.shared.errors);
             return match self.mailbox.settle(Duration::ZERO) {
                 Settled::Lost => Err(refusal.into()),
                 _ => Err(End::Answered),

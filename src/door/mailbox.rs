@@ -12,7 +12,7 @@ use super::Answer;
 use super::framing::Head;
 use super::registry::{Held, InHand, Registry};
 
-const CLOSE: &str = "Connection: close\r\n";
+pub(super) const CLOSE: &str = "Connection: close\r\n";
 const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
 
 /// Where a connection's thread leaves the body of its request. Who answers writes to the client itself: the thread
@@ -45,15 +45,8 @@ enum Mail {
 pub(super) struct Pending {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
-    /// Until it is answered.
-    pub(super) counted: Counted,
-}
-
-/// The places that a request takes.
-#[derive(Default)]
-pub(super) struct Counted {
-    pub(super) _in_hand: Option<InHand>,
-    pub(super) _held: Option<Held>,
+    /// The places that it takes until it is answered.
+    pub(super) counted: Option<(InHand, Held)>,
 }
 
 /// What the client has not taken of an answer.
@@ -61,7 +54,7 @@ pub(super) struct Unsent {
     pub(super) bytes: Vec<u8>,
     /// The client may send another request.
     pub(super) goes_on: bool,
-    _counted: Counted,
+    _counted: Option<(InHand, Held)>,
 }
 
 /// What is to be done with a connection.
@@ -144,7 +137,7 @@ impl Mailbox {
             return Mail::Unsent(Unsent {
                 bytes: text.as_bytes()[sent..].to_vec(),
                 goes_on: is_awaited && !is_last,
-                _counted: mem::take(&mut pending.counted),
+                _counted: pending.counted.take(),
             });
         }
         if !is_last && self.registry.set_idle(self.id) {

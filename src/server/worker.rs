@@ -177,6 +177,7 @@ fn respond_all(requests: Vec<Request>, answer: &Answer) {
         .for_each(|request| respond(request, answer));
 }
 
+/// Sends the answer. A client that has left is no trouble of ours.
 pub(super) fn respond(request: Request, answer: &Answer) {
     let Answer {
         status,

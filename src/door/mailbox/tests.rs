@@ -20,7 +20,11 @@ fn inside(registry: &Arc<Registry>) -> (Slot, TcpStream) {
     (slot, client)
 }
 
-fn leave_request(registry: &Arc<Registry>, mailbox: &Mailbox) {
+/// Somebody whose request is in hand, where there is room for one.
+fn with_request() -> (Arc<Registry>, Slot, TcpStream) {
+    let registry = Arc::new(Registry::new(1, 1));
+    let (slot, client) = inside(&registry);
+    assert!(slot.set_busy());
     let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let Parsed::Request(head) = framing::parse(request, &[], &mut Vec::new()) else {
         panic!("it is a good request");
@@ -30,12 +34,10 @@ fn leave_request(registry: &Arc<Registry>, mailbox: &Mailbox) {
     let pending = Pending {
         head,
         body: b"body".to_vec(),
-        counted: Counted {
-            _in_hand: Some(in_hand),
-            _held: Some(held),
-        },
+        counted: Some((in_hand, held)),
     };
-    mailbox.leave(pending, false);
+    slot.mailbox().leave(pending, false);
+    (registry, slot, client)
 }
 
 fn answer(text: &'static str) -> Answer {
@@ -44,10 +46,8 @@ fn answer(text: &'static str) -> Answer {
 
 #[test]
 fn a_request_is_in_hand_until_it_is_answered() {
-    let registry = Arc::new(Registry::new(1, 1));
-    let (slot, client) = inside(&registry);
+    let (registry, slot, client) = with_request();
     let mailbox = slot.mailbox();
-    leave_request(&registry, &mailbox);
     assert_eq!(mailbox.take_body().as_deref(), Some(&b"body"[..]));
     assert!(registry.take_in_hand().is_none());
     thread::scope(|scope| {
@@ -63,10 +63,8 @@ fn a_request_is_in_hand_until_it_is_answered() {
 
 #[test]
 fn an_answer_that_comes_too_late_is_not_sent() {
-    let registry = Arc::new(Registry::new(1, 1));
-    let (slot, client) = inside(&registry);
+    let (registry, slot, client) = with_request();
     let mailbox = slot.mailbox();
-    leave_request(&registry, &mailbox);
     assert!(matches!(mailbox.settle(Duration::ZERO), Settled::Lost));
     assert!(registry.take_in_hand().is_some());
     assert_eq!(mailbox.take_body(), None);
@@ -77,11 +75,8 @@ fn an_answer_that_comes_too_late_is_not_sent() {
 
 #[test]
 fn when_the_house_is_closed_an_answer_is_the_last() {
-    let registry = Arc::new(Registry::new(1, 1));
-    let (slot, client) = inside(&registry);
+    let (registry, slot, client) = with_request();
     let mailbox = slot.mailbox();
-    assert!(slot.set_busy());
-    leave_request(&registry, &mailbox);
     registry.close();
     mailbox.deliver(&answer("goodbye"));
     assert!(matches!(mailbox.settle(PATIENCE), Settled::Closing));
@@ -103,10 +98,8 @@ fn who_was_idle_when_the_house_was_closed_cannot_begin_a_request() {
 
 #[test]
 fn a_request_is_in_hand_until_its_answer_is_written_whole() {
-    let registry = Arc::new(Registry::new(1, 1));
-    let (slot, client) = inside(&registry);
+    let (registry, slot, client) = with_request();
     let mailbox = slot.mailbox();
-    leave_request(&registry, &mailbox);
     let long = "x".repeat(16 * 1024 * 1024);
     mailbox.deliver(&Answer::new(200, "text/plain", long));
     let Settled::Unsent(unsent) = mailbox.settle(PATIENCE) else {

@@ -51,13 +51,7 @@ fn a_request_that_nobody_waits_for_any_more_is_passed_over() {
         handling: Duration::from_millis(500),
         ..DEADLINES
     };
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    let places = [std::env::temp_dir()];
-    let door = open_with(&places, listener, ROOMY, deadlines).expect("the door opens");
-    let house = House {
-        door: Arc::new(door),
-        requests: None,
-    };
+    let house = House::unattended(ROOMY, deadlines);
     let receive = || house.door.recv().expect("it comes through");
     let mut client = house.client();
     client.send(GET);
@@ -98,13 +92,7 @@ fn recv_fails_when_tiny_http_is_stuck() {
         knock: Duration::from_millis(50),
         ..DEADLINES
     };
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    let places = [std::env::temp_dir()];
-    let door = open_with(&places, listener, ROOMY, deadlines).expect("the door opens");
-    let house = House {
-        door: Arc::new(door),
-        requests: None,
-    };
+    let house = House::unattended(ROOMY, deadlines);
     // Nobody receives, so no knock is answered.
     for _ in 0..3 {
         let mut client = house.client();

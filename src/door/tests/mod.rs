@@ -32,14 +32,21 @@ struct House {
 }
 
 impl House {
-    fn open(limits: Limits, deadlines: Deadlines) -> Self {
+    /// Nobody receives the requests but the test.
+    fn unattended(limits: Limits, deadlines: Deadlines) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let door = Arc::new(
-            open_with(&[std::env::temp_dir()], listener, limits, deadlines)
-                .expect("the door opens"),
-        );
+        let places = [std::env::temp_dir()];
+        let door = open_with(&places, listener, limits, deadlines).expect("the door opens");
+        Self {
+            door: Arc::new(door),
+            requests: None,
+        }
+    }
+
+    fn open(limits: Limits, deadlines: Deadlines) -> Self {
+        let mut house = Self::unattended(limits, deadlines);
         let (sender, requests) = mpsc::channel();
-        let receiving = Arc::clone(&door);
+        let receiving = Arc::clone(&house.door);
         thread::spawn(move || {
             while let Ok(request) = receiving.recv() {
                 if sender.send(request).is_err() {
@@ -47,10 +54,8 @@ impl House {
                 }
             }
         });
-        Self {
-            door,
-            requests: Some(requests),
-        }
+        house.requests = Some(requests);
+        house
     }
 
     /// Requests wait in `requests` until the test answers them.

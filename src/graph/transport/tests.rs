@@ -1,6 +1,6 @@
 mod tls;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -26,7 +26,7 @@ fn serve(mut serve_one: impl FnMut(TcpStream) + Send + 'static) -> String {
 }
 
 /// The next request: its first line and its body. None at the end of the connection.
-fn read_request(stream: &mut BufReader<&TcpStream>) -> Option<(String, Vec<u8>)> {
+fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).ok()? == 0 {

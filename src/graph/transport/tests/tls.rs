@@ -8,8 +8,6 @@ use ureq::tls::TlsConfig;
 
 use super::*;
 
-type Secured = StreamOwned<ServerConnection, TcpStream>;
-
 fn server(version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
     let names = ["127.0.0.1".to_string()];
     let own = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
@@ -21,29 +19,16 @@ fn server(version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
 }
 
 /// Answers all requests of a connection with what they brought.
-fn answer_all(mut stream: Secured) {
-    while let Some(body) = read_body(&mut stream) {
+fn answer_all(stream: StreamOwned<ServerConnection, TcpStream>) {
+    let mut stream = BufReader::new(stream);
+    while let Some((_, body)) = read_request(&mut stream) {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        let sent = stream.write_all(&[head.as_bytes(), &body].concat());
-        sent.expect("the client reads");
+        let answer = [head.as_bytes(), &body].concat();
+        stream
+            .get_mut()
+            .write_all(&answer)
+            .expect("the client reads");
     }
-}
-
-fn read_body(stream: &mut Secured) -> Option<Vec<u8>> {
-    let mut request = Vec::new();
-    let head_len = loop {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).ok()?;
-        request.extend(byte);
-        if request.ends_with(b"\r\n\r\n") {
-            break request.len();
-        }
-    };
-    let head = String::from_utf8_lossy(&request[..head_len]).to_ascii_lowercase();
-    let length = head.split("content-length: ").nth(1)?.lines().next()?;
-    let mut body = vec![0; length.parse().ok()?];
-    stream.read_exact(&mut body).ok()?;
-    Some(body)
 }
 
 #[test]
