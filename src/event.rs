@@ -76,7 +76,7 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
             serde_json::from_slice(&mended).map_err(|_| BodyError::NotJson)?
         }
     };
-    let (object, entries) = (document.get("object"), document.get("entry"));
+    let (object, entries) = (field(&document, "object"), field(&document, "entry"));
     let (Some(object), Some(entries)) = (object.as_str(), entries.as_array()) else {
         return Err(BodyError::NotAWebhook);
     };
@@ -87,14 +87,15 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
     };
     // Only `messaging`: in `standby` another app owns the conversation, `changes` is the feed.
     let events = entries.iter().flat_map(|entry| {
-        let messaging = entry.get("messaging").as_array().into_iter().flatten();
-        messaging.map(move |event| read_event(platform, entry.get("id"), event))
+        let messaging = field(entry, "messaging").as_array().into_iter().flatten();
+        messaging.map(move |event| read_event(platform, field(entry, "id"), event))
     });
     Ok(events.collect())
 }
 
 fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event {
-    let sender = id(event.get("sender").get("id"));
+    let sender = id(field(field(event, "sender"), "id"));
+    let mid = |what| id(field(field(event, what), "mid"));
     let kind = if sender.is_some() && sender == id(page) {
         EventKind::Other("from the page itself")
     } else {
@@ -103,15 +104,15 @@ fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event 
     Event {
         platform,
         sender,
-        mid: id(event.get("message").get("mid")).or_else(|| id(event.get("postback").get("mid"))),
-        timestamp: timestamp(event.get("timestamp")),
+        mid: mid("message").or_else(|| mid("postback")),
+        timestamp: timestamp(field(event, "timestamp")),
         kind,
     }
 }
 
 fn kind(event: &Value<'_>) -> EventKind {
-    let message = event.get("message");
-    let has = |flag| is_set(message.get(flag));
+    let message = field(event, "message");
+    let has = |flag| is_set(field(message, flag));
     if message.is_object() {
         if has("is_echo") {
             EventKind::Other("echo")
@@ -119,18 +120,29 @@ fn kind(event: &Value<'_>) -> EventKind {
             EventKind::Other("deleted message")
         } else if has("is_unsupported") {
             EventKind::Other("unsupported message")
-        } else if let Some(text) = message.get("text").as_str().filter(|text| !text.is_empty()) {
+        } else if let Some(text) = field(message, "text")
+            .as_str()
+            .filter(|text| !text.is_empty())
+        {
             EventKind::Text(text.to_string())
         } else if has("attachments") {
             EventKind::Attachments
         } else {
             EventKind::Other("message without text or attachments")
         }
-    } else if event.get("postback").is_object() {
+    } else if field(event, "postback").is_object() {
         EventKind::Postback
     } else {
         EventKind::Other("not a message")
     }
+}
+
+/// A field of an object, the last one of this name; null where there is none.
+fn field<'a>(value: &'a Value<'a>, name: &str) -> &'a Value<'a> {
+    static NULL: Value<'_> = Value::Null;
+    let fields = value.iter_object().into_iter().flatten();
+    let named = fields.filter(|(key, _)| *key == name);
+    named.last().map_or(&NULL, |(_, value)| value)
 }
 
 /// Whether a field says yes. Any value but these says yes, so that a flag of an odd type (as
@@ -149,7 +161,7 @@ fn is_set(value: &Value<'_>) -> bool {
 fn id(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Str(text) if !text.is_empty() => Some(text.to_string()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(serde_json::Number::from(*number).to_string()),
         _ => None,
     }
 }
@@ -209,140 +221,4 @@ pub fn mend(body: &[u8]) -> Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::{BodyError, EventKind, Platform, mend_lone_surrogates, read};
-
-    fn kinds(messaging: &Value) -> Vec<EventKind> {
-        let body = json!({"object": "page", "entry": [{"id": "1", "messaging": messaging}]});
-        let events = read(body.to_string().as_bytes()).expect("it is a webhook document");
-        events.into_iter().map(|event| event.kind).collect()
-    }
-
-    fn text(text: &str) -> EventKind {
-        EventKind::Text(text.to_string())
-    }
-
-    #[test]
-    fn all_events_of_all_entries_are_read_in_order() {
-        let message =
-            |n: u32| json!({"sender": {"id": "7"}, "message": {"mid": "m", "text": n.to_string()}});
-        let body = json!({"object": "page", "entry": [
-            {"id": "1", "messaging": [message(1), message(2)]},
-            {"id": "1"},
-            {"id": "1", "changes": [{"field": "feed"}]},
-            {"id": "1", "standby": [message(9)]},
-            {"id": "1", "messaging": [message(3)]},
-        ]});
-        let events = read(body.to_string().as_bytes()).expect("it is a webhook document");
-        let kinds: Vec<_> = events.into_iter().map(|event| event.kind).collect();
-        assert_eq!(kinds, [text("1"), text("2"), text("3")]);
-    }
-
-    #[test]
-    fn ids_may_be_numbers_and_senders_may_be_absent() {
-        let body = json!({"object": "instagram", "entry": [{"id": 1, "messaging": [
-            {"sender": {"id": 42}, "message": {"mid": 5, "text": "a"}},
-            {"sender": {"user_ref": "x"}, "postback": {"mid": "p"}},
-        ]}]});
-        let events = read(body.to_string().as_bytes()).expect("it is a webhook document");
-        assert_eq!(events[0].platform, Platform::Instagram);
-        assert_eq!(events[0].sender.as_deref(), Some("42"));
-        assert_eq!(events[0].mid.as_deref(), Some("5"));
-        assert_eq!(events[1].sender, None);
-        assert_eq!(events[1].mid.as_deref(), Some("p"));
-    }
-
-    #[test]
-    fn times_are_milliseconds_however_they_are_written() {
-        let timestamp = |json: &str| {
-            let value = serde_json::from_str(json).expect("it is JSON");
-            super::timestamp(&value)
-        };
-        for time in ["1763900000000", "\"1763900000000\"", "1763900000"] {
-            assert_eq!(timestamp(time), Some(1_763_900_000_000), "{time}");
-        }
-        for odd in ["null", "0", "-1", "1.5", "\"x\"", "[]"] {
-            assert_eq!(timestamp(odd), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn what_the_page_itself_says_is_never_a_message() {
-        for flag in [json!(true), json!("true"), json!(1), json!({})] {
-            let event = json!([{"sender": {"id": "7"}, "message": {"text": "a", "is_echo": flag}}]);
-            assert_eq!(kinds(&event), [EventKind::Other("echo")]);
-        }
-        let page = json!([{"sender": {"id": "1"}, "message": {"text": "a"}}]);
-        assert_eq!(kinds(&page), [EventKind::Other("from the page itself")]);
-        let page = json!([{"sender": {"id": 1}, "postback": {}}]);
-        assert_eq!(kinds(&page), [EventKind::Other("from the page itself")]);
-    }
-
-    #[test]
-    fn odd_types_cost_only_themselves() {
-        let odd = json!([
-            null, 1, "x", [], {},
-            {"sender": null, "message": null},
-            {"sender": [], "message": {"mid": [], "text": {}, "attachments": 3, "is_echo": null}},
-            {"sender": {"id": "7"}, "message": "hello", "postback": 1},
-            {"sender": {"id": "7"}, "message": {"text": "", "attachments": []}},
-            {"sender": {"id": "7"}, "timestamp": "x", "message": {"text": "ok", "is_echo": false}},
-        ]);
-        let kinds = kinds(&odd);
-        assert_eq!(kinds.len(), 10);
-        assert_eq!(kinds[9], text("ok"));
-        assert_eq!(kinds[6], EventKind::Attachments);
-        assert!(
-            kinds[..6]
-                .iter()
-                .chain(&kinds[7..9])
-                .all(|kind| matches!(kind, EventKind::Other(_)))
-        );
-    }
-
-    #[test]
-    fn a_body_that_is_no_webhook_is_an_error() {
-        assert_eq!(read(b"hello"), Err(BodyError::NotJson));
-        assert_eq!(read(b""), Err(BodyError::NotJson));
-        for body in [
-            "[]",
-            "null",
-            "{}",
-            r#"{"object":"page"}"#,
-            r#"{"object":1,"entry":[]}"#,
-        ] {
-            assert_eq!(read(body.as_bytes()), Err(BodyError::NotAWebhook), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_webhook_about_something_else_has_no_events() {
-        assert_eq!(
-            read(br#"{"object":"user","entry":[{"id":"1"}]}"#),
-            Ok(vec![])
-        );
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_costs_one_character() {
-        let body = br#"{"object":"page","entry":[{"messaging":[
-            {"sender":{"id":"7"},"message":{"text":"a\ud83db \\ud83d \ud83d\ude00 \ude00\""}}]}]}"#;
-        let events = read(body).expect("it is a webhook document");
-        assert_eq!(events[0].kind, text("a\u{fffd}b \\ud83d 😀 \u{fffd}\""));
-    }
-
-    #[test]
-    fn mending_changes_nothing_that_is_whole() {
-        for body in [
-            &br#"{"a":"\ud83d\ude00 \\ud83d \u00e9"}"#[..],
-            b"\\",
-            b"\\u12",
-            b"\\u+123",
-            b"",
-        ] {
-            assert_eq!(mend_lone_surrogates(body), body);
-        }
-    }
-}
+mod tests;
