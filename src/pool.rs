@@ -70,6 +70,8 @@ struct Work<R> {
     /// How many calls a kill may double: those under way, and those whose end is not on disk.
     max_doubled: usize,
     idle: Idle,
+    /// How many requests the threads have taken up.
+    taken_up: u64,
     /// Whether the last write failed.
     is_broken: bool,
     is_durable: bool,
@@ -80,7 +82,10 @@ struct Work<R> {
 impl<R> Pool<R> {
     /// The work of `config.threads` threads. With a store, what it has kept is owed.
     pub fn new(config: &Config, store: Option<(Store, Vec<Record>)>) -> Pool<R> {
-        let max_sending = config.threads - config.threads.div_ceil(ANSWERING_SHARE);
+        let answering = config.threads.div_ceil(ANSWERING_SHARE);
+        // With a store, one of them may be waiting for the disk.
+        let answering = answering.max(1 + usize::from(store.is_some()));
+        let max_sending = config.threads.saturating_sub(answering).max(1);
         let limits = Limits {
             max_pending: config.max_pending,
             send_rate: config.send_rate,
@@ -97,6 +102,7 @@ impl<R> Pool<R> {
                 max_sending,
                 max_doubled: max_sending + config.threads / UNWRITTEN_SHARE,
                 idle: Idle::default(),
+                taken_up: 0,
                 is_broken: false,
                 is_durable: limits.durable,
                 stop_at: None,
@@ -165,8 +171,7 @@ impl<R> Pool<R> {
         (safe, pause)
     }
 
-    /// Writes changes to the disk. Returns the callers whose webhooks are safe, and those whose
-    /// webhooks are not.
+    /// Writes changes to the disk. Returns the callers whose webhooks are safe.
     ///
     /// # Errors
     /// The callers whose webhooks are not safe, and why.
@@ -194,6 +199,11 @@ impl<R> Pool<R> {
         work.stop_at.is_none() && !work.is_broken && !work.outbox.is_full()
     }
 
+    /// How many requests the threads have taken up since the start.
+    pub fn taken_up(&self) -> u64 {
+        self.lock().taken_up
+    }
+
     /// Lets the threads stop when their work is done, or at that time. With a store what is owed
     /// stays there; without one it is sent first. Returns at once.
     pub fn stop(&self, at: Instant) {
@@ -205,6 +215,11 @@ impl<R> Pool<R> {
     /// How many echoes are owed.
     pub fn owed(&self) -> usize {
         self.lock().outbox.owed()
+    }
+
+    /// How many echoes are owed according to the disk alone: their end could not be written.
+    pub fn unwritten(&self) -> usize {
+        self.lock().outbox.unwritten()
     }
 
     /// Whether what is owed outlives this process.
@@ -274,6 +289,7 @@ impl<R> Work<R> {
             return Some(Task::Write(changes));
         }
         if let Some(request) = self.requests.pop_front() {
+            self.taken_up += 1;
             return Some(Task::Answer(request));
         }
         if !self.may_send() {

@@ -103,7 +103,7 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     );
     notifier.ready();
     if let Some(within) = config.systemd.watchdog {
-        watchdog::start(within, Arc::clone(&door), notifier)
+        watchdog::start(within, Arc::clone(&door), Arc::clone(&pool), notifier)
             .map_err(system("start the watchdog"))?;
     }
     accept_requests(&door, &pool).map_err(system("receive requests"))?;
@@ -174,11 +174,15 @@ fn close_on_signal(
                 log::warn!("interrupted twice: stopping at once");
                 std::process::exit(130);
             }
-            let door = Arc::clone(&door);
             closing.get_or_insert_with(|| {
                 log::info!("stopping: the door is closed");
                 notifier.stopping();
-                thread::spawn(move || close(&door))
+                let inside = Arc::clone(&door);
+                let thread = thread::Builder::new().name("closing".into());
+                if thread.spawn(move || close(&inside)).is_err() {
+                    // There is no thread to be had: a second SIGINT waits then.
+                    close(&door);
+                }
             });
         }
     };
@@ -222,6 +226,11 @@ fn finish(pool: &Pool<Request>, threads: &[JoinHandle<()>]) {
     pool.stop(deadline);
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
+    }
+    if pool.unwritten() > 0 {
+        log::error!(
+            "the outbox could not be written: what was sent last is sent again after the next start"
+        );
     }
     match pool.owed() {
         0 => log::info!("stopped: nothing is owed"),

@@ -1,15 +1,18 @@
 //! Feeds the service manager's watchdog while the bot really answers: it is asked over its own
-//! port, through door and pool, as anybody would ask.
+//! port, through door and pool, as anybody would ask. Where the door is so full that it turns the
+//! question away, it is enough that the pool has taken up others' requests since.
 
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::worker::UNWELL;
-use crate::door::Door;
+use crate::door::{Door, Request};
 use crate::notify::Notifier;
+use crate::pool::Pool;
 
 /// After a question in vain, how long it takes to the next one at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -18,21 +21,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MAX_ANSWER: u64 = 4096;
 
 /// Feeds the watchdog twice within its time, until the door is closed.
-pub(super) fn start(within: Duration, door: Arc<Door>, notifier: Arc<Notifier>) -> io::Result<()> {
+pub(super) fn start(
+    within: Duration,
+    door: Arc<Door>,
+    pool: Arc<Pool<Request>>,
+    notifier: Arc<Notifier>,
+) -> io::Result<()> {
     let every = within / 2;
-    let address = reachable(door.address());
+    let addresses = reachable(door.address());
     let feed = move || {
+        let mut taken_up = 0;
         while !door.is_closed() {
-            match ask(address, every / 2) {
-                Ok(true) => {
-                    notifier.alive();
-                    thread::sleep(every);
-                }
-                _ if door.is_closed() => {}
-                _ => {
-                    log::error!("the bot does not answer on its own port: the watchdog is not fed");
-                    thread::sleep(PAUSE.min(every));
-                }
+            let mut asked = addresses.iter().map(|address| ask(*address, every / 2));
+            let is_answered = asked.any(|answer| answer.unwrap_or(false));
+            let before = mem::replace(&mut taken_up, pool.taken_up());
+            if is_answered || taken_up > before {
+                notifier.alive();
+                thread::sleep(every);
+            } else if !door.is_closed() {
+                log::error!("the bot does not answer on its own port: the watchdog is not fed");
+                thread::sleep(PAUSE.min(every));
             }
         }
     };
@@ -52,12 +60,33 @@ fn ask(address: SocketAddr, at_most: Duration) -> io::Result<bool> {
     Ok(answer.starts_with("HTTP/1.1 200 ") || answer.ends_with(UNWELL))
 }
 
-/// Who listens on every address is reached on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
+/// Who listens on every address is reached on loopback; where IPv6 is switched off, on that of IPv4.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let loopback: &[IpAddr] = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => &[Ipv4Addr::LOCALHOST.into()],
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            &[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]
+        }
+        _ => return vec![address],
+    };
+    let port = address.port();
+    loopback.iter().map(|ip| (*ip, port).into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn who_listens_on_every_address_is_asked_on_loopback() {
+        for (listens, asked) in [
+            ("0.0.0.0:80", &["127.0.0.1:80"][..]),
+            ("[::]:80", &["[::1]:80", "127.0.0.1:80"]),
+            ("192.0.2.1:80", &["192.0.2.1:80"]),
+        ] {
+            let found = reachable(listens.parse().expect("it is an address"));
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, asked);
+        }
     }
-    address
 }

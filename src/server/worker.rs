@@ -40,7 +40,12 @@ impl Worker {
                     shielded(|| self.answer(request));
                 }
                 Task::Send(due) => self.send(number, &due),
-                Task::Write(changes) => self.write(changes),
+                Task::Write(changes) => {
+                    if shielded(|| self.write(changes)).is_none() {
+                        log::error!("the outbox's state is unknown: only a new start tells it");
+                        std::process::exit(1);
+                    }
+                }
                 Task::Late(late) => respond_all(late, &Answer::unavailable("not safe yet")),
             }
         }
