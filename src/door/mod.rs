@@ -272,8 +272,13 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let stream = Arc::new(stream);
+    // Where descriptors or threads are short, who is idle makes room for the next one too.
+    let turn_away = || {
+        shared.registry.evict();
+        connection::turn_away(&stream);
+    };
     let has_room = shared.backend.check_descriptors(RESERVE);
-    has_room.inspect_err(|_| connection::turn_away(&stream))?;
+    has_room.inspect_err(|_| turn_away())?;
     let Some(slot) = Registry::admit(&shared.registry, &stream) else {
         connection::turn_away(&stream);
         return Ok(());
@@ -283,7 +288,5 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         .name("door connection".into())
         .stack_size(STACK);
     let spawned = thread.spawn(move || connection.run());
-    spawned
-        .map(drop)
-        .inspect_err(|_| connection::turn_away(&stream))
+    spawned.map(drop).inspect_err(|_| turn_away())
 }

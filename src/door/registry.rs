@@ -68,6 +68,11 @@ impl Registry {
         })
     }
 
+    /// Sends away the connection that has been idle longest, if one is idle.
+    pub(super) fn evict(&self) {
+        self.state().evict();
+    }
+
     /// The mailbox of the connection with this id, if it is inside.
     pub(super) fn mailbox(&self, id: u64) -> Option<Arc<Mailbox>> {
         let state = self.state();

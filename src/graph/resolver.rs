@@ -4,13 +4,14 @@
 //! that name resolution takes, and asks again for every request. Here a thread is started only
 //! when a name is asked for the first time or its addresses have grown old.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
+use ureq::unversioned::transport::{NextTimeout, time};
 
 /// Addresses are asked for anew after this time: about as long as those of the Graph API live.
 const FRESH: Duration = Duration::from_secs(60);
@@ -18,7 +19,6 @@ const FRESH: Duration = Duration::from_secs(60);
 /// Remembers the addresses of the last name: there is one Graph API, or one proxy.
 #[derive(Debug, Default)]
 pub(super) struct CachingResolver {
-    resolver: DefaultResolver,
     last: Mutex<Option<Known>>,
 }
 
@@ -41,7 +41,7 @@ impl Resolver for CachingResolver {
             Some((addresses, false)) => Some(addresses),
             None => None,
         };
-        match self.resolver.resolve(uri, config, timeout) {
+        match ask(uri, config, timeout) {
             Ok(addresses) => {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known {
                     place: uri.clone(),
@@ -54,6 +54,25 @@ impl Resolver for CachingResolver {
             Err(error) => old.ok_or(error),
         }
     }
+}
+
+/// Asks for the addresses, in a thread of its own: nothing else bounds the time that it takes.
+/// ureq would do the same, but panics where no thread is to be had.
+fn ask(
+    uri: &Uri,
+    config: &Config,
+    timeout: NextTimeout,
+) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    let (uri, config, mut endless) = (uri.clone(), config.clone(), timeout);
+    endless.after = time::Duration::NotHappening;
+    let (sender, answer) = mpsc::sync_channel(1);
+    let ask = move || {
+        let addresses = DefaultResolver::default().resolve(&uri, &config, endless);
+        sender.send(addresses).ok()
+    };
+    thread::Builder::new().name("resolver".into()).spawn(ask)?;
+    let answer = answer.recv_timeout(*timeout.after);
+    answer.unwrap_or(Err(ureq::Error::Timeout(timeout.reason)))
 }
 
 impl CachingResolver {

@@ -17,3 +17,4 @@ mod load;
 mod right_answers;
 mod shortage;
 mod siege;
+mod threads;

@@ -1,4 +1,4 @@
-//! Too few descriptors, too few threads, no place for the private directory, and the end of
+//! Too few descriptors, no place for the private directory, and the end of
 //! tiny_http: service comes back by itself, or the process ends and says why.
 
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ fn after(words: &str, settings: &[(&str, String)]) -> Command {
 
 /// Waits until a new connection is answered; fails when that takes too long.
 #[track_caller]
-fn wait_for_service(bot: &Bot) -> Duration {
+pub fn wait_for_service(bot: &Bot) -> Duration {
     let start = Instant::now();
     let is_served = || {
         let mut client = Client::connect(bot).ok()?;
@@ -192,52 +192,6 @@ fn running_out_of_descriptors_is_survived_and_logged_once_a_second() {
         assert!(log.contains("Too many open files"), "{log}");
     }
     assert_log_is_sound(bot);
-}
-
-/// A bot of a user that nobody else is, who may have a few threads only; none where that cannot be
-/// arranged.
-fn start_with_few_threads(place: &Directory, graph_api: &GraphApi, threads: usize) -> Option<Bot> {
-    // The user must be able to enter the directory and to run the program.
-    let copy = std::env::temp_dir().join(format!("echobot-test-{}", std::process::id()));
-    fs::copy(program(), &copy).ok()?;
-    let user = 60_000 + std::process::id() % 5000;
-    let settings = [("GRAPH_URL", graph_api.url()), ("THREADS", "4".into())];
-    let mut command = Bot::command("prlimit".as_ref(), &settings);
-    let threads = format!("--nproc={threads}:");
-    let user = user.to_string();
-    command.args([&threads, "setpriv", "--clear-groups", "--reuid", &user]);
-    command.arg(&copy).current_dir(place.path());
-    let bot = Bot::run(&mut command);
-    let _ = fs::remove_file(&copy);
-    bot.map_err(|error| println!("no user with few threads can be had: {error}"))
-        .ok()
-}
-
-#[test]
-fn running_out_of_threads_is_survived() {
-    let place = Directory::new("threads");
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the system has a port");
-    // 13 threads is what it takes at rest.
-    let Some(bot) = start_with_few_threads(&place, &graph_api, 20) else {
-        return;
-    };
-    assert_well(&bot);
-    for _ in 0..2 {
-        let clients: Vec<_> = (0..50).filter_map(|_| Client::connect(&bot).ok()).collect();
-        for mut client in clients {
-            let _ = client.send(&handshake("7"));
-            if let Some(answer) = client.answer() {
-                assert!([200, 503].contains(&answer.status), "{answer:?}");
-            }
-        }
-        wait_for_service(&bot);
-    }
-    let log = bot.log();
-    assert!(
-        log.contains("Resource temporarily unavailable"),
-        "there was no shortage: {log}"
-    );
-    assert_log_is_sound(&bot);
 }
 
 fn names_in(directory: &Directory) -> Vec<PathBuf> {
