@@ -122,6 +122,7 @@ fn agents(count: usize) -> Vec<Agent> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_idle_connections(1)
+        .proxy(transport::proxy())
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .build();

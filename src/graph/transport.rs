@@ -1,39 +1,35 @@
 //! Connections to the Graph API that send a request at once: one system call, one packet, one
 //! time that the other side wakes up. ureq's own TCP transport writes head and body apart.
 
+use std::sync::Once;
+
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout,
     RustlsConnector, TcpConnector, Transport,
 };
-use ureq::{Error, ProxyProtocol};
+use ureq::{Error, Proxy, ProxyProtocol};
 
 use super::BUFFER;
 
 /// As ureq's `DefaultConnector` with rustls, but for [`Gathering`].
 pub(super) fn connector() -> impl Connector {
-    ().chain(NoSocks)
-        .chain(ConnectProxyConnector::default())
+    ().chain(ConnectProxyConnector::default())
         .chain(GatheringConnector)
         .chain(RustlsConnector::default())
 }
 
-/// Tells of a proxy in the environment that is not used.
-#[derive(Debug)]
-struct NoSocks;
-
-impl Connector for NoSocks {
-    type Out = ();
-
-    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, Error> {
-        let protocol = details.config.proxy().map(|proxy| proxy.protocol());
-        if !matches!(
-            protocol,
-            None | Some(ProxyProtocol::Http | ProxyProtocol::Https)
-        ) {
-            log::warn!("SOCKS proxies are not supported: the one in the environment is not used");
-        }
-        Ok(None)
+/// The proxy that the environment names, if it is one of HTTP. With one of SOCKS ureq leaves the
+/// Graph API's name to the proxy, and without one there would be nowhere to connect to.
+pub(super) fn proxy() -> Option<Proxy> {
+    let proxy = Proxy::try_from_env()?;
+    if matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
+        return Some(proxy);
     }
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        log::warn!("SOCKS proxies are not supported: the one in the environment is not used");
+    });
+    None
 }
 
 #[derive(Debug)]

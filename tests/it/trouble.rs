@@ -52,6 +52,22 @@ fn a_webhook_that_is_not_echoed_in_time_is_refused_while_the_bot_goes_on_trying(
 }
 
 #[test]
+fn a_socks_proxy_in_the_environment_is_not_used_and_the_log_says_so_once() {
+    for proxy in ["socks5h://127.0.0.1:9", "socks4://127.0.0.1:9"] {
+        let world = World::started_with(|command| {
+            command.env("ALL_PROXY", proxy);
+        });
+        for mid in ["m_1", "m_2"] {
+            let answer = world.deliver(&[text_message("7", mid, "hello")]);
+            assert_eq!(answer.status, 200, "{proxy}");
+        }
+        let log = world.bot.log();
+        let lines = log.matches("SOCKS proxies are not supported").count();
+        assert_eq!(lines, 1, "{log}");
+    }
+}
+
+#[test]
 fn what_the_graph_api_refuses_for_good_costs_one_call_and_no_503() {
     let world = World::with(&[], |call| match call.recipient.as_str() {
         "gone" => Reply::error(400, 551, None),
