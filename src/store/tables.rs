@@ -169,45 +169,52 @@ fn accept(
     Ok(known)
 }
 
-/// The mids of the last 36 hours, the newest stretch last.
+/// The mids of the last 36 hours.
 struct Seen<'txn> {
-    stretches: Vec<Table<'txn, [u8; 16], ()>>,
+    /// Those of this stretch.
+    newest: Table<'txn, [u8; 16], ()>,
+    /// Those of the stretches before, and of later ones where the clock was set back.
+    others: Vec<Table<'txn, [u8; 16], ()>>,
 }
 
 impl<'txn> Seen<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
-        let stretch = now() / milliseconds(STRETCH);
-        let oldest = stretch.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
-        let names: Vec<String> = (oldest..=stretch)
-            .map(|stretch| format!("{SEEN}{stretch}"))
-            .collect();
+        let newest = now() / milliseconds(STRETCH);
+        let oldest = newest.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
+        let mut others = Vec::new();
         for table in transaction.list_tables()? {
-            if table.name().starts_with(SEEN) && !names.iter().any(|name| name == table.name()) {
-                transaction.delete_table(table)?;
+            let number = table.name().strip_prefix(SEEN);
+            match number.and_then(|number| number.parse::<u64>().ok()) {
+                Some(number) if number < oldest => {
+                    transaction.delete_table(table)?;
+                }
+                Some(number) if number != newest => others.push(number),
+                _ => {}
             }
         }
-        let stretches = names
-            .iter()
-            .map(|name| transaction.open_table(TableDefinition::new(name)));
-        let stretches = stretches.collect::<Result<_, TableError>>()?;
-        Ok(Seen { stretches })
+        let open = |number| {
+            let name = format!("{SEEN}{number}");
+            transaction.open_table(TableDefinition::new(&name))
+        };
+        Ok(Seen {
+            newest: open(newest)?,
+            others: others.into_iter().map(open).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Returns whether it was new.
     fn insert(&mut self, MidDigest(mid): MidDigest) -> Result<bool, StorageError> {
-        for stretch in &self.stretches {
+        for stretch in &self.others {
             if stretch.get(mid)?.is_some() {
                 return Ok(false);
             }
         }
-        if let Some(newest) = self.stretches.last_mut() {
-            newest.insert(mid, ())?;
-        }
-        Ok(true)
+        Ok(self.newest.insert(mid, ())?.is_none())
     }
 
     fn remove(&mut self, MidDigest(mid): MidDigest) -> Result<(), StorageError> {
-        for stretch in &mut self.stretches {
+        self.newest.remove(mid)?;
+        for stretch in &mut self.others {
             stretch.remove(mid)?;
         }
         Ok(())

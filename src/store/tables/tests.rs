@@ -89,14 +89,15 @@ fn of_failed_writes_only_what_is_there_is_remembered() {
 }
 
 #[test]
-fn a_mid_is_known_for_36_hours_and_forgotten_after_48() {
+fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_back() {
     let database = database();
     accept(&database, &[record(1, "new")], &[]);
     // The names are in every file that there is: they stay what they are.
     let hours = now() / (60 * 60 * 1000);
-    let table_of = |hours_ago: u64| format!("seen-{}", (hours - hours_ago) / 12);
+    let table_of =
+        |hours_ago: i64| format!("seen-{}", hours.saturating_add_signed(-hours_ago) / 12);
     let transaction = database.begin_write().expect("nobody else writes");
-    for (hours_ago, mid) in [(36, "old"), (48, "too old")] {
+    for (hours_ago, mid) in [(-12, "set back"), (36, "old"), (48, "too old")] {
         let MidDigest(mid) = MidDigest::of(mid);
         let name = table_of(hours_ago);
         let table = transaction.open_table(TableDefinition::<[u8; 16], ()>::new(&name));
@@ -105,8 +106,13 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48() {
     }
     transaction.commit().expect("there is memory");
 
-    let again = [record(2, "new"), record(3, "old"), record(4, "too old")];
-    assert_eq!(accept(&database, &again, &[]), [2, 3]);
+    let again = [
+        record(2, "new"),
+        record(3, "old"),
+        record(4, "too old"),
+        record(5, "set back"),
+    ];
+    assert_eq!(accept(&database, &again, &[]), [2, 3, 5]);
     let transaction = database.begin_read().expect("it can be read");
     let tables = transaction.list_tables().expect("it can be read");
     let names: Vec<_> = tables.map(|table| table.name().to_string()).collect();
