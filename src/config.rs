@@ -35,7 +35,7 @@ pub struct Config {
     pub threads: usize,
     /// Echoes owed at most.
     pub max_pending: usize,
-    /// Calls of the Send API a second at most; 0 is no limit.
+    /// Calls of the Send API a second at most, on average; 0 is no limit.
     pub send_rate: u32,
     /// Where the Graph API is, without a slash at the end.
     pub graph_url: String,

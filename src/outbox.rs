@@ -38,7 +38,7 @@ pub type EchoId = u64;
 pub struct Limits {
     /// Echoes owed at most; above it webhooks are refused, and Messenger keeps them.
     pub max_pending: usize,
-    /// Calls of the Send API a second at most; 0 is no limit.
+    /// Calls of the Send API a second at most, on average; 0 is no limit.
     pub send_rate: u32,
     /// Calls at once at most that are another try.
     pub max_retries: usize,

@@ -8,8 +8,8 @@ const FIRST_HOLD: Duration = Duration::from_secs(30);
 /// The longest pause that is not Meta's own.
 const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
 
-/// Calls that were due and could not be made, because a thread woke late, are made up for as long
-/// as this: without it the rate would never be reached.
+/// What was not sent in this time may be sent at once: threads wake late, and without it the rate
+/// would never be reached.
 const CATCH_UP: Duration = Duration::from_millis(50);
 
 pub(super) struct Page {
@@ -29,7 +29,7 @@ struct Hold {
 }
 
 impl Page {
-    /// A page that makes so many calls a second at most; 0 is no limit.
+    /// A page that makes so many calls a second on average, at most; 0 is no limit.
     pub(super) fn new(rate: u32) -> Page {
         let interval = (rate > 0).then(|| Duration::from_secs(1) / rate);
         Page {
