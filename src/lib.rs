@@ -26,7 +26,8 @@
 //!    and settles it: done, refused for good, or due again later. Without a data directory the
 //!    webhook is answered when its last echo is settled.
 //!
-//! Data flows one way; no file calls back. Only [`config`] reads the environment, only [`server`]
+//! Data flows one way; no file calls back. Only [`config`] reads settings (the environment
+//! also names the temporary directory and proxies), only [`server`]
 //! (and the simulator) answers requests, only [`door`] names tiny_http's server, only [`graph`] (and the
 //! simulator's Messenger) names ureq, only [`store`] names redb. [`simulator`] plays Messenger and Graph API to try and to
 //! test the bot; the bot never names it.

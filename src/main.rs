@@ -33,7 +33,7 @@ echobot: a Facebook Messenger echo bot
                                    play Messenger for another bot, written in anything
 
   echobot check [--json]           look at settings, token and subscriptions: what is wrong,
-                                   and what to do; exit code 0 only if all is well
+                                   and what to do; exit code 1 if something is
   echobot setup --callback-url URL subscribe app and page to the bot at this https address
                                    (needs APP_ID), then check
 
@@ -41,7 +41,7 @@ echobot: a Facebook Messenger echo bot
   -V, --version                    print the version
 
 Settings: PAGE_ACCESS_TOKEN, VERIFY_TOKEN and APP_SECRET are required; the README lists all.
-Exit codes: 0 done, 1 something failed, 2 the command line or a setting is wrong.
+Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a setting at the start.
 ";
 
 /// What the command line asks for.

@@ -82,10 +82,7 @@ struct Work<R> {
 impl<R> Pool<R> {
     /// The work of `config.threads` threads. With a store, what it has kept is owed.
     pub fn new(config: &Config, store: Option<(Store, Vec<Record>)>) -> Pool<R> {
-        let answering = config.threads.div_ceil(ANSWERING_SHARE);
-        // With a store, one of them may be waiting for the disk.
-        let answering = answering.max(1 + usize::from(store.is_some()));
-        let max_sending = config.threads.saturating_sub(answering).max(1);
+        let max_sending = max_sending(config.threads, store.is_some());
         let limits = Limits {
             max_pending: config.max_pending,
             send_rate: config.send_rate,
@@ -267,6 +264,15 @@ impl<R> Pool<R> {
     }
 }
 
+/// How many of the threads may send at once.
+fn max_sending(threads: usize, with_store: bool) -> usize {
+    // With a store, one of those kept from sending may be waiting for the disk.
+    let answering = threads
+        .div_ceil(ANSWERING_SHARE)
+        .max(1 + usize::from(with_store));
+    threads.saturating_sub(answering).max(1)
+}
+
 impl<R> Work<R> {
     /// Whom to wake up, so that somebody else does what is to be done now, and watches the time
     /// for what is to be done later.
@@ -328,5 +334,18 @@ impl<R> Work<R> {
             && self.sending == 0
             && (self.is_durable || self.outbox.owed() == 0);
         self.stop_at.is_some_and(|at| now >= at || is_done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::max_sending;
+
+    #[test]
+    fn beside_those_that_send_and_write_one_is_left_to_answer() {
+        for (threads, in_memory, on_disk) in [(2, 1, 1), (3, 2, 1), (32, 31, 30), (64, 62, 62)] {
+            assert_eq!(max_sending(threads, false), in_memory);
+            assert_eq!(max_sending(threads, true), on_disk);
+        }
     }
 }
