@@ -19,7 +19,7 @@ use crate::store::{Store, StoreError};
 /// Requests that wait for a thread at most.
 const MAX_WAITING: usize = 256;
 
-/// One of so many threads is kept from sending.
+/// One of so many threads at least is kept from sending.
 const ANSWERING_SHARE: usize = 32;
 
 /// So many calls whose end is not on disk, as a share of the threads, keep nobody from sending.
@@ -214,7 +214,7 @@ impl<R> Pool<R> {
         self.lock().outbox.owed()
     }
 
-    /// How many echoes are owed according to the disk alone: their end could not be written.
+    /// How many calls have come to an end that is not written.
     pub fn unwritten(&self) -> usize {
         self.lock().outbox.unwritten()
     }
@@ -267,9 +267,8 @@ impl<R> Pool<R> {
 /// How many of the threads may send at once.
 fn max_sending(threads: usize, with_store: bool) -> usize {
     // With a store, one of those kept from sending may be waiting for the disk.
-    let answering = threads
-        .div_ceil(ANSWERING_SHARE)
-        .max(1 + usize::from(with_store));
+    let at_least = 1 + usize::from(with_store);
+    let answering = threads.div_ceil(ANSWERING_SHARE).max(at_least);
     threads.saturating_sub(answering).max(1)
 }
 
