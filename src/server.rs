@@ -7,6 +7,7 @@ mod worker;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -167,23 +168,24 @@ fn close_on_signal(
 ) -> io::Result<()> {
     let watch = move || {
         let mut interrupts = 0;
-        let mut closing = None;
+        let mut is_closing = false;
         for signal in signals.forever() {
             interrupts += u32::from(signal == SIGINT);
             if interrupts > 1 {
                 log::warn!("interrupted twice: stopping at once");
                 std::process::exit(130);
             }
-            closing.get_or_insert_with(|| {
-                log::info!("stopping: the door is closed");
-                notifier.stopping();
-                let inside = Arc::clone(&door);
-                let thread = thread::Builder::new().name("closing".into());
-                if thread.spawn(move || close(&inside)).is_err() {
-                    // There is no thread to be had: a second SIGINT waits then.
-                    close(&door);
-                }
-            });
+            if mem::replace(&mut is_closing, true) {
+                continue;
+            }
+            log::info!("stopping: the door is closed");
+            notifier.stopping();
+            let inside = Arc::clone(&door);
+            let thread = thread::Builder::new().name("closing".into());
+            if thread.spawn(move || close(&inside)).is_err() {
+                // There is no thread to be had: a second SIGINT waits then.
+                close(&door);
+            }
         }
     };
     thread::Builder::new().name("signals".into()).spawn(watch)?;

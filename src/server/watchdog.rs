@@ -1,6 +1,6 @@
 //! Feeds the service manager's watchdog while the bot really answers: it is asked over its own
-//! port, through door and pool, as anybody would ask. Where the door is so full that it turns the
-//! question away, it is enough that the pool has taken up others' requests since.
+//! port, through door and pool, as anybody would ask, and has to have taken up this request or, where
+//! the door is so full that it turns the question away, somebody else's.
 
 use std::io::{self, Read as _, Write as _};
 use std::mem;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::worker::UNWELL;
 use crate::door::{Door, Request};
 use crate::notify::Notifier;
 use crate::pool::Pool;
@@ -33,9 +32,9 @@ pub(super) fn start(
         let mut taken_up = 0;
         while !door.is_closed() {
             let mut asked = addresses.iter().map(|address| ask(*address, every / 2));
-            let is_answered = asked.any(|answer| answer.unwrap_or(false));
+            asked.any(|answer| answer.is_ok());
             let before = mem::replace(&mut taken_up, pool.taken_up());
-            if is_answered || taken_up > before {
+            if taken_up > before {
                 notifier.alive();
                 thread::sleep(every);
             } else if !door.is_closed() {
@@ -48,16 +47,15 @@ pub(super) fn start(
     Ok(())
 }
 
-/// Whether a thread of the pool answers. One that says that the outbox takes no more is alive:
-/// to start again would not help it.
-fn ask(address: SocketAddr, at_most: Duration) -> io::Result<bool> {
+/// Asks for its health, and waits for the answer. Whatever it is, the bot is alive: when its outbox
+/// takes no more, to start again would not help it.
+fn ask(address: SocketAddr, at_most: Duration) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, at_most)?;
     stream.set_read_timeout(Some(at_most))?;
     stream.set_write_timeout(Some(at_most))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200 ") || answer.ends_with(UNWELL))
+    io::copy(&mut stream.take(MAX_ANSWER), &mut io::sink())?;
+    Ok(())
 }
 
 /// Who listens on every address is reached on loopback; where IPv6 is switched off, on that of IPv4.

@@ -13,7 +13,7 @@ use crate::pool::{Outcome, Pool, Task};
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// What a bot that answers, but takes no webhooks, says of its health.
-pub(super) const UNWELL: &str = "stopping, or the outbox takes no more";
+const UNWELL: &str = "stopping, or the outbox takes no more";
 
 /// What the pool's threads share.
 pub(super) struct Worker {

@@ -18,6 +18,17 @@ pub fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_echobot"))
 }
 
+/// Copies a program, by another process: a program that is started beside this would inherit a file
+/// that we write, and as long as anybody may write to a file it cannot be run.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "failed to copy {}",
+        from.display()
+    );
+}
+
 /// A bot, and the Graph API that it talks to.
 pub struct World {
     pub bot: Bot,

@@ -9,7 +9,7 @@ use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook}
 
 use super::{built, leave_out};
 use crate::process::run;
-use crate::support::{Directory, PATIENCE};
+use crate::support::{Directory, PATIENCE, copy_program};
 
 const CHROOT: &str = "/usr/sbin/chroot";
 
@@ -23,14 +23,7 @@ fn empty_root() -> Option<Directory> {
         return None;
     };
     let root = Directory::new("empty-root");
-    // By another process: a program that is started beside this would inherit a file that we write, and as long as
-    // anybody may write to a file it cannot be run.
-    let copied = Command::new("cp").arg(&program).arg(root.path()).status();
-    assert!(
-        copied.is_ok_and(|status| status.success()),
-        "failed to copy {}",
-        program.display()
-    );
+    copy_program(&program, root.path());
     std::fs::create_dir(root.path().join("etc")).expect("a directory can be made");
     root.file("etc/hosts", b"127.0.0.1 localhost graph.in-hosts.test\n");
     root.file(
