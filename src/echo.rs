@@ -1,4 +1,4 @@
-//! The bot: what an event is answered with. To make another bot of it, change [`reply`].
+//! The bot: what an event is answered with.
 
 use std::sync::Arc;
 
@@ -8,6 +8,26 @@ use crate::event::{Event, EventKind, Platform};
 
 /// What the bot says to whatever is not a text.
 pub const CANNOT_ECHO: &str = "I can't echo this";
+
+/// What a bot says to a person: a text, of any length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply(String);
+
+impl Reply {
+    /// A reply with this text. An empty one is silence.
+    pub fn text(text: impl Into<String>) -> Reply {
+        Reply(text.into())
+    }
+}
+
+/// The echo bot's reply to an event; none for what is answered with silence.
+pub fn reply(event: &Event) -> Option<Reply> {
+    match &event.kind {
+        EventKind::Text(text) => Some(Reply::text(text)),
+        EventKind::Attachments | EventKind::Postback => Some(Reply::text(CANNOT_ECHO)),
+        EventKind::Other(_) => None,
+    }
+}
 
 /// A reply that is owed to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,23 +44,24 @@ pub struct Echo {
     pub platform: Platform,
 }
 
-/// The reply to an event; none for what is answered with silence.
-pub fn reply(event: Event) -> Option<Echo> {
-    let text = match event.kind {
-        EventKind::Text(text) => text,
-        EventKind::Attachments | EventKind::Postback => CANNOT_ECHO.to_string(),
-        EventKind::Other(what) => {
+impl Echo {
+    /// What a bot says to an event, as it is owed. The bot is not asked about what no person did:
+    /// an answer to our own message would be answered in turn, for ever.
+    pub fn answering(event: &Event, reply: fn(&Event) -> Option<Reply>) -> Option<Echo> {
+        if let EventKind::Other(what) = event.kind {
             log::debug!("no reply to an event: {what}");
             return None;
         }
-    };
-    Some(Echo {
-        recipient: event.sender?.into(),
-        mid: event.mid,
-        timestamp: event.timestamp,
-        text,
-        platform: event.platform,
-    })
+        let recipient = event.sender.as_deref()?;
+        let Reply(text) = reply(event).filter(|reply| !reply.0.is_empty())?;
+        Some(Echo {
+            recipient: recipient.into(),
+            mid: event.mid.clone(),
+            timestamp: event.timestamp,
+            text,
+            platform: event.platform,
+        })
+    }
 }
 
 /// The first part of a text that fits into one message of the platform; what is left is sent

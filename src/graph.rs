@@ -14,7 +14,7 @@ use ureq::http::request::Parts;
 use ureq::http::{HeaderValue, Request, Response};
 use ureq::{Agent, Body};
 
-pub use self::answer::{Remedy, SendError, judge};
+pub use self::answer::{Action, SendError, judge};
 use self::resolver::CachingResolver;
 use self::shared::Shared;
 use crate::config::{Config, Secret};
@@ -57,14 +57,14 @@ impl Graph {
     /// Sends a text to a person, once, over the connection with this number, counted from 0. Blocks for 10 s at most.
     ///
     /// # Errors
-    /// [`SendError`] says what to do about it. After [`Remedy::TryAgain`] the text may have been
+    /// [`SendError`] says what to do about it. After [`Action::TryAgain`] the text may have been
     /// delivered all the same: the Send API has no idempotency key.
-    pub fn send(&self, connection: usize, recipient: &str, text: &str) -> Result<(), SendError> {
+    pub fn send(&self, recipient: &str, text: &str) -> Result<(), SendError> {
         let Some(SendApi(call)) = &self.send_api else {
             return Err(SendError::network("GRAPH_URL is no address".to_string()));
         };
         let call = Request::from_parts(call.clone(), message(recipient, text));
-        match self.agents[connection].run(call) {
+        match self.agents[0].run(call) {
             Ok(answer) => read_answer(answer),
             Err(error) => Err(network_error(&error)),
         }

@@ -75,7 +75,7 @@
 //! `.ci/run`.
 
 pub mod config;
-pub mod door;
+mod descriptors;
 pub mod echo;
 pub mod event;
 pub mod graph;
@@ -84,10 +84,18 @@ pub mod logger;
 pub mod notify;
 pub mod outbox;
 pub mod pool;
-mod seldom;
+mod rate_limited_log;
 pub mod server;
 pub mod setup;
+pub mod shield;
 pub mod simulator;
 pub mod store;
 mod watch;
+mod watchdog;
 pub mod webhook;
+mod worker;
+
+pub use self::config::Config;
+pub use self::echo::Reply;
+pub use self::event::{Event, EventKind};
+pub use self::server::serve;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use echobot::config::Config;
 use echobot::server::{self, ServeError};
 use echobot::simulator::{Options, OtherBot};
-use echobot::{logger, setup, simulator};
+use echobot::{echo, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 /// One heap for all threads. The system's allocator gives each its own, and those fill up one by one. Of those with one
@@ -189,13 +189,10 @@ fn setup(callback_url: &str) -> ExitCode {
 
 fn serve() -> ExitCode {
     match Config::from_environment() {
-        Ok(config) => {
-            logger::start(config.log_level);
-            match server::serve(&config) {
-                Err(ServeError::Store(error)) => refuse(&error),
-                served => finish(served),
-            }
-        }
+        Ok(config) => match server::serve(&config, echo::reply) {
+            Err(ServeError::Store(error)) => refuse(&error),
+            served => finish(served),
+        },
         Err(error) => refuse(&error),
     }
 }

@@ -1,29 +1,29 @@
-//! What is owed: accept, next due, settle, postpone.
+//! What is owed: accept, next due, done, retry.
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
-//! accepted echo waits in [`Changes`] until it is written, and only then is safe and may be sent;
-//! without one it is safe when it is settled.
+//! accepted echo waits in a [`WriteBatch`] until it is written, and only then is safe and may be
+//! sent; without one it is safe when it is done.
 
+mod acknowledgements;
+mod dedup;
 mod due;
-mod journal;
-mod lanes;
-mod ledger;
 mod page;
-mod receipts;
-mod seen;
+mod pending;
+mod recipient_queues;
+mod writes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::acknowledgements::{AcknowledgementId, Acknowledgements};
+pub use self::dedup::MidDigest;
 pub use self::due::Due;
-use self::journal::Journal;
-pub use self::journal::{Changes, Record};
-use self::lanes::{Lanes, person};
-use self::ledger::Ledger;
 use self::page::Page;
-use self::receipts::{ReceiptId, Receipts};
-pub use self::seen::MidDigest;
+use self::pending::PendingEchoes;
+use self::recipient_queues::{RecipientQueues, recipient};
+use self::writes::Writes;
+pub use self::writes::{StoredEcho, WriteBatch};
 use crate::echo::{self, Echo};
 
 /// An echo is given up this long after its message came: outside this window the Send API
@@ -50,11 +50,11 @@ pub struct Limits {
 /// webhook is safe.
 pub struct Outbox<R> {
     limits: Limits,
-    ledger: Ledger,
-    lanes: Lanes,
+    pending: PendingEchoes,
+    queues: RecipientQueues,
     page: Page,
-    receipts: Receipts<R>,
-    journal: Journal,
+    acknowledgements: Acknowledgements<R>,
+    writes: Writes,
     last_id: EchoId,
 }
 
@@ -69,279 +69,261 @@ pub enum Accepted<R> {
     Full(R),
 }
 
-/// Whose trouble it is that a call failed.
+/// What a failed call concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// This call's: its lane waits.
-    Call,
-    /// The whole page's: all lanes wait, for this time if it is known.
+pub enum Scope {
+    /// This message: its recipient's queue waits.
+    Message,
+    /// The whole page: all queues wait, for this time if it is known.
     Page(Option<Duration>),
 }
 
 impl<R> Outbox<R> {
     /// An outbox that owes what the store has kept, in this order.
-    pub fn new(limits: Limits, kept: Vec<Record>, now: Instant) -> Outbox<R> {
+    pub fn new(limits: Limits, kept: Vec<StoredEcho>, now: Instant) -> Outbox<R> {
         let mut outbox = Outbox {
             limits,
-            ledger: Ledger::default(),
-            lanes: Lanes::default(),
+            pending: PendingEchoes::default(),
+            queues: RecipientQueues::default(),
             page: Page::new(limits.send_rate),
-            receipts: Receipts::default(),
-            journal: Journal::new(limits.durable),
-            last_id: kept.last().map_or(0, |record| record.id),
+            acknowledgements: Acknowledgements::default(),
+            writes: Writes::default(),
+            last_id: kept.last().map_or(0, |stored| stored.id),
         };
-        for record in kept {
-            outbox.ledger.add(&record, true);
-            outbox.line_up(record.id, now);
+        for stored in kept {
+            outbox.pending.add(&stored, true);
+            outbox.enqueue(stored.id, now);
         }
         outbox
     }
 
     /// Takes the echoes of one webhook, all or none. A message that is owed already is joined,
-    /// one that was settled is passed over.
+    /// one that was answered is passed over.
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        let new = mids.iter().filter(|mid| !self.ledger.knows(**mid)).count();
-        if new > 0 && self.ledger.len() + new > self.limits.max_pending {
+        let new = mids.iter().filter(|mid| !self.pending.knows(**mid)).count();
+        if new > 0 && self.pending.len() + new > self.limits.max_pending {
             return Accepted::Full(caller);
         }
-        let receipt = self.receipts.next_id();
+        let acknowledgement = self.acknowledgements.next_id();
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
-            if mid.is_some_and(|mid| self.ledger.was_answered(mid)) {
-                log::debug!(
-                    "passed over, answered before: mid {}",
-                    echo.mid.as_deref().unwrap_or("-")
-                );
+            if mid.is_some_and(|mid| self.pending.was_answered(mid)) {
+                let mid = echo.mid.as_deref().unwrap_or("-");
+                log::debug!("passed over, answered before: mid {mid}");
                 continue;
             }
-            let joined = mid.and_then(|mid| self.ledger.owed_for(mid));
+            let joined = mid.and_then(|mid| self.pending.owed_for(mid));
             let id = joined.unwrap_or_else(|| self.take(echo, mid, now));
-            if let Some(owed) = self.ledger.get_mut(id).filter(|owed| !owed.is_safe) {
-                owed.waiting.push(receipt);
+            if let Some(pending) = self.pending.get_mut(id).filter(|one| !one.is_safe) {
+                pending.waiting.push(acknowledgement);
                 open += 1;
             }
         }
         if open == 0 {
             return Accepted::Safe(caller);
         }
-        self.receipts.issue(caller, open, now);
+        self.acknowledgements.register(caller, open, now);
         Accepted::Waiting
     }
 
-    /// The call that is to be made next, if one is due. Its lane waits until it is settled,
-    /// dropped or postponed.
+    /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
+    /// is done, dropped, expired or to be retried.
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
         if self.page.next_time(now)? > now {
             return None;
         }
-        let id = self.lanes.take_due(now, self.limits.max_retries)?;
-        let is_probe = self.page.call(now);
-        let owed = self.ledger.get(id).expect("lanes hold only what is owed");
-        let part = echo::first_part(&owed.echo.text[owed.sent..], owed.echo.platform);
+        let id = self.queues.take_due(now, self.limits.max_retries)?;
+        let is_probe = self.page.begin_call(now);
+        let pending = self.pending.get(id).expect("queues hold only what is owed");
+        let part = echo::first_part(&pending.echo.text[pending.sent..], pending.echo.platform);
         Some(Due {
             id,
-            echo: Arc::clone(&owed.echo),
-            start: owed.sent,
-            end: owed.sent + part.len(),
-            came: owed.came,
+            echo: Arc::clone(&pending.echo),
+            start: pending.sent,
+            end: pending.sent + part.len(),
+            came: pending.came,
             is_probe,
         })
     }
 
     /// The text of this call was delivered. Returns the callers whose webhooks are safe now.
-    pub fn settle(&mut self, due: &Due, now: Instant) -> Vec<R> {
+    pub fn done(&mut self, due: &Due, now: Instant) -> Vec<R> {
         if due.is_last_part() {
-            return self.drop_echo(due, now);
+            return self.drop(due, now);
         }
-        self.release_page(due);
-        if let Some(owed) = self.ledger.get_mut(due.id) {
-            owed.sent = due.end;
+        self.resume_page(due);
+        if let Some(pending) = self.pending.get_mut(due.id) {
+            pending.sent = due.end;
         }
-        self.journal.sent(due.id, due.end, now);
-        self.lanes.go_on(person(&due.echo), now, true);
+        if self.limits.durable {
+            self.writes.sent(due.id, due.end, now);
+        }
+        self.queues.requeue(recipient(&due.echo), now, true);
         Vec::new()
     }
 
     /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
     /// webhooks are safe now.
-    pub fn drop_echo(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.release_page(due);
-        self.take_out(due, now)
+    pub fn drop(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        self.resume_page(due);
+        self.remove(due, now)
     }
 
     /// The echo is not owed any more, and no call was made for it. Returns the callers whose
     /// webhooks are safe now.
-    pub fn give_up(&mut self, due: &Due, now: Instant) -> Vec<R> {
+    pub fn expire(&mut self, due: &Due, now: Instant) -> Vec<R> {
         if due.is_probe {
             self.page.probe_next();
         }
-        self.take_out(due, now)
+        self.remove(due, now)
     }
 
-    fn take_out(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.lanes.advance(person(&due.echo), now);
-        self.journal.settled(due.id, now);
-        let waiting = self.forget(due.id, true);
-        waiting
-            .into_iter()
-            .filter_map(|receipt| self.receipts.redeem(receipt))
-            .collect()
-    }
-
-    /// The call failed for now. Returns how long its lane waits, or the whole page; none when
-    /// the page is waiting already.
-    pub fn postpone(&mut self, due: &Due, trouble: Trouble, now: Instant) -> Option<Duration> {
-        match trouble {
-            Trouble::Call => {
+    /// The call failed for now. Returns how long its recipient's queue waits, or the whole page;
+    /// none when the page is waiting already.
+    pub fn retry(&mut self, due: &Due, scope: Scope, now: Instant) -> Option<Duration> {
+        match scope {
+            Scope::Message => {
                 if due.is_probe {
-                    self.page.probe_again(now);
+                    self.page.probe_later(now);
                 }
-                Some(self.lanes.pause(person(&due.echo), now))
+                Some(self.queues.back_off(recipient(&due.echo), now))
             }
-            Trouble::Page(regain) => {
-                self.lanes.go_on(person(&due.echo), now, false);
-                self.page.refuse(regain, due.is_probe, now)
+            Scope::Page(regain) => {
+                self.queues.requeue(recipient(&due.echo), now, false);
+                self.page.hold(regain, due.is_probe, now)
             }
         }
     }
 
     /// What is to be written now, if anything; nothing while a write is under way. `at_once`:
-    /// what was settled does not wait for a webhook to be written with.
-    pub fn take_changes(&mut self, now: Instant, at_once: bool) -> Option<Changes> {
-        self.journal.take(now, at_once)
+    /// what is done does not wait for a webhook to be written with.
+    pub fn take_batch(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
+        self.writes.take(now, at_once)
     }
 
-    /// When [`take_changes`](Self::take_changes) has something to give.
+    /// When [`take_batch`](Self::take_batch) has something to give.
     pub fn next_write(&self) -> Option<Instant> {
-        self.journal.next_time()
+        self.writes.next_time()
     }
 
-    /// How many calls have come to an end that is not written.
+    /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
     pub fn unwritten(&self) -> usize {
-        self.journal.unwritten()
+        self.writes.unwritten()
     }
 
     /// Whether all that is to be written is written.
     pub fn is_flushed(&self) -> bool {
-        self.journal.is_empty()
+        self.writes.is_empty()
     }
 
-    /// These changes are on disk, but for those that the store has `seen` before, in order: their
-    /// messages were answered before. Returns the callers whose webhooks are safe now.
-    pub fn written(&mut self, changes: &Changes, seen: &[EchoId], now: Instant) -> Vec<R> {
-        self.journal.written();
+    /// This batch is on disk, but for those echoes that the store has `seen` before, in order:
+    /// their messages were answered before. Returns the callers whose webhooks are safe now.
+    pub fn written(&mut self, batch: &WriteBatch, seen: &[EchoId], now: Instant) -> Vec<R> {
+        self.writes.written();
         let mut safe = Vec::new();
-        for Record { id, .. } in &changes.accepted {
+        for StoredEcho { id, .. } in &batch.accepted {
             let waiting = if seen.binary_search(id).is_ok() {
-                self.forget(*id, true)
+                self.pending.remove(*id)
             } else {
-                self.line_up(*id, now);
-                self.make_safe(*id)
+                self.enqueue(*id, now);
+                self.pending.set_safe(*id)
             };
-            safe.extend(
-                waiting
-                    .into_iter()
-                    .filter_map(|receipt| self.receipts.redeem(receipt)),
-            );
+            safe.extend(self.complete(waiting));
         }
         safe
     }
 
-    /// These changes could not be written: what was accepted is forgotten, the rest is written
-    /// later. Returns the callers whose webhooks are not safe.
-    pub fn not_written(&mut self, changes: Changes, now: Instant) -> Vec<R> {
+    /// This batch could not be written; it is written again later, as it is. Returns the callers
+    /// whose webhooks are not safe. What they brought stays: a redelivery joins it.
+    pub fn not_written(&mut self, batch: WriteBatch, now: Instant) -> Vec<R> {
         let mut refused = Vec::new();
-        for Record { id, .. } in &changes.accepted {
-            let waiting = self.forget(*id, false);
-            refused.extend(
-                waiting
-                    .into_iter()
-                    .filter_map(|receipt| self.receipts.cancel(receipt)),
-            );
+        for StoredEcho { id, .. } in &batch.accepted {
+            let waiting = self.pending.take_waiting(*id).into_iter();
+            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
         }
-        self.journal.not_written(changes, now);
+        self.writes.not_written(batch, now);
         refused
     }
 
     /// The callers who have waited as long as Messenger does. What they brought stays.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
-        self.receipts.late(now)
+        self.acknowledgements.late(now)
+    }
+
+    /// When [`late`](Self::late) has a caller to give.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.acknowledgements.next_deadline()
     }
 
     /// When [`next_due`](Self::next_due) has something to give.
-    pub fn next_time(&mut self, now: Instant) -> Option<Instant> {
-        let lane = self.lanes.next_time(self.limits.max_retries)?;
-        self.page.next_time(now).map(|page| page.max(lane))
-    }
-
-    /// When [`late`](Self::late) has somebody to give.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.receipts.next_deadline()
+    pub fn next_time(&self, now: Instant) -> Option<Instant> {
+        let queue = self.queues.next_time(self.limits.max_retries)?;
+        self.page.next_time(now).map(|page| page.max(queue))
     }
 
     /// How many echoes are owed.
     pub fn owed(&self) -> usize {
-        self.ledger.len()
+        self.pending.len()
     }
 
     /// Whether it takes no more.
     pub fn is_full(&self) -> bool {
-        self.ledger.len() >= self.limits.max_pending
+        self.pending.len() >= self.limits.max_pending
     }
 
-    /// A new echo: owed, and on its way to the disk if there is one, else to its lane.
+    /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
     fn take(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
         self.last_id += 1;
-        let record = Record {
+        let stored = StoredEcho {
             id: self.last_id,
             echo: Arc::new(echo),
             mid,
             sent: 0,
             came: now,
         };
-        self.ledger.add(&record, false);
+        self.pending.add(&stored, false);
         if self.limits.durable {
-            self.journal.accepted(record);
+            self.writes.accepted(stored);
         } else {
-            self.line_up(record.id, now);
+            self.enqueue(stored.id, now);
         }
         self.last_id
     }
 
-    /// Puts an echo into its lane. What has not been sent yet stands there in the order of
-    /// Messenger's own times: after a failure it may redeliver out of order.
-    fn line_up(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.ledger.get(id) else {
+    /// Puts an echo into its recipient's queue. What has not been sent yet stands there in the
+    /// order of Messenger's own times: after a failure it may redeliver out of order.
+    fn enqueue(&mut self, id: EchoId, now: Instant) {
+        let Some(new) = self.pending.get(id) else {
             return;
         };
         let comes_before = |other: EchoId| {
-            let other = self.ledger.get(other).filter(|other| other.sent == 0);
+            let other = self.pending.get(other).filter(|other| other.sent == 0);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
-        self.lanes.add(person(&new.echo), id, now, comes_before);
+        self.queues.add(recipient(&new.echo), id, now, comes_before);
     }
 
-    /// Returns the receipts that wait for it.
-    fn forget(&mut self, id: EchoId, was_answered: bool) -> Vec<ReceiptId> {
-        let owed = self.ledger.remove(id, was_answered);
-        owed.map(|owed| owed.waiting).unwrap_or_default()
+    fn remove(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        self.queues.remove_first(recipient(&due.echo), now);
+        if self.limits.durable {
+            self.writes.done(due.id, now);
+        }
+        let waiting = self.pending.remove(due.id);
+        self.complete(waiting)
     }
 
-    /// Returns the receipts that waited for it.
-    fn make_safe(&mut self, id: EchoId) -> Vec<ReceiptId> {
-        let Some(owed) = self.ledger.get_mut(id) else {
-            return Vec::new();
-        };
-        owed.is_safe = true;
-        std::mem::take(&mut owed.waiting)
+    fn complete(&mut self, waiting: Vec<AcknowledgementId>) -> Vec<R> {
+        let waiting = waiting.into_iter();
+        let safe = waiting.filter_map(|id| self.acknowledgements.complete(id));
+        safe.collect()
     }
 
-    fn release_page(&mut self, due: &Due) {
+    fn resume_page(&mut self, due: &Due) {
         if due.is_probe {
-            self.page.release();
+            self.page.resume();
         }
     }
 }

@@ -1,42 +1,25 @@
-//! The work of the pool's threads: requests that wait for an answer, echoes that are due, and what
-//! is to be written to the disk.
-//!
-//! Requests come first, and a few threads are kept from sending, so that webhooks are answered
-//! while every other thread waits for the Graph API.
+//! Who waits for what: senders for calls that are due, the writer for what is to be written or
+//! answered late. One mutex around the outbox, one condition variable for each of the two.
 
-mod idle;
-
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::idle::{Idle, Seat};
-use crate::config::Config;
 use crate::echo::Echo;
-use crate::outbox::{Accepted, Changes, Due, Limits, Outbox, Record, Trouble};
-use crate::store::{Store, StoreError};
+use crate::outbox::{Accepted, Due, EchoId, Outbox, Scope, StoredEcho, WriteBatch};
 
-/// Requests that wait for a thread at most.
-const MAX_WAITING: usize = 256;
+pub use crate::outbox::Limits;
 
-/// One of so many threads at least is kept from sending.
-const ANSWERING_SHARE: usize = 32;
-
-/// So many calls whose end is not on disk, as a share of the threads, keep nobody from sending.
+/// So many calls whose end is not on disk, as a share of the senders, keep none of them waiting.
 const UNWRITTEN_SHARE: usize = 8;
 
-/// How long the time is watched when nothing is to be done later.
-const LONGEST_WATCH: Duration = Duration::from_secs(3600);
+/// How long the writer sleeps at most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// What a thread is to do next. `R` is a request.
-pub enum Task<R> {
-    /// Answer a request.
-    Answer(R),
-    /// Make a call of the Send API, and say with [`Pool::done`] what came of it.
-    Send(Due),
-    /// Write to the disk, with [`Pool::write`].
-    Write(Changes),
-    /// Tell these that their webhooks are not safe yet.
+/// What the writer is to do next.
+pub enum WriterTask<R> {
+    /// Write to the disk, and tell [`Pool::written`] what came of it.
+    Write(WriteBatch),
+    /// Tell these callers that their webhooks are not safe yet.
     Late(Vec<R>),
 }
 
@@ -48,165 +31,155 @@ pub enum Outcome {
     /// Never to be delivered.
     Dropped,
     /// Too old to be sent: no call was made.
-    GivenUp,
+    Expired,
     /// Not now.
-    Failed(Trouble),
+    Failed(Scope),
 }
 
-/// The work that the threads share.
+/// The outbox, shared by receivers, senders and the writer.
 pub struct Pool<R> {
-    work: Mutex<Work<R>>,
-    /// Where each thread waits when it has nothing to do.
-    seats: Vec<Condvar>,
-    store: Option<Mutex<Store>>,
+    state: Mutex<State<R>>,
+    /// Notified for the senders.
+    due: Condvar,
+    /// Notified for the writer.
+    to_write: Condvar,
 }
 
-struct Work<R> {
-    requests: VecDeque<R>,
+struct State<R> {
     outbox: Outbox<R>,
-    /// Calls of the Send API that are under way, and how many there may be.
-    sending: usize,
-    max_sending: usize,
-    /// How many calls a kill may double: those under way, and those whose end is not on disk.
-    max_doubled: usize,
-    idle: Idle,
-    /// How many requests the threads have taken up.
-    taken_up: u64,
-    /// Whether the last write failed.
-    is_broken: bool,
     is_durable: bool,
-    /// Set on the way down: when to stop whatever is still owed.
-    stop_at: Option<Instant>,
+    /// Calls of the Send API that are in flight.
+    in_flight: usize,
+    /// Calls that a crash may repeat at most: in flight, or ended and not on disk.
+    max_repeated: usize,
+    /// Senders that sleep.
+    idle: usize,
+    /// A sender was notified and has not come yet. It notifies the next one if there is more to do.
+    is_waking: bool,
+    /// Until when the one sender that sleeps with a time-out does so.
+    timed_until: Option<Instant>,
+    /// The same of the writer.
+    writer_until: Option<Instant>,
+    /// Whether the last commit failed.
+    is_failing: bool,
+    is_stopping: bool,
 }
 
 impl<R> Pool<R> {
-    /// The work of `config.threads` threads. With a store, what it has kept is owed.
-    pub fn new(config: &Config, store: Option<(Store, Vec<Record>)>) -> Pool<R> {
-        let max_sending = max_sending(config.threads, store.is_some());
-        let limits = Limits {
-            max_pending: config.max_pending,
-            send_rate: config.send_rate,
-            // Half of the calls are for people who are in no trouble.
-            max_retries: max_sending.div_ceil(2),
-            durable: store.is_some(),
-        };
-        let (store, kept) = store.unzip();
+    /// The outbox for so many senders, with what a store has kept.
+    pub fn new(senders: usize, limits: Limits, kept: Vec<StoredEcho>) -> Pool<R> {
         Pool {
-            work: Mutex::new(Work {
-                requests: VecDeque::new(),
-                outbox: Outbox::new(limits, kept.unwrap_or_default(), Instant::now()),
-                sending: 0,
-                max_sending,
-                max_doubled: max_sending + config.threads / UNWRITTEN_SHARE,
-                idle: Idle::default(),
-                taken_up: 0,
-                is_broken: false,
+            state: Mutex::new(State {
+                outbox: Outbox::new(limits, kept, Instant::now()),
                 is_durable: limits.durable,
-                stop_at: None,
+                in_flight: 0,
+                max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
+                idle: 0,
+                is_waking: false,
+                timed_until: None,
+                writer_until: None,
+                is_failing: false,
+                is_stopping: false,
             }),
-            seats: (0..config.threads).map(|_| Condvar::new()).collect(),
-            store: store.map(Mutex::new),
+            due: Condvar::new(),
+            to_write: Condvar::new(),
         }
     }
 
-    /// Hands a request to the threads.
-    ///
-    /// # Errors
-    /// The request itself, when too many wait already.
-    pub fn submit(&self, request: R) -> Result<(), R> {
-        let mut work = self.lock();
-        if work.requests.len() >= MAX_WAITING {
-            return Err(request);
-        }
-        work.requests.push_back(request);
-        let called = work.idle.call();
-        self.wake(work, called);
-        Ok(())
-    }
-
-    /// Hands the echoes of a webhook to the outbox.
+    /// A receiver hands over the echoes of a webhook.
     pub fn accept(&self, echoes: Vec<Echo>, caller: R) -> Accepted<R> {
-        self.lock().outbox.accept(echoes, caller, Instant::now())
-        // This thread asks for its next task at once: nobody need be called.
+        let mut state = self.lock();
+        let now = Instant::now();
+        let accepted = state.outbox.accept(echoes, caller, now);
+        self.wake(state, now);
+        accepted
     }
 
-    /// Waits for something to do; none when the pool is to stop. The threads are numbered from 0.
-    pub fn next(&self, seat: usize) -> Option<Task<R>> {
-        let mut work = self.lock();
+    /// A sender waits for the next call that is due; none when it is to stop.
+    pub fn next_call(&self) -> Option<Due> {
+        let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let task = work.take(now);
-            if task.is_none() && work.is_finished(now) {
-                self.call_all(&mut work);
+            if state.senders_may_stop() {
                 return None;
             }
-            if task.is_some() {
-                let successor = work.successor(now);
-                self.wake(work, successor);
-                return task;
+            if let Some(due) = state.take_call(now) {
+                self.wake(state, now);
+                return Some(due);
             }
-            work = self.rest(work, seat, now);
+            state = self.sleep(state, now);
         }
     }
 
-    /// Takes down what came of a call. Returns the callers whose webhooks are safe now, and how
-    /// long the page is held back for it.
-    pub fn done(&self, due: &Due, outcome: Outcome) -> (Vec<R>, Option<Duration>) {
-        let mut work = self.lock();
+    /// A sender tells what came of a call. Returns the callers whose webhooks are safe now, and how
+    /// long the page is held for it.
+    pub fn ended(&self, due: &Due, outcome: Outcome) -> (Vec<R>, Option<Duration>) {
+        let mut state = self.lock();
         let now = Instant::now();
-        work.sending -= 1;
+        state.in_flight -= 1;
         let mut pause = None;
         let safe = match outcome {
-            Outcome::Sent => work.outbox.settle(due, now),
-            Outcome::Dropped => work.outbox.drop_echo(due, now),
-            Outcome::GivenUp => work.outbox.give_up(due, now),
-            Outcome::Failed(trouble) => {
-                pause = work.outbox.postpone(due, trouble, now);
+            Outcome::Sent => state.outbox.done(due, now),
+            Outcome::Dropped => state.outbox.drop(due, now),
+            Outcome::Expired => state.outbox.expire(due, now),
+            Outcome::Failed(scope) => {
+                pause = state.outbox.retry(due, scope, now);
                 Vec::new()
             }
         };
+        self.wake(state, now);
         (safe, pause)
     }
 
-    /// Writes changes to the disk. Returns the callers whose webhooks are safe.
-    ///
-    /// # Errors
-    /// The callers whose webhooks are not safe, and why.
-    pub fn write(&self, changes: Changes) -> Result<Vec<R>, (Vec<R>, StoreError)> {
-        let store = self
-            .store
-            .as_ref()
-            .expect("changes come only from an outbox with a store");
-        let written = store
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .commit(&changes);
-        let mut work = self.lock();
-        let now = Instant::now();
-        work.is_broken = written.is_err();
-        match written {
-            Ok(known) => Ok(work.outbox.written(&changes, &known, now)),
-            Err(error) => Err((work.outbox.not_written(changes, now), error)),
+    /// The writer waits for its next task; none when it is to stop.
+    pub fn next_task(&self) -> Option<WriterTask<R>> {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            let late = state.outbox.late(now);
+            if !late.is_empty() {
+                return Some(WriterTask::Late(late));
+            }
+            let at_once = state.is_urgent();
+            if let Some(batch) = state.outbox.take_batch(now, at_once) {
+                return Some(WriterTask::Write(batch));
+            }
+            if state.writer_may_stop() {
+                return None;
+            }
+            let until = Some(state.next_task_time().unwrap_or(now + LONGEST_SLEEP));
+            state.writer_until = until;
+            state = wait(&self.to_write, state, until, now);
+            state.writer_until = None;
         }
     }
 
+    /// The writer tells what came of a batch: which of its echoes are known, or nothing when it
+    /// failed. Returns the callers whose webhooks are safe, or are not.
+    pub fn written(&self, batch: WriteBatch, known: Option<Vec<EchoId>>) -> Vec<R> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.is_failing = known.is_none();
+        let callers = match known {
+            Some(known) => state.outbox.written(&batch, &known, now),
+            None => state.outbox.not_written(batch, now),
+        };
+        self.wake(state, now);
+        callers
+    }
+
     /// Whether a webhook would be taken.
-    pub fn is_well(&self) -> bool {
-        let work = self.lock();
-        work.stop_at.is_none() && !work.is_broken && !work.outbox.is_full()
+    pub fn is_ok(&self) -> bool {
+        let state = self.lock();
+        !state.is_stopping && !state.is_failing && !state.outbox.is_full()
     }
 
-    /// How many requests the threads have taken up since the start.
-    pub fn taken_up(&self) -> u64 {
-        self.lock().taken_up
-    }
-
-    /// Lets the threads stop when their work is done, or at that time. With a store what is owed
-    /// stays there; without one it is sent first. Returns at once.
-    pub fn stop(&self, at: Instant) {
-        let mut work = self.lock();
-        work.stop_at = Some(at);
-        self.call_all(&mut work);
+    /// Lets senders and writer stop when their work is done. With a store what is owed stays
+    /// there; without one it is sent first. Returns at once.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopping = true;
+        self.wake(state, Instant::now());
     }
 
     /// How many echoes are owed.
@@ -214,137 +187,124 @@ impl<R> Pool<R> {
         self.lock().outbox.owed()
     }
 
-    /// How many calls have come to an end that is not written.
+    /// How many calls have come to an end that is not on disk.
     pub fn unwritten(&self) -> usize {
         self.lock().outbox.unwritten()
     }
 
-    /// Whether what is owed outlives this process.
-    pub fn is_durable(&self) -> bool {
-        self.store.is_some()
-    }
-
-    fn call_all(&self, work: &mut Work<R>) {
-        work.idle.call_all();
-        self.seats.iter().for_each(Condvar::notify_one);
-    }
-
-    /// Wakes a thread up, when the lock that it needs is free.
-    fn wake(&self, work: MutexGuard<'_, Work<R>>, seat: Option<Seat>) {
-        drop(work);
-        if let Some(seat) = seat {
-            self.seats[seat].notify_one();
+    /// Notifies a sender or the writer when there is something to do before it wakes by itself.
+    fn wake(&self, mut state: MutexGuard<'_, State<R>>, now: Instant) {
+        if state.is_stopping {
+            self.due.notify_all();
+            self.to_write.notify_all();
+            return;
+        }
+        let sender = state.wants_sender(now);
+        state.is_waking |= sender;
+        let writer = state.wants_writer();
+        drop(state);
+        if sender {
+            self.due.notify_one();
+        }
+        if writer {
+            self.to_write.notify_one();
         }
     }
 
-    /// Returns when this thread is called, or, if it watches the time, when it may be time.
-    fn rest<'a>(
+    /// Sleeps until this sender is notified or, if no other sender watches the time as closely,
+    /// until the next call may be due.
+    fn sleep<'a>(
         &'a self,
-        mut work: MutexGuard<'a, Work<R>>,
-        seat: Seat,
+        mut state: MutexGuard<'a, State<R>>,
         now: Instant,
-    ) -> MutexGuard<'a, Work<R>> {
-        let alarm = work.alarm(now);
-        work.idle.sleep(seat, alarm);
-        if work.idle.is_watcher(seat) {
-            let pause = alarm.map_or(LONGEST_WATCH, |alarm| alarm.saturating_duration_since(now));
-            let waited = self.seats[seat].wait_timeout(work, pause);
-            work = waited.unwrap_or_else(PoisonError::into_inner).0;
+    ) -> MutexGuard<'a, State<R>> {
+        let mut until = state.next_call_time(now);
+        if until.is_some_and(|until| state.is_watched(until)) {
+            until = None;
         }
-        // Somebody else may watch the time by now.
-        let waited = self.seats[seat].wait_while(work, |work| work.idle.is_asleep(seat));
-        work = waited.unwrap_or_else(PoisonError::into_inner);
-        work.idle.get_up(seat);
-        work
+        state.timed_until = until.or(state.timed_until);
+        state.idle += 1;
+        state = wait(&self.due, state, until, now);
+        state.idle -= 1;
+        state.is_waking = false;
+        if until.is_some() && state.timed_until == until {
+            state.timed_until = None;
+        }
+        state
     }
 
-    /// A panic while the lock is held leaves nothing half done that matters more than going on.
-    fn lock(&self) -> MutexGuard<'_, Work<R>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ignores lock poisoning: losing one update is better than stopping the bot.
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many of the threads may send at once.
-fn max_sending(threads: usize, with_store: bool) -> usize {
-    // With a store, one of those kept from sending may be waiting for the disk.
-    let at_least = 1 + usize::from(with_store);
-    let answering = threads.div_ceil(ANSWERING_SHARE).max(at_least);
-    threads.saturating_sub(answering).max(1)
+fn wait<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    until: Option<Instant>,
+    now: Instant,
+) -> MutexGuard<'a, T> {
+    match until {
+        Some(until) => {
+            let waited = condition.wait_timeout(guard, until.saturating_duration_since(now));
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
+        None => condition
+            .wait(guard)
+            .unwrap_or_else(PoisonError::into_inner),
+    }
 }
 
-impl<R> Work<R> {
-    /// Whom to wake up, so that somebody else does what is to be done now, and watches the time
-    /// for what is to be done later.
-    fn successor(&mut self, now: Instant) -> Option<Seat> {
-        let time = self.alarm(now)?;
-        if time <= now || !self.idle.is_watched() {
-            self.idle.call()
-        } else {
-            self.idle.hurry(time)
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> Option<Task<R>> {
-        let late = self.outbox.late(now);
-        if !late.is_empty() {
-            return Some(Task::Late(late));
-        }
-        let is_urgent = self.stop_at.is_some() || 2 * self.outbox.unwritten() >= self.max_sending;
-        if let Some(changes) = self.outbox.take_changes(now, is_urgent) {
-            return Some(Task::Write(changes));
-        }
-        if let Some(request) = self.requests.pop_front() {
-            self.taken_up += 1;
-            return Some(Task::Answer(request));
-        }
-        if !self.may_send() {
-            return None;
-        }
-        let due = self.outbox.next_due(now)?;
-        self.sending += 1;
-        Some(Task::Send(due))
+impl<R> State<R> {
+    fn take_call(&mut self, now: Instant) -> Option<Due> {
+        let due = self.may_send().then(|| self.outbox.next_due(now))??;
+        self.in_flight += 1;
+        Some(due)
     }
 
     /// On the way down a store keeps what is owed: it need not be sent.
     fn may_send(&self) -> bool {
-        self.sending < self.max_sending
-            && self.sending + self.outbox.unwritten() < self.max_doubled
-            && !(self.is_durable && self.stop_at.is_some())
+        self.in_flight + self.outbox.unwritten() < self.max_repeated
+            && !(self.is_durable && self.is_stopping)
     }
 
-    /// When there is something to take, as far as one can tell now.
-    fn alarm(&mut self, now: Instant) -> Option<Instant> {
-        let request = self.requests.front().map(|_| now);
-        let due = if self.may_send() {
-            self.outbox.next_time(now)
-        } else {
-            None
+    fn next_call_time(&self, now: Instant) -> Option<Instant> {
+        self.may_send().then(|| self.outbox.next_time(now))?
+    }
+
+    /// Whether some sender wakes by itself at this time or before.
+    fn is_watched(&self, time: Instant) -> bool {
+        self.timed_until.is_some_and(|until| until <= time)
+    }
+
+    fn wants_sender(&self, now: Instant) -> bool {
+        let is_missing = |time| time <= now || !self.is_watched(time);
+        self.idle > 0 && !self.is_waking && self.next_call_time(now).is_some_and(is_missing)
+    }
+
+    /// What is done is to be written at once, before calls have to wait for it.
+    fn is_urgent(&self) -> bool {
+        self.is_stopping || 2 * self.outbox.unwritten() >= self.max_repeated
+    }
+
+    fn next_task_time(&self) -> Option<Instant> {
+        let times = [self.outbox.next_write(), self.outbox.next_deadline()];
+        times.into_iter().flatten().min()
+    }
+
+    fn wants_writer(&self) -> bool {
+        let Some(until) = self.writer_until else {
+            return false;
         };
-        let outbox = [due, self.outbox.next_write(), self.outbox.next_deadline()];
-        [request, self.stop_at]
-            .into_iter()
-            .chain(outbox)
-            .flatten()
-            .min()
+        self.is_urgent() || self.next_task_time().is_some_and(|time| time < until)
     }
 
-    fn is_finished(&self, now: Instant) -> bool {
-        let is_done = self.outbox.is_flushed()
-            && self.sending == 0
-            && (self.is_durable || self.outbox.owed() == 0);
-        self.stop_at.is_some_and(|at| now >= at || is_done)
+    fn senders_may_stop(&self) -> bool {
+        self.is_stopping && (self.is_durable || self.outbox.owed() == 0)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::max_sending;
-
-    #[test]
-    fn beside_those_that_send_and_write_one_is_left_to_answer() {
-        for (threads, in_memory, on_disk) in [(2, 1, 1), (3, 2, 1), (32, 31, 30), (64, 62, 62)] {
-            assert_eq!(max_sending(threads, false), in_memory);
-            assert_eq!(max_sending(threads, true), on_disk);
-        }
+    fn writer_may_stop(&self) -> bool {
+        self.senders_may_stop() && self.in_flight == 0 && self.outbox.is_flushed()
     }
 }

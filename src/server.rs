@@ -1,14 +1,10 @@
-//! From the start to the end: the accept loop, the pool's threads, and the way down. The only room
-//! that handles tiny_http's requests.
-
-mod descriptors;
-mod watchdog;
-mod worker;
+//! From the start to the end: threads, signals, and the way down.
 
 use std::fmt;
 use std::io;
-use std::mem;
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,28 +12,26 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use self::descriptors::Share;
-use self::worker::Worker;
 use crate::config::Config;
-use crate::door::{self, Door, Request};
+use crate::descriptors;
+use crate::echo::Reply;
+use crate::event::Event;
+use crate::logger;
 use crate::notify::Notifier;
-use crate::outbox::Record;
-use crate::pool::Pool;
+use crate::outbox::StoredEcho;
+use crate::pool::{Limits, Pool};
+use crate::shield::{self, Shield};
 use crate::store::{Store, StoreError};
 use crate::watch;
+use crate::watchdog;
 use crate::webhook;
+use crate::worker::Worker;
 
-/// Connections at once at most. Messenger comes through a proxy, which needs a few dozen.
-const MAX_CONNECTIONS: usize = 512;
-
-/// Requests in hand at once at most; each costs a thread at the door.
-const MAX_REQUESTS: usize = 256;
-
-/// On the way down, how long requests that are inside may take to be answered. A webhook waits
-/// for 4 s at most.
+/// On the way down, how long requests that have begun to arrive may take to be answered. A webhook
+/// waits for 4 s at most.
 const ANSWERS_END_WITHIN: Duration = Duration::from_secs(5);
 
-/// On the way down, how long calls of the Send API that are under way may take: with the time for
+/// On the way down, how long calls of the Send API that are in flight may take: with the time for
 /// answers it is 15 s, and systemd and Heroku wait longer.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +39,10 @@ const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
 /// Heroku kills after 30 s.
 const ECHOES_END_WITHIN: Duration = Duration::from_secs(25);
 
-/// The stack of a pool thread, in bytes. TLS and JSON need a few dozen kilobytes of it.
+/// One of so many threads receives requests, two at least; the others send.
+const RECEIVING_SHARE: usize = 32;
+
+/// The stack of a thread, in bytes. TLS and JSON need a few dozen kilobytes of it.
 const STACK: usize = 512 * 1024;
 
 /// Why the bot could not start, or stopped by itself.
@@ -75,116 +72,156 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
-/// Serves until SIGTERM or SIGINT, then finishes what it has begun.
+/// Serves until SIGTERM or SIGINT, then finishes what it has begun. `reply` is the bot: what an
+/// event is answered with, if it is.
 ///
 /// # Errors
-/// [`ServeError`] when it cannot start, or when the accept loop ends by itself.
-pub fn serve(config: &Config) -> Result<(), ServeError> {
+/// [`ServeError`] when it cannot start, or when it receives no requests any more.
+pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
     let system = |what| move |error| ServeError::System(what, error);
+    logger::start(config.log_level);
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(system("watch signals"))?;
-    let share = claim_descriptors(config).map_err(system("get enough open files"))?;
-    let config = &Config {
-        threads: share.threads,
-        ..config.clone()
-    };
-    let store = open_store(config)?;
-    let door = Arc::new(open_door(config, share)?);
-    let pool = Arc::new(Pool::new(config, store));
-    let threads = start_threads(config, &pool).map_err(system("start the pool"))?;
+    let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
+    let receivers = receivers(share.threads);
+    let senders = share.threads - receivers;
+    let (store, kept) = open_store(config)?.unzip();
+    let (shield, server) = listen(config, share.limits())?;
+    let (shield, server) = (Arc::new(shield), Arc::new(server));
+    let pool = Pool::new(
+        senders,
+        limits(config, senders, store.is_some()),
+        kept.unwrap_or_default(),
+    );
+    let worker = Arc::new(Worker::new(config, pool, reply));
+    let threads = start_threads(&worker, &shield, &server, receivers, senders, store);
+    let threads = threads.map_err(system("start the threads"))?;
     let notifier = Arc::new(Notifier::new(&config.systemd));
-    close_on_signal(signals, Arc::clone(&door), Arc::clone(&notifier))
+    close_on_signal(signals, Arc::clone(&shield), Arc::clone(&notifier))
         .map_err(system("watch signals"))?;
-
     watch::start(config).map_err(system("look after the subscription"))?;
 
-    log::info!(
-        "listening on http://{}{}",
-        door.address(),
-        config.webhook_path
-    );
+    let (address, path) = (shield.address(), &config.webhook_path);
+    log::info!("listening on http://{address}{path}");
     notifier.ready();
     if let Some(within) = config.systemd.watchdog {
-        watchdog::start(within, Arc::clone(&door), Arc::clone(&pool), notifier)
+        watchdog::start(within, Arc::clone(&shield), Arc::clone(&worker), notifier)
             .map_err(system("start the watchdog"))?;
     }
-    accept_requests(&door, &pool).map_err(system("receive requests"))?;
-    finish(&pool, &threads);
+    shield.wait().map_err(system("receive requests"))?;
+    if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
+        log::warn!("some requests were not answered in time");
+    }
+    shield.remove_directory();
+    (0..receivers).for_each(|_| server.unblock());
+    finish(worker.pool(), &threads, config.data_dir.is_some());
     Ok(())
 }
 
-fn claim_descriptors(config: &Config) -> io::Result<Share> {
-    descriptors::claim(Share {
-        connections: MAX_CONNECTIONS,
-        requests: MAX_REQUESTS,
-        threads: config.threads,
-    })
+/// How many of the threads receive.
+fn receivers(threads: usize) -> usize {
+    match threads {
+        0..4 => 1,
+        _ => (threads / RECEIVING_SHARE).max(2),
+    }
 }
 
 /// Opens the outbox on disk, if there is to be one, with what it has kept.
-fn open_store(config: &Config) -> Result<Option<(Store, Vec<Record>)>, ServeError> {
+fn open_store(config: &Config) -> Result<Option<(Store, Vec<StoredEcho>)>, ServeError> {
     let Some(directory) = &config.data_dir else {
         log::info!("no DATA_DIR: what is owed is kept in memory");
         return Ok(None);
     };
     let (store, kept) = Store::open(directory).map_err(ServeError::Store)?;
-    log::info!(
-        "the outbox is in {}: {} echoes are owed",
-        directory.display(),
-        kept.len()
-    );
+    let (directory, owed) = (directory.display(), kept.len());
+    log::info!("the outbox is in {directory}: {owed} echoes are owed");
     Ok(Some((store, kept)))
 }
 
-fn open_door(config: &Config, share: Share) -> Result<Door, ServeError> {
+fn listen(
+    config: &Config,
+    (connections, requests): (usize, usize),
+) -> Result<(Shield, tiny_http::Server), ServeError> {
     let listener = TcpListener::bind(&config.listen[..]).map_err(|error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         ServeError::Listen(addresses.join(" and "), error)
     })?;
-    let limits = door::Limits {
-        connections: share.connections,
-        requests: share.requests,
+    let limits = shield::Limits {
+        connections,
+        requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
     };
-    door::open_or_in(config.data_dir.as_deref(), listener, limits)
-        .map_err(|error| ServeError::System("open the door", error))
+    let mut places = vec![std::env::temp_dir()];
+    places.extend(config.data_dir.clone());
+    shield::listen_in(&places, listener, limits)
+        .map_err(|error| ServeError::System("start the shield", error))
 }
 
-fn start_threads(config: &Config, pool: &Arc<Pool<Request>>) -> io::Result<Vec<JoinHandle<()>>> {
-    let worker = Arc::new(Worker::new(config, Arc::clone(pool)));
-    let start = |n| {
-        let worker = Arc::clone(&worker);
-        let thread = thread::Builder::new().name(format!("pool-{n}"));
-        thread.stack_size(STACK).spawn(move || worker.work(n))
+fn limits(config: &Config, senders: usize, durable: bool) -> Limits {
+    Limits {
+        max_pending: config.max_pending,
+        send_rate: config.send_rate,
+        // Half of the calls are for people whose messages get through.
+        max_retries: senders.div_ceil(2),
+        durable,
+    }
+}
+
+fn start_threads(
+    worker: &Arc<Worker>,
+    shield: &Arc<Shield>,
+    server: &Arc<tiny_http::Server>,
+    receivers: usize,
+    senders: usize,
+    store: Option<Store>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for n in 0..receivers {
+        let (worker, shield, server) = (Arc::clone(worker), Arc::clone(shield), Arc::clone(server));
+        threads.push(spawn(format!("receiver-{n}"), move || {
+            worker.receive(&server, &shield);
+        })?);
+    }
+    for n in 0..senders {
+        let worker = Arc::clone(worker);
+        threads.push(spawn(format!("sender-{n}"), move || worker.send())?);
+    }
+    let worker = Arc::clone(worker);
+    threads.push(spawn("writer".to_string(), move || worker.write(store))?);
+    Ok(threads)
+}
+
+/// A thread that the bot cannot do without: a panic that gets so far ends the process, and a
+/// supervisor starts it anew.
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let work = move || {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            log::error!("a thread has ended by a panic: the bot stops, to be started again");
+            process::exit(1);
+        }
     };
-    (0..config.threads).map(start).collect()
+    let thread = thread::Builder::new().name(name).stack_size(STACK);
+    thread.spawn(work)
 }
 
-/// On the first signal the door is closed: when all that is inside is answered, the accept loop
-/// ends. Heroku sends SIGTERM several times, and means one; a second SIGINT means now.
+/// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a
+/// second SIGINT means now.
 fn close_on_signal(
     mut signals: Signals,
-    door: Arc<Door>,
+    shield: Arc<Shield>,
     notifier: Arc<Notifier>,
 ) -> io::Result<()> {
     let watch = move || {
         let mut interrupts = 0;
-        let mut is_closing = false;
         for signal in signals.forever() {
             interrupts += u32::from(signal == SIGINT);
             if interrupts > 1 {
                 log::warn!("interrupted twice: stopping at once");
-                std::process::exit(130);
+                process::exit(130);
             }
-            if mem::replace(&mut is_closing, true) {
-                continue;
-            }
-            log::info!("stopping: the door is closed");
-            notifier.stopping();
-            let inside = Arc::clone(&door);
-            let thread = thread::Builder::new().name("closing".into());
-            if thread.spawn(move || close(&inside)).is_err() {
-                // There is no thread to be had: a second SIGINT waits then.
-                close(&door);
+            if !shield.is_closed() {
+                log::info!("stopping: the port is closed");
+                notifier.stopping();
+                shield.close();
             }
         }
     };
@@ -192,40 +229,16 @@ fn close_on_signal(
     Ok(())
 }
 
-fn close(door: &Door) {
-    door.close();
-    if !door.wait_until_empty(ANSWERS_END_WITHIN) {
-        log::warn!("some requests were not answered in time");
-    }
-    door.unblock();
-}
-
-/// The accept loop: hands requests to the pool until the door is closed and empty.
-fn accept_requests(door: &Door, pool: &Pool<Request>) -> io::Result<()> {
-    loop {
-        match door.recv() {
-            Ok(request) => {
-                if let Err(request) = pool.submit(request) {
-                    worker::respond(request, &webhook::Answer::unavailable("too busy"));
-                }
-            }
-            Err(_) if door.is_closed() => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Calls that are under way come to their end. Without a disk, what is owed is sent as long as
+/// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
 /// there is time.
-fn finish(pool: &Pool<Request>, threads: &[JoinHandle<()>]) {
-    let is_durable = pool.is_durable();
+fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durable: bool) {
     let within = if is_durable {
         CALLS_END_WITHIN
     } else {
         ECHOES_END_WITHIN - ANSWERS_END_WITHIN
     };
     let deadline = Instant::now() + within;
-    pool.stop(deadline);
+    pool.stop();
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
     }
@@ -238,5 +251,17 @@ fn finish(pool: &Pool<Request>, threads: &[JoinHandle<()>]) {
         0 => log::info!("stopped: nothing is owed"),
         owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
         owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::receivers;
+
+    #[test]
+    fn one_of_32_threads_receives_and_there_is_one_left_to_send() {
+        for (threads, expected) in [(2, 1), (3, 1), (4, 2), (64, 2), (1024, 32)] {
+            assert_eq!(receivers(threads), expected, "{threads}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, StorageError};
 
-use crate::outbox::{Changes, EchoId, Record};
+use crate::outbox::{EchoId, StoredEcho, WriteBatch};
 
 /// The name of the one file in the data directory.
 const FILE: &str = "outbox.redb";
@@ -24,8 +24,6 @@ pub struct Store {
     path: PathBuf,
     /// None after a failed write: redb wants the file to be opened anew then.
     database: Option<Database>,
-    /// What a failed write has perhaps written all the same.
-    undone: Vec<Record>,
 }
 
 /// The store cannot be used; says what to do.
@@ -74,11 +72,10 @@ impl Store {
     /// # Errors
     /// When the directory cannot be written, another process has the file open, or the file is
     /// damaged; the file is not changed then.
-    pub fn open(directory: &Path) -> Result<(Store, Vec<Record>), StoreError> {
+    pub fn open(directory: &Path) -> Result<(Store, Vec<StoredEcho>), StoreError> {
         let mut store = Store {
             path: directory.join(FILE),
             database: None,
-            undone: Vec::new(),
         };
         prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
         store.make()?;
@@ -89,36 +86,21 @@ impl Store {
         Ok((store, pending))
     }
 
-    /// Writes these changes; they are on disk when it returns. Returns those of the accepted
-    /// echoes, in order, whose messages are known already: they were not written.
+    /// Writes this batch; it is on disk when this returns. Returns those of the accepted echoes, in
+    /// order, whose messages are known already: they were not written.
     ///
     /// # Errors
-    /// When it failed; what was accepted is not owed then, even if it was written after all. The
-    /// next call opens the file anew, so that it works again when there is room again.
-    pub fn commit(&mut self, changes: &Changes) -> Result<Vec<EchoId>, StoreError> {
+    /// When it failed; parts of it may have been written. The same batch may be written again: the
+    /// next call opens the file anew, so that it works when there is room again.
+    pub fn commit(&mut self, batch: &WriteBatch) -> Result<Vec<EchoId>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open_again()?,
+            None => self.open_file(&self.path)?,
         };
-        match guarded(|| tables::write(&database, changes, &self.undone)) {
-            Ok(known) => {
-                self.database = Some(database);
-                self.undone.clear();
-                Ok(known)
-            }
-            Err(what) => {
-                self.undone.extend(changes.accepted.iter().cloned());
-                Err(self.error(Cause::Write(what)))
-            }
-        }
-    }
-
-    /// Opens the file after a failed write, and sees what that has written all the same.
-    fn open_again(&mut self) -> Result<Database, StoreError> {
-        let database = self.open_file(&self.path)?;
-        let written = guarded(|| tables::written(&database, &self.undone));
-        self.undone = written.map_err(|what| self.error(Cause::Write(what)))?;
-        Ok(database)
+        let written = guarded(|| tables::write(&database, batch));
+        let known = written.map_err(|what| self.error(Cause::Write(what)))?;
+        self.database = Some(database);
+        Ok(known)
     }
 
     /// Makes the file if there is none: under another name, because one that was half made when
@@ -186,39 +168,5 @@ fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
     match catch_unwind(AssertUnwindSafe(task)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("it makes no sense".to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Instant;
-
-    use super::*;
-    use crate::echo::Echo;
-    use crate::event::Platform;
-
-    #[test]
-    fn after_failed_writes_nothing_is_remembered_that_they_did_not_write() {
-        let directory = std::env::temp_dir().join(format!("echobot-undone-{}", std::process::id()));
-        let (mut store, _) = Store::open(&directory).expect("the directory can be written");
-        let echo = Echo {
-            recipient: "7".into(),
-            mid: None,
-            text: "a".to_string(),
-            timestamp: None,
-            platform: Platform::Messenger,
-        };
-        store.undone.push(Record {
-            id: 1,
-            echo: Arc::new(echo),
-            mid: None,
-            sent: 0,
-            came: Instant::now(),
-        });
-        store.database = None;
-        store.open_again().expect("the file is there");
-        assert_eq!(store.undone.len(), 0);
-        fs::remove_dir_all(&directory).expect("it is ours");
     }
 }

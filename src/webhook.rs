@@ -11,7 +11,7 @@ use ring::hmac;
 use crate::config::{Config, Secret};
 use crate::event::{self, Event};
 use crate::hex;
-use crate::seldom::Seldom;
+use crate::rate_limited_log::RateLimitedLog;
 
 /// The largest webhook body that is read, in bytes. A batch of 1000 events is far below it.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -102,9 +102,9 @@ pub struct Webhook {
 /// Lines about what strangers can send as often as they like.
 #[derive(Default)]
 struct Refusals {
-    handshake: Seldom,
-    unsigned: Seldom,
-    wrongly_signed: Seldom,
+    handshake: RateLimitedLog,
+    unsigned: RateLimitedLog,
+    wrongly_signed: RateLimitedLog,
 }
 
 impl Webhook {

@@ -13,9 +13,9 @@ pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendE
     let regain_access = usage.and_then(regain_access);
     let body: Value<'_> = serde_json::from_slice(body).unwrap_or_default();
     if let Some(error) = GraphError::read(status, body.get("error")) {
-        return match error.remedy(regain_access) {
+        return match error.action(regain_access) {
             Some(remedy) => Err(SendError {
-                remedy,
+                action: remedy,
                 cause: Cause::Graph(error),
             }),
             None => Ok(()),
@@ -26,12 +26,12 @@ pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendE
         return Ok(());
     }
     let remedy = match status {
-        429 => Remedy::HoldPage { regain_access },
+        429 => Action::HoldPage { regain_access },
         // Not the Graph API's words (some proxy's, perhaps), so no verdict about the message.
-        _ => Remedy::TryAgain,
+        _ => Action::Retry,
     };
     Err(SendError {
-        remedy,
+        action: remedy,
         cause: Cause::NotUnderstood { status },
     })
 }
@@ -56,15 +56,15 @@ fn regain_access(usage: &[u8]) -> Option<Duration> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
     /// What to do about it.
-    pub remedy: Remedy,
+    pub action: Action,
     cause: Cause,
 }
 
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub enum Action {
     /// A passing fault: send it again, later each time.
-    TryAgain,
+    Retry,
     /// The page has sent too much: hold all its messages back, for as long as Meta says.
     HoldPage {
         /// Meta's own estimate, where it gave one.
@@ -87,7 +87,7 @@ impl SendError {
     /// The Graph API was not reached, or said nothing that is HTTP; `what` in our own words.
     pub(super) fn network(what: String) -> SendError {
         SendError {
-            remedy: Remedy::TryAgain,
+            action: Action::Retry,
             cause: Cause::Network(what),
         }
     }
@@ -136,16 +136,16 @@ impl GraphError {
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
     /// "Handle Errors"; Messenger Platform, "Error Codes"). None: it was delivered all the same.
-    fn remedy(&self, regain_access: Option<Duration>) -> Option<Remedy> {
+    fn action(&self, regain_access: Option<Duration>) -> Option<Action> {
         Some(match (self.code, self.subcode) {
             (1, Some(1_357_046)) => return None,
-            (2, Some(2_018_344)) | (613, Some(2_018_338 | 1_893_016)) => Remedy::Drop,
-            (10, Some(1_893_063)) | (102 | 190 | 368, _) => Remedy::CallOperator,
-            (4 | 17 | 32 | 341 | 613 | 80_001 | 80_006, _) => Remedy::HoldPage { regain_access },
-            (1 | 2 | 1200, _) => Remedy::TryAgain,
-            _ if self.status == 429 => Remedy::HoldPage { regain_access },
-            _ if self.is_transient || self.status >= 500 => Remedy::TryAgain,
-            _ => Remedy::Drop,
+            (2, Some(2_018_344)) | (613, Some(2_018_338 | 1_893_016)) => Action::Drop,
+            (10, Some(1_893_063)) | (102 | 190 | 368, _) => Action::CallOperator,
+            (4 | 17 | 32 | 341 | 613 | 80_001 | 80_006, _) => Action::HoldPage { regain_access },
+            (1 | 2 | 1200, _) => Action::Retry,
+            _ if self.status == 429 => Action::HoldPage { regain_access },
+            _ if self.is_transient || self.status >= 500 => Action::Retry,
+            _ => Action::Drop,
         })
     }
 }
@@ -170,9 +170,9 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Remedy, judge};
+    use super::{Action, judge};
 
-    const HOLD_PAGE: Remedy = Remedy::HoldPage {
+    const HOLD_PAGE: Action = Action::HoldPage {
         regain_access: None,
     };
 
@@ -184,15 +184,15 @@ mod tests {
 
     /// What to do about these codes, whatever the status and the type say.
     #[track_caller]
-    fn assert_remedy(expected: Remedy, codes: &[(i64, Option<i64>)]) {
+    fn assert_remedy(expected: Action, codes: &[(i64, Option<i64>)]) {
         for (code, subcode) in codes {
             for status in [200, 400, 401, 403, 500] {
                 let answer = judge(status, None, &error(*code, *subcode));
-                let remedy = answer.expect_err("it is an error").remedy;
+                let remedy = answer.expect_err("it is an error").action;
                 // A code that nobody knows is judged by its status.
-                let unknown = expected == Remedy::Drop && status == 500;
+                let unknown = expected == Action::Drop && status == 500;
                 let expected = if unknown && subcode.is_none() {
-                    Remedy::TryAgain
+                    Action::Retry
                 } else {
                     expected
                 };
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn passing_faults_are_tried_again() {
         assert_remedy(
-            Remedy::TryAgain,
+            Action::Retry,
             &[
                 (1, None),
                 (2, None),
@@ -227,14 +227,14 @@ mod tests {
         );
         for status in [500, 502, 503, 504] {
             let answer = judge(status, None, b"<html>oops</html>").expect_err("it is an error");
-            assert_eq!(answer.remedy, Remedy::TryAgain);
+            assert_eq!(answer.action, Action::Retry);
         }
         let transient = br#"{"error":{"code":9999,"is_transient":true}}"#;
         assert_eq!(
             judge(400, None, transient)
                 .expect_err("it is an error")
-                .remedy,
-            Remedy::TryAgain
+                .action,
+            Action::Retry
         );
     }
 
@@ -249,7 +249,7 @@ mod tests {
         assert_remedy(HOLD_PAGE, &codes);
         for body in [&error(9999, None)[..], b"slow down", b""] {
             assert_eq!(
-                judge(429, None, body).expect_err("it is an error").remedy,
+                judge(429, None, body).expect_err("it is an error").action,
                 HOLD_PAGE
             );
         }
@@ -261,21 +261,21 @@ mod tests {
             {"type":"pages","estimated_time_to_regain_access":7}],"2":"odd","3":[{}]}"#;
         let answer = judge(400, Some(usage), &error(613, None)).expect_err("it is an error");
         let regain_access = Some(Duration::from_secs(7 * 60));
-        assert_eq!(answer.remedy, Remedy::HoldPage { regain_access });
+        assert_eq!(answer.action, Action::HoldPage { regain_access });
         for usage in [
             &b"garbage"[..],
             b"{}",
             br#"{"1":[{"estimated_time_to_regain_access":0}]}"#,
         ] {
             let answer = judge(429, Some(usage), b"").expect_err("it is an error");
-            assert_eq!(answer.remedy, HOLD_PAGE);
+            assert_eq!(answer.action, HOLD_PAGE);
         }
     }
 
     #[test]
     fn a_dead_token_or_a_blocked_page_needs_the_operator() {
         assert_remedy(
-            Remedy::CallOperator,
+            Action::CallOperator,
             &[
                 (190, None),
                 (190, Some(463)),
@@ -289,9 +289,9 @@ mod tests {
     #[test]
     fn what_the_graph_api_will_never_take_is_dropped() {
         let codes = [10, 100, 200, 230, 299, 551, 2022, 10_904, 0, -1].map(|code| (code, None));
-        assert_remedy(Remedy::Drop, &codes);
+        assert_remedy(Action::Drop, &codes);
         assert_remedy(
-            Remedy::Drop,
+            Action::Drop,
             &[
                 (613, Some(2_018_338)),
                 (613, Some(1_893_016)),
@@ -300,8 +300,8 @@ mod tests {
         );
         let no_such_person = judge(400, None, &error(100, Some(2_018_001)));
         assert_eq!(
-            no_such_person.expect_err("it is an error").remedy,
-            Remedy::Drop
+            no_such_person.expect_err("it is an error").action,
+            Action::Drop
         );
     }
 
@@ -324,7 +324,7 @@ mod tests {
             (400, b"\xff\x00"),
         ] {
             let answer = judge(status, None, body).expect_err("it is an error");
-            assert_eq!(answer.remedy, Remedy::TryAgain, "{status} {body:?}");
+            assert_eq!(answer.action, Action::Retry, "{status} {body:?}");
         }
     }
 

@@ -50,7 +50,7 @@ impl Page {
     }
 
     /// A call is made. Returns whether it is the one that finds out how the page is.
-    pub(super) fn call(&mut self, now: Instant) -> bool {
+    pub(super) fn begin_call(&mut self, now: Instant) -> bool {
         if let Some(interval) = self.interval {
             let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
             self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + interval);
@@ -66,12 +66,12 @@ impl Page {
 
     /// The Graph API has taken the probe, or has refused it for the person's sake: the page is
     /// well.
-    pub(super) fn release(&mut self) {
+    pub(super) fn resume(&mut self) {
         self.hold = None;
     }
 
     /// The probe has found out nothing.
-    pub(super) fn probe_again(&mut self, now: Instant) {
+    pub(super) fn probe_later(&mut self, now: Instant) {
         if let Some(hold) = &mut self.hold {
             hold.until = now + FIRST_HOLD;
             hold.probing = false;
@@ -87,7 +87,7 @@ impl Page {
 
     /// The Graph API refuses the page, perhaps for a known time. Returns how long the page is held
     /// back for it; none when it is held back already.
-    pub(super) fn refuse(
+    pub(super) fn hold(
         &mut self,
         regain: Option<Duration>,
         is_probe: bool,

@@ -7,19 +7,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tiny_http::Request;
 
 use super::account::{Account, Wish};
-use super::later::Later;
+use super::http::{self, HttpServer, header, read_body};
 use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex};
-use crate::door::{self, Answer, Door, Request};
+use crate::shield::Limits;
 
 /// The longest text of one message, in characters (Send API reference).
 const MAX_TEXT: usize = 2000;
 
+const LIMITS: Limits = Limits {
+    connections: 2048,
+    requests: 2048,
+    headers_passed: &["Authorization", "Content-Type"],
+};
+
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
-    door: Arc<Door>,
+    server: HttpServer,
     shared: Arc<Shared>,
 }
 
@@ -59,7 +66,8 @@ struct Shared {
     account: Mutex<Account>,
     calls: Mutex<Vec<Call>>,
     called: Condvar,
-    later: Later,
+    /// Requests that are never answered.
+    hanging: Mutex<Vec<Request>>,
 }
 
 impl GraphApi {
@@ -93,44 +101,30 @@ impl GraphApi {
     /// # Errors
     /// When the system has no thread or no descriptor for it.
     pub fn in_manner(listener: TcpListener, manner: Manner) -> io::Result<GraphApi> {
-        let limits = door::Limits {
-            connections: 2048,
-            requests: 2048,
-            headers_passed: &["Authorization", "Content-Type"],
-        };
-        let door = Arc::new(door::open(listener, limits)?);
         let shared = Arc::new(Shared {
             manner,
             account: Mutex::default(),
             calls: Mutex::default(),
             called: Condvar::new(),
-            later: Later::default(),
+            hanging: Mutex::default(),
         });
-        let (accept, later) = (Arc::clone(&shared), Arc::clone(&shared));
-        let accept_door = Arc::clone(&door);
-        thread::spawn(move || {
-            while let Ok(request) = accept_door.recv() {
-                if request
-                    .url()
-                    .split('?')
-                    .next()
-                    .is_some_and(|path| path.ends_with("/messages"))
-                {
-                    accept.receive(request);
-                } else {
-                    let shared = Arc::clone(&accept);
-                    // It may make a handshake, and that takes time.
-                    thread::spawn(move || shared.answer_wish(request));
-                }
+        let receiver = Arc::clone(&shared);
+        let server = HttpServer::start(listener, LIMITS, move |request| {
+            let path = request.url().split('?').next().unwrap_or_default();
+            if path.ends_with("/messages") {
+                receiver.receive(request);
+            } else {
+                let shared = Arc::clone(&receiver);
+                // It may make a handshake, and that takes time.
+                thread::spawn(move || shared.answer_wish(request));
             }
-        });
-        thread::spawn(move || later.later.run());
-        Ok(GraphApi { door, shared })
+        })?;
+        Ok(GraphApi { server, shared })
     }
 
     /// Its address, for `GRAPH_URL`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.door.address())
+        format!("http://{}", self.server.address())
     }
 
     /// Changes what it knows of app and page, or looks at it.
@@ -159,20 +153,13 @@ impl GraphApi {
     }
 }
 
-impl Drop for GraphApi {
-    fn drop(&mut self) {
-        self.door.close();
-        self.shared.later.close();
-        self.door.unblock();
-    }
-}
-
 impl Shared {
     fn answer_wish(&self, mut request: Request) {
         let wish = read_wish(&mut request);
         let reply = lock(&self.account).answer(&wish);
         let body = reply.body.unwrap_or_default();
-        request.respond(&Answer::new(reply.status, "application/json", body));
+        let headers = [("Content-Type", "application/json")];
+        http::respond(request, reply.status, &headers, body);
     }
 
     fn receive(&self, mut request: Request) {
@@ -191,18 +178,33 @@ impl Shared {
         drop(calls);
         self.called.notify_all();
         (self.manner.observe)(&call, &reply, &body);
-
-        let mut answer = Answer::new(reply.status, "application/json", body);
-        if let Some((name, value)) = reply.header {
-            answer = answer.with_header(name, value);
+        if reply.is_hanging() {
+            return lock(&self.hanging).push(request);
         }
-        self.later.answer(request, answer, reply.after);
+        let answer = move || {
+            let mut headers = vec![("Content-Type", "application/json")];
+            headers.extend(
+                reply
+                    .header
+                    .as_ref()
+                    .map(|(name, value)| (*name, value.as_str())),
+            );
+            http::respond(request, reply.status, &headers, body);
+        };
+        if reply.after.is_zero() {
+            answer();
+        } else {
+            thread::spawn(move || {
+                thread::sleep(reply.after);
+                answer();
+            });
+        }
     }
 }
 
 fn read_wish(request: &mut Request) -> Wish {
     // A body that is no text is none that is understood.
-    let body = String::from_utf8(request.take_body()).unwrap_or_default();
+    let body = String::from_utf8(read_body(request)).unwrap_or_default();
     Wish {
         method: request.method().to_string(),
         target: request
@@ -211,16 +213,13 @@ fn read_wish(request: &mut Request) -> Wish {
             .nth(2)
             .unwrap_or_default()
             .to_string(),
-        authorization: request
-            .header("Authorization")
-            .unwrap_or_default()
-            .to_string(),
+        authorization: header(request, "Authorization").to_string(),
         body,
     }
 }
 
 fn read_call(request: &mut Request, any_bot: bool) -> Call {
-    let body = request.take_body();
+    let body = read_body(request);
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let recipient = &message["recipient"]["id"];
@@ -263,11 +262,11 @@ fn mistake(request: &Request, message: &Value) -> Option<String> {
         ),
         (request.url() != target, "path or appsecret_proof is wrong"),
         (
-            request.header("Authorization") != Some(&format!("Bearer {PAGE_ACCESS_TOKEN}")),
+            header(request, "Authorization") != format!("Bearer {PAGE_ACCESS_TOKEN}"),
             "the bearer token is wrong",
         ),
         (
-            request.header("Content-Type") != Some("application/json"),
+            header(request, "Content-Type") != "application/json",
             "the content type is not application/json",
         ),
         (

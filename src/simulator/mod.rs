@@ -9,7 +9,7 @@ mod account;
 mod bot;
 mod courier;
 mod graph_api;
-mod later;
+mod http;
 mod messenger;
 mod own_bot;
 mod page;

@@ -3,22 +3,22 @@
 //! The page asks for what has changed since it last heard, and is answered when something has:
 //! many browsers may do so at once, and one that was away catches up.
 
-use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tiny_http::Method;
+use tiny_http::{Method, Request};
 
+use super::http::{self, HttpServer, header, read_body};
 use super::stage::{Options, Stage, listen_near};
 use super::{SimulatorError, Trouble};
-use crate::door::{self, Answer, Request};
+use crate::shield::Limits;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -30,6 +30,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Changes that come within this time are told together.
 const GATHER: Duration = Duration::from_millis(15);
+
+const LIMITS: Limits = Limits {
+    connections: 256,
+    requests: 256,
+    headers_passed: &["Host", "Content-Type"],
+};
 
 /// Messages in one burst at most.
 const LARGEST_BURST: u64 = 1000;
@@ -50,35 +56,21 @@ pub fn serve(options: &Options, port: Option<u16>) -> Result<(), SimulatorError>
         None => listen_near(PORT),
     };
     let listener = listener.map_err(failed("listen; --port chooses another port"))?;
-    let limits = door::Limits {
-        connections: 256,
-        requests: 256,
-        headers_passed: &["Host", "Content-Type"],
-    };
-    let door = Arc::new(door::open(listener, limits).map_err(failed("open the page's door"))?);
     let stage = Arc::new(Stage::set_up(options)?);
+    let port = listener.local_addr().map_err(failed("listen"))?.port();
     let page = Arc::new(Page {
         stage: Arc::clone(&stage),
-        port: door.address().port(),
+        port,
         instance: format!("{:016x}", RandomState::new().hash_one(0)),
-        waiting: Mutex::default(),
     });
-    let port = page.port;
+    let server = HttpServer::start(listener, LIMITS, move |request| page.answer(request));
+    let _server = server.map_err(failed("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
         "open http://localhost:{port}/ and say hello; Ctrl-C ends it"
     );
-    let (accepting, telling) = (Arc::clone(&page), Arc::clone(&page));
-    let accept_door = Arc::clone(&door);
-    thread::spawn(move || {
-        while let Ok(request) = accept_door.recv() {
-            accepting.answer(request);
-        }
-    });
-    thread::spawn(move || telling.tell_all());
     signals.forever().next();
-    door.close();
-    // The threads never end, so what they share is not dropped by itself.
+    // The threads may never end, so what they share is not dropped by itself.
     stage.tear_down();
     Ok(())
 }
@@ -88,20 +80,12 @@ struct Page {
     port: u16,
     /// Tells a page that has been open for longer that everything has begun anew.
     instance: String,
-    waiting: Mutex<Vec<Waiting>>,
-}
-
-/// A browser that wants to hear what has changed after a version.
-struct Waiting {
-    request: Request,
-    version: u64,
-    since: Instant,
 }
 
 impl Page {
     fn answer(self: &Arc<Page>, mut request: Request) {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
-        let host = request.header("Host").unwrap_or_default().to_string();
+        let host = header(&request, "Host").to_string();
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
         if !own.contains(&host) {
             return respond(
@@ -120,10 +104,10 @@ impl Page {
             (Method::Get, "/news") => self.wait_for_news(request, &query),
             (Method::Post, path) => {
                 // A form of another site cannot be sent so.
-                if request.header("Content-Type") != Some("application/json") {
+                if header(&request, "Content-Type") != "application/json" {
                     return respond(request, 415, "text/plain", "say it in JSON");
                 }
-                let body = request.take_body();
+                let body = read_body(&mut request);
                 let wish: Value = serde_json::from_slice(&body).unwrap_or_default();
                 match self.act(path, &wish) {
                     true => respond(request, 200, "application/json", "{}"),
@@ -157,7 +141,7 @@ impl Page {
         true
     }
 
-    fn wait_for_news(&self, request: Request, query: &str) {
+    fn wait_for_news(self: &Arc<Page>, request: Request, query: &str) {
         let parameter = |name: &str| {
             query
                 .split('&')
@@ -167,38 +151,14 @@ impl Page {
         let version = parameter("after")
             .and_then(|after| after.parse().ok())
             .filter(|_| known);
-        match version {
-            Some(version) if self.stage.story.version() <= version => {
-                let waiting = Waiting {
-                    request,
-                    version,
-                    since: Instant::now(),
-                };
-                self.waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(waiting);
+        let page = Arc::clone(self);
+        thread::spawn(move || {
+            if let Some(version) = version {
+                page.stage.story.wait(version, LONGEST_WAIT);
+                thread::sleep(GATHER);
             }
-            version => self.tell(request, version.unwrap_or(0)),
-        }
-    }
-
-    /// Answers those who wait for news, when there are any or they have waited long.
-    fn tell_all(&self) {
-        let mut version = 0;
-        loop {
-            version = self.stage.story.wait(version, Duration::from_secs(1));
-            thread::sleep(GATHER);
-            let now = self.stage.story.version();
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_due = |waiting: &mut Waiting| {
-                waiting.version < now || waiting.since.elapsed() > LONGEST_WAIT
-            };
-            let due: Vec<Waiting> = waiting.extract_if(.., is_due).collect();
-            drop(waiting);
-            due.into_iter()
-                .for_each(|waiting| self.tell(waiting.request, waiting.version));
-        }
+            page.tell(request, version.unwrap_or(0));
+        });
     }
 
     fn tell(&self, request: Request, after: u64) {
@@ -232,10 +192,12 @@ fn trouble(wish: &Value) -> Trouble {
     }
 }
 
-fn respond(request: Request, status: u16, content_type: &str, body: impl Into<Cow<'static, str>>) {
-    let answer = Answer::new(status, content_type, body)
-        .with_header("Cache-Control", "no-store")
-        .with_header("Content-Security-Policy", POLICY)
-        .with_header("X-Content-Type-Options", "nosniff");
-    request.respond(&answer);
+fn respond(request: Request, status: u16, content_type: &str, body: impl Into<Vec<u8>>) {
+    let headers = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", POLICY),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    http::respond(request, status, &headers, body);
 }

@@ -10,7 +10,7 @@ use redb::{
 
 use crate::echo::Echo;
 use crate::event::Platform;
-use crate::outbox::{Changes, EchoId, MidDigest, Record};
+use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch};
 
 /// A redelivered message is known for this long. Messenger gives up far sooner.
 const REMEMBERED: Duration = Duration::from_secs(36 * 60 * 60);
@@ -31,39 +31,23 @@ const SENT: TableDefinition<'_, EchoId, u64> = TableDefinition::new("sent");
 const SEEN: &str = "seen-";
 
 /// What is owed, in order.
-pub(super) fn read_pending(database: &Database) -> Result<Vec<Record>, Error> {
+pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error> {
     let transaction = database.begin_read()?;
     let pending = match transaction.open_table(PENDING) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         pending => pending?,
     };
     let sent = transaction.open_table(SENT)?;
-    let mut records = Vec::new();
+    let mut all = Vec::new();
     for row in pending.iter()? {
         let (id, row) = row?;
         let sent = sent.get(id.value())?.map_or(0, |sent| sent.value());
-        records.push(record(id.value(), row.value(), sent));
+        all.push(stored(id.value(), row.value(), sent));
     }
-    Ok(records)
+    Ok(all)
 }
 
-/// Those of the records that are pending.
-pub(super) fn written(database: &Database, records: &[Record]) -> Result<Vec<Record>, Error> {
-    let transaction = database.begin_read()?;
-    let pending = match transaction.open_table(PENDING) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        pending => pending?,
-    };
-    let mut written = Vec::new();
-    for record in records {
-        if pending.get(record.id)?.is_some() {
-            written.push(record.clone());
-        }
-    }
-    Ok(written)
-}
-
-fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
+fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
     let age = Duration::from_millis(now().saturating_sub(came));
     let sent = usize::try_from(sent).unwrap_or_default();
@@ -72,7 +56,7 @@ fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
     } else {
         Platform::Messenger
     };
-    Record {
+    StoredEcho {
         id,
         mid: mid.map(MidDigest::of),
         // A place where the text cannot be cut was not written by this program.
@@ -88,29 +72,23 @@ fn record(id: EchoId, row: Pending<'_>, sent: u64) -> Record {
     }
 }
 
-/// Writes changes in one transaction. Returns those of the accepted echoes whose messages are
-/// known: they are passed over. `undone` was written by a write that failed all the same: it is
-/// taken out, because Messenger was told that it is not safe.
-pub(super) fn write(
-    database: &Database,
-    changes: &Changes,
-    undone: &[Record],
-) -> Result<Vec<EchoId>, Error> {
+/// Writes a batch in one transaction. Returns those of the accepted echoes whose messages are
+/// known: they are passed over.
+pub(super) fn write(database: &Database, batch: &WriteBatch) -> Result<Vec<EchoId>, Error> {
     let transaction = database.begin_write()?;
     let known = {
         let mut pending = transaction.open_table(PENDING)?;
-        let known = if changes.accepted.is_empty() && undone.is_empty() {
+        let known = if batch.accepted.is_empty() {
             Vec::new()
         } else {
             let mut seen = Seen::open(&transaction)?;
-            undo(&mut pending, &mut seen, undone)?;
-            accept(&mut pending, &mut seen, &changes.accepted)?
+            accept(&mut pending, &mut seen, &batch.accepted)?
         };
         let mut sent = transaction.open_table(SENT)?;
-        for (id, bytes) in &changes.sent {
+        for (id, bytes) in &batch.sent {
             sent.insert(id, *bytes as u64)?;
         }
-        for id in &changes.settled {
+        for id in &batch.done {
             pending.remove(id)?;
             sent.remove(id)?;
         }
@@ -120,45 +98,23 @@ pub(super) fn write(
     Ok(known)
 }
 
-type PendingTable<'txn> = Table<'txn, EchoId, Pending<'static>>;
-
-fn undo(
-    pending: &mut PendingTable<'_>,
-    seen: &mut Seen<'_>,
-    undone: &[Record],
-) -> Result<(), Error> {
-    for record in undone {
-        let was_written = pending.remove(record.id)?.is_some();
-        if let Some(mid) = record.mid.filter(|_| was_written) {
-            seen.remove(mid)?;
-        }
-    }
-    Ok(())
-}
-
 fn accept(
-    pending: &mut PendingTable<'_>,
+    pending: &mut Table<'_, EchoId, Pending<'static>>,
     seen: &mut Seen<'_>,
-    accepted: &[Record],
+    accepted: &[StoredEcho],
 ) -> Result<Vec<EchoId>, Error> {
     let mut known = Vec::new();
-    for Record {
-        id,
-        echo,
-        mid,
-        came,
-        ..
-    } in accepted
-    {
-        if let Some(mid) = mid
-            && !seen.insert(*mid)?
-        {
+    for stored in accepted {
+        let StoredEcho { id, echo, mid, .. } = stored;
+        let is_new = mid.map_or(Ok(true), |mid| seen.insert(mid))?;
+        // A commit that failed may have been written all the same: then the mid is its own.
+        if !is_new && pending.get(id)?.is_none() {
             known.push(*id);
             continue;
         }
         let row = (
             echo.platform == Platform::Instagram,
-            now().saturating_sub(milliseconds(came.elapsed())),
+            now().saturating_sub(milliseconds(stored.came.elapsed())),
             echo.timestamp,
             &*echo.recipient,
             echo.mid.as_deref(),
@@ -210,14 +166,6 @@ impl<'txn> Seen<'txn> {
             }
         }
         Ok(self.newest.insert(mid, ())?.is_none())
-    }
-
-    fn remove(&mut self, MidDigest(mid): MidDigest) -> Result<(), StorageError> {
-        self.newest.remove(mid)?;
-        for stretch in &mut self.others {
-            stretch.remove(mid)?;
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use echobot::echo::Echo;
 use echobot::event::Platform;
-use echobot::outbox::{Changes, Record};
+use echobot::outbox::{StoredEcho, WriteBatch};
 use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
 use echobot::store::Store;
 
@@ -100,7 +100,7 @@ fn a_long_text_goes_on_after_a_restart_where_it_was() {
 fn an_echo_is_given_up_a_day_after_its_message_came_and_the_log_says_so() {
     let data = Directory::new("old");
     let hour = Duration::from_secs(60 * 60);
-    let record = |id: u64, age: Duration| Record {
+    let stored = |id: u64, age: Duration| StoredEcho {
         id,
         echo: Arc::new(Echo {
             recipient: id.to_string().into(),
@@ -114,11 +114,11 @@ fn an_echo_is_given_up_a_day_after_its_message_came_and_the_log_says_so() {
         came: Instant::now() - age,
     };
     let (mut store, _) = Store::open(data.path()).expect("the store opens");
-    let changes = Changes {
-        accepted: vec![record(1, 25 * hour), record(2, 23 * hour)],
-        ..Changes::default()
+    let batch = WriteBatch {
+        accepted: vec![stored(1, 25 * hour), stored(2, 23 * hour)],
+        ..WriteBatch::default()
     };
-    store.commit(&changes).expect("there is room");
+    store.commit(&batch).expect("there is room");
     drop(store);
     let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
     assert_eq!(world.texts(1), ["hello 2"]);

@@ -48,10 +48,10 @@ fn one_person_has_one_call_in_flight_and_the_others_go_on() {
     let a1 = outbox.next_due(now).expect("a is due");
     assert_eq!(next_text(&mut outbox, now).as_deref(), Some("b1"));
     assert_eq!(next_text(&mut outbox, now), None, "a2 waits for a1");
-    assert!(outbox.settle(&a1, now).is_empty());
+    assert!(outbox.done(&a1, now).is_empty());
     let a2 = outbox.next_due(now).expect("a is due again");
     assert_eq!(
-        outbox.settle(&a2, now),
+        outbox.done(&a2, now),
         [1],
         "the webhook is safe with its last echo"
     );
@@ -65,8 +65,8 @@ fn retries_come_later_each_time_and_never_after_more_than_five_minutes() {
     for failures in 0..20 {
         let due = outbox.next_due(now).expect("the pause is over");
         let pause = outbox
-            .postpone(&due, Trouble::Call, now)
-            .expect("its lane waits");
+            .retry(&due, Scope::Message, now)
+            .expect("its queue waits");
         let longest = (SECOND * (1 << failures.min(10))).min(5 * MINUTE);
         assert!(pause <= longest, "{pause:?} after {failures} failures");
         assert!(pause.is_zero() || next_text(&mut outbox, now).is_none());
@@ -87,8 +87,8 @@ fn pauses_differ() {
         let due = outbox.next_due(now).expect("everybody is due");
         pauses.push(
             outbox
-                .postpone(&due, Trouble::Call, now)
-                .expect("its lane waits"),
+                .retry(&due, Scope::Message, now)
+                .expect("its queue waits"),
         );
     }
     pauses.sort();
@@ -110,7 +110,7 @@ fn people_in_trouble_take_half_of_the_calls_at_most() {
     for n in 0..5 {
         owe(&mut outbox, &format!("sick {n}"), &[&format!("s_{n}")], now);
         let due = outbox.next_due(now).expect("it is due");
-        outbox.postpone(&due, Trouble::Call, now);
+        outbox.retry(&due, Scope::Message, now);
     }
     let later = now + MINUTE;
     assert!(outbox.next_due(later).is_some());
@@ -153,7 +153,7 @@ fn a_redelivery_adds_nothing_and_is_taken_however_much_is_owed() {
     });
     owe(&mut outbox, "a", &["a1"], now);
     let due = outbox.next_due(now).expect("it is due");
-    outbox.settle(&due, now);
+    outbox.done(&due, now);
     owe(&mut outbox, "b", &["b1", "b2"], now);
     assert!(outbox.is_full());
     let again = vec![echo("a", "a1")];
@@ -178,7 +178,7 @@ fn callers_come_back_after_four_seconds_and_a_redelivery_joins() {
     );
     assert_eq!(outbox.owed(), 1);
     let due = outbox.next_due(now).expect("it is due");
-    assert_eq!(outbox.settle(&due, now), [2]);
+    assert_eq!(outbox.done(&due, now), [2]);
     assert_eq!(
         outbox.accept(vec![echo("a", "a1")], 3, now),
         Accepted::Safe(3)
@@ -207,10 +207,10 @@ fn what_is_not_sent_yet_stands_in_messengers_order() {
     let first = outbox.next_due(now).expect("it is due");
     order.push(first.text().to_string());
     outbox.accept(echoes[1..].to_vec(), 2, now);
-    outbox.settle(&first, now);
+    outbox.done(&first, now);
     while let Some(due) = outbox.next_due(now) {
         order.push(due.text().to_string());
-        outbox.settle(&due, now);
+        outbox.done(&due, now);
     }
     // 5 was in flight already, and nothing passes an echo that has no time.
     assert_eq!(order, ["5", "3", "none", "1", "4", "6"]);

@@ -11,11 +11,11 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
     }
     let [first, second] = [(); 2].map(|()| outbox.next_due(now).expect("all are due"));
     assert_eq!(
-        outbox.postpone(&first, Trouble::Page(None), now),
+        outbox.retry(&first, Scope::Page(None), now),
         Some(30 * SECOND)
     );
     // The second was in flight then, and tells nothing new.
-    assert_eq!(outbox.postpone(&second, Trouble::Page(None), now), None);
+    assert_eq!(outbox.retry(&second, Scope::Page(None), now), None);
     assert_eq!(next_text(&mut outbox, now + 29 * SECOND), None);
     assert_eq!(outbox.next_time(now), Some(now + 30 * SECOND));
 
@@ -28,14 +28,11 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
             "one probe at a time"
         );
         let pause = Duration::from_secs(minutes);
-        assert_eq!(
-            outbox.postpone(&probe, Trouble::Page(None), now),
-            Some(pause)
-        );
+        assert_eq!(outbox.retry(&probe, Scope::Page(None), now), Some(pause));
         now += pause;
     }
     let probe = outbox.next_due(now).expect("it is time for a probe");
-    outbox.settle(&probe, now);
+    outbox.done(&probe, now);
     assert!(
         (0..3).all(|_| outbox.next_due(now).is_some()),
         "the page is well again"
@@ -49,7 +46,7 @@ fn a_page_is_held_back_as_long_as_meta_says() {
     owe(&mut outbox, "a", &["a1"], now);
     let due = outbox.next_due(now).expect("it is due");
     let hours = Some(120 * MINUTE);
-    assert_eq!(outbox.postpone(&due, Trouble::Page(hours), now), hours);
+    assert_eq!(outbox.retry(&due, Scope::Page(hours), now), hours);
     assert_eq!(next_text(&mut outbox, now + 119 * MINUTE), None);
     assert_eq!(
         next_text(&mut outbox, now + 120 * MINUTE).as_deref(),
@@ -64,10 +61,10 @@ fn a_probe_that_the_network_loses_is_followed_by_another() {
     owe(&mut outbox, "a", &["a1"], now);
     owe(&mut outbox, "b", &["b1"], now);
     let due = outbox.next_due(now).expect("it is due");
-    outbox.postpone(&due, Trouble::Page(None), now);
+    outbox.retry(&due, Scope::Page(None), now);
     let now = now + MINUTE;
     let probe = outbox.next_due(now).expect("it is time for a probe");
-    outbox.postpone(&probe, Trouble::Call, now);
+    outbox.retry(&probe, Scope::Message, now);
     assert_eq!(
         next_text(&mut outbox, now + SECOND),
         None,
@@ -76,7 +73,7 @@ fn a_probe_that_the_network_loses_is_followed_by_another() {
     let probe = outbox
         .next_due(now + MINUTE)
         .expect("it is time for a probe");
-    outbox.drop_echo(&probe, now + MINUTE);
+    outbox.drop(&probe, now + MINUTE);
     assert!(
         outbox.next_due(now + MINUTE).is_some(),
         "a refusal for good shows that the page is well"
@@ -91,15 +88,15 @@ fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
     }
     let due = outbox.next_due(now).expect("it is due");
-    outbox.postpone(&due, Trouble::Page(Some(GIVE_UP_AFTER)), now);
+    outbox.retry(&due, Scope::Page(Some(GIVE_UP_AFTER)), now);
     let now = now + GIVE_UP_AFTER;
     let old = outbox.next_due(now).expect("it is time for a probe");
-    outbox.give_up(&old, now);
+    outbox.expire(&old, now);
     assert_eq!(outbox.owed(), 2);
     let probe = outbox.next_due(now).expect("another one is the probe");
     assert_eq!(next_text(&mut outbox, now), None, "one probe at a time");
     assert_eq!(
-        outbox.postpone(&probe, Trouble::Page(None), now),
+        outbox.retry(&probe, Scope::Page(None), now),
         Some(MINUTE),
         "the page is refused for the second time"
     );

@@ -10,8 +10,8 @@ fn database() -> Database {
     database.expect("there is memory")
 }
 
-fn record(id: EchoId, mid: &str) -> Record {
-    Record {
+fn stored(id: EchoId, mid: &str) -> StoredEcho {
+    StoredEcho {
         id,
         echo: Arc::new(Echo {
             recipient: "7".into(),
@@ -26,12 +26,12 @@ fn record(id: EchoId, mid: &str) -> Record {
     }
 }
 
-fn accept(database: &Database, records: &[Record], undone: &[Record]) -> Vec<EchoId> {
-    let changes = Changes {
-        accepted: records.to_vec(),
-        ..Changes::default()
+fn accept(database: &Database, accepted: &[StoredEcho]) -> Vec<EchoId> {
+    let batch = WriteBatch {
+        accepted: accepted.to_vec(),
+        ..WriteBatch::default()
     };
-    write(database, &changes, undone).expect("it can be written")
+    write(database, &batch).expect("it can be written")
 }
 
 fn pending(database: &Database) -> Vec<EchoId> {
@@ -42,56 +42,36 @@ fn pending(database: &Database) -> Vec<EchoId> {
 #[test]
 fn what_is_pending_is_read_as_it_was_written() {
     let database = database();
-    accept(&database, &[record(1, "a"), record(2, "bcd")], &[]);
-    let sent = Changes {
+    accept(&database, &[stored(1, "a"), stored(2, "bcd")]);
+    let sent = WriteBatch {
         sent: vec![(2, 1)],
-        settled: vec![1],
-        ..Changes::default()
+        done: vec![1],
+        ..WriteBatch::default()
     };
-    write(&database, &sent, &[]).expect("it can be written");
+    write(&database, &sent).expect("it can be written");
     let read = read_pending(&database).expect("it can be read");
     let [read] = &read[..] else {
         panic!("{read:?}");
     };
-    let written = record(2, "bcd");
+    let written = stored(2, "bcd");
     assert_eq!((read.id, read.sent, read.mid), (2, 1, written.mid));
     assert_eq!(read.echo, written.echo);
 }
 
 #[test]
-fn what_a_failed_write_left_is_taken_out_and_its_message_can_come_again() {
+fn a_batch_that_was_written_by_a_failed_commit_can_be_written_again() {
     let database = database();
-    let (left, not_left) = (record(1, "a"), record(2, "b"));
-    accept(&database, std::slice::from_ref(&left), &[]);
-    let undone = [left, not_left];
-    assert_eq!(accept(&database, &[], &undone), [0; 0]);
-    assert_eq!(pending(&database), [0; 0]);
-    accept(&database, &[record(3, "a")], &[]);
-    // A mid that was not written then is none the worse for it.
-    assert_eq!(accept(&database, &[record(4, "b")], &undone), [0; 0]);
-    assert_eq!(pending(&database), [3, 4]);
-    assert_eq!(
-        accept(&database, &[record(5, "a"), record(6, "b")], &[]),
-        [5, 6]
-    );
-}
-
-#[test]
-fn of_failed_writes_only_what_is_there_is_remembered() {
-    let database = database();
-    accept(&database, &[record(1, "a"), record(3, "c")], &[]);
-    let failed = [record(2, "b"), record(3, "c"), record(4, "d")];
-    let there = written(&database, &failed).expect("it can be read");
-    let ids: Vec<EchoId> = there.iter().map(|record| record.id).collect();
-    assert_eq!(ids, [3]);
-    let empty = self::database();
-    assert!(written(&empty, &failed).is_ok_and(|there| there.is_empty()));
+    let batch = [stored(1, "a"), stored(2, "b")];
+    accept(&database, &batch[..1]);
+    assert_eq!(accept(&database, &batch), [0; 0], "its mid is its own");
+    assert_eq!(pending(&database), [1, 2]);
+    assert_eq!(accept(&database, &[stored(3, "a")]), [3]);
 }
 
 #[test]
 fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_back() {
     let database = database();
-    accept(&database, &[record(1, "new")], &[]);
+    accept(&database, &[stored(1, "new")]);
     // The names are in every file that there is: they stay what they are.
     let hours = now() / (60 * 60 * 1000);
     let table_of =
@@ -107,12 +87,12 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_ba
     transaction.commit().expect("there is memory");
 
     let again = [
-        record(2, "new"),
-        record(3, "old"),
-        record(4, "too old"),
-        record(5, "set back"),
+        stored(2, "new"),
+        stored(3, "old"),
+        stored(4, "too old"),
+        stored(5, "set back"),
     ];
-    assert_eq!(accept(&database, &again, &[]), [2, 3, 5]);
+    assert_eq!(accept(&database, &again), [2, 3, 5]);
     let transaction = database.begin_read().expect("it can be read");
     let tables = transaction.list_tables().expect("it can be read");
     let names: Vec<_> = tables.map(|table| table.name().to_string()).collect();

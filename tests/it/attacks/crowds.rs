@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use echobot::simulator::Bot;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::client::{Client, get, handshake};
 use super::siege::{Attack, besiege_all, deliver};
@@ -14,10 +15,16 @@ use crate::support::full;
 const SOON: Duration = Duration::from_secs(1);
 
 fn connect(bot: &Bot, count: usize) -> Vec<Client> {
-    let limit = rlimit::increase_nofile_limit(8192).expect("the limit can be read");
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: limit.maximum.or(Some(8192)),
+        ..limit
+    };
+    let raised = setrlimit(Resource::Nofile, wanted);
+    raised.expect("it may be raised to its maximum");
     assert!(
-        limit > 2 * count as u64,
-        "this test opens {count} connections of {limit}"
+        wanted.current > Some(2 * count as u64),
+        "this test opens {count} connections of {wanted:?}"
     );
     (0..count)
         .map(|_| Client::connect(bot).expect("the bot listens"))

@@ -1,4 +1,4 @@
-//! The door under attack: nothing that arrives on the port kills the bot, stalls it or makes it
+//! The port under attack: nothing that arrives on the port kills the bot, stalls it or makes it
 //! grow.
 //!
 //! In reduced size by default; `ECHOBOT_TESTS=full` plays the attacks in full.

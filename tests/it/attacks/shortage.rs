@@ -174,7 +174,7 @@ fn running_out_of_descriptors_is_survived_and_logged_once_a_second() {
             let mut client = &client.stream;
             let _ = std::io::Write::write_all(&mut client, &handshake("7"));
         }
-        let failed = "ERROR [echobot::door] failed to take a connection in";
+        let failed = "ERROR [echobot::shield] failed to take a connection in";
         let start = Instant::now();
         while start.elapsed() < shortage {
             thread::sleep(Duration::from_millis(20));
@@ -250,8 +250,9 @@ fn without_a_temporary_directory_the_data_directory_is_taken() {
     ]);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
-    let said =
-        format!("echobot: failed to open the door: no private directory can be made in {missing}");
+    let said = format!(
+        "echobot: failed to start the shield: no private directory can be made in {missing}"
+    );
     assert!(ended.stderr.starts_with(&said), "{}", ended.stderr);
 }
 

@@ -20,9 +20,9 @@ const KEPT: usize = 24 * 1024;
 /// What a second round may add, in KiB.
 const ADDED: usize = 2 * 1024;
 
-/// Descriptors of the door's lines to tiny_http, which are opened when they are needed: four with
-/// three each.
-const LINES: usize = 12;
+/// Descriptors of the shield's connections to tiny_http, which are opened when they are needed: four
+/// with three each.
+const BACKEND: usize = 12;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +57,13 @@ impl Vitals {
         let unasked = Vitals::of(bot);
         assert_eq!(deliver(bot, "m_first").0, 200);
         let rest = Vitals {
-            // The connection to the Graph API and the lines to tiny_http are kept.
-            descriptors: unasked.descriptors + 1 + LINES,
+            // The connections to the Graph API and to tiny_http are kept.
+            descriptors: unasked.descriptors + 1 + BACKEND,
             ..Vitals::of(bot)
         };
         let rested = wait_for_rest(bot, rest);
         Vitals {
-            // Lines that are opened when they are needed, and kept.
+            // Connections that are opened when they are needed, and kept.
             descriptors: rest.descriptors,
             ..rested
         }

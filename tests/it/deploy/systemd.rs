@@ -160,7 +160,7 @@ fn the_watchdog_is_fed_while_the_graph_api_hangs_and_the_outbox_is_full() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_the_door_is_full_and_others_are_answered() {
+fn the_watchdog_is_fed_while_the_port_is_full_and_others_are_answered() {
     let manager = Manager::new();
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
@@ -179,7 +179,7 @@ fn the_watchdog_is_fed_while_the_door_is_full_and_others_are_answered() {
     let mut turned_away = 0;
     // More than once: the watchdog's own question takes a place for a moment.
     while turned_away < 5 {
-        assert!(Instant::now() < deadline, "there is room at the door");
+        assert!(Instant::now() < deadline, "there is room");
         let health = raw(&bot, &request("GET", "/healthz", "", ""));
         if status_and_body(&health).0 == 503 {
             turned_away += 1;

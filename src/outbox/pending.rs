@@ -1,0 +1,100 @@
+//! What is owed, and by which message; and which messages were answered before.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::acknowledgements::AcknowledgementId;
+use super::dedup::{Dedup, MidDigest};
+use super::{EchoId, StoredEcho};
+use crate::echo::Echo;
+
+#[derive(Default)]
+pub(super) struct PendingEchoes {
+    pending: HashMap<EchoId, Pending>,
+    by_mid: HashMap<MidDigest, EchoId>,
+    answered: Dedup,
+}
+
+pub(super) struct Pending {
+    pub(super) echo: Arc<Echo>,
+    mid: Option<MidDigest>,
+    /// Bytes of the text that have been sent.
+    pub(super) sent: usize,
+    pub(super) came: Instant,
+    /// Whether Messenger may forget the message.
+    pub(super) is_safe: bool,
+    /// The acknowledgements that wait until it is safe.
+    pub(super) waiting: Vec<AcknowledgementId>,
+}
+
+impl PendingEchoes {
+    pub(super) fn add(&mut self, stored: &StoredEcho, is_safe: bool) {
+        let pending = Pending {
+            echo: Arc::clone(&stored.echo),
+            mid: stored.mid,
+            sent: stored.sent,
+            came: stored.came,
+            is_safe,
+            waiting: Vec::new(),
+        };
+        self.pending.insert(stored.id, pending);
+        if let Some(mid) = stored.mid {
+            self.by_mid.insert(mid, stored.id);
+        }
+    }
+
+    /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
+    /// wait for it.
+    pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
+        let Some(pending) = self.pending.remove(&id) else {
+            return Vec::new();
+        };
+        if let Some(mid) = pending.mid {
+            self.by_mid.remove(&mid);
+            self.answered.insert(mid);
+        }
+        pending.waiting
+    }
+
+    /// Messenger may forget the message. Returns the acknowledgements that waited for that.
+    pub(super) fn set_safe(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.is_safe = true;
+        }
+        self.take_waiting(id)
+    }
+
+    /// The acknowledgements that wait for this echo. They do not wait any more.
+    pub(super) fn take_waiting(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
+        let pending = self.pending.get_mut(&id);
+        pending.map_or_else(Vec::new, |pending| mem::take(&mut pending.waiting))
+    }
+
+    pub(super) fn get(&self, id: EchoId) -> Option<&Pending> {
+        self.pending.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: EchoId) -> Option<&mut Pending> {
+        self.pending.get_mut(&id)
+    }
+
+    /// The echo that is owed for this message.
+    pub(super) fn owed_for(&self, mid: MidDigest) -> Option<EchoId> {
+        self.by_mid.get(&mid).copied()
+    }
+
+    pub(super) fn was_answered(&self, mid: MidDigest) -> bool {
+        self.answered.contains(mid)
+    }
+
+    /// Whether this message is owed an echo already, or was answered.
+    pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
+        mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+}

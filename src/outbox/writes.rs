@@ -1,0 +1,126 @@
+//! What is to be written to the store, and when.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{EchoId, MidDigest};
+use crate::echo::Echo;
+
+/// What is done is written with the next webhook, or after this time: until then a kill repeats
+/// it, and every commit costs the disk.
+const DONE_IS_WRITTEN_WITHIN: Duration = Duration::from_millis(25);
+
+/// Two commits begin at least this far apart: what is accepted meanwhile is written together. A
+/// commit costs as much as several echoes, however little is in it, and Messenger waits for 5 s.
+const WRITES_APART: Duration = Duration::from_millis(20);
+
+/// After a failed commit the next one is tried after this time, or with the next webhook: only a
+/// commit tells whether the disk has room again.
+const NEXT_TRY: Duration = Duration::from_secs(1);
+
+/// An echo, as the store keeps it.
+#[derive(Debug, Clone)]
+pub struct StoredEcho {
+    /// Its place in the order.
+    pub id: EchoId,
+    /// What is owed.
+    pub echo: Arc<Echo>,
+    /// The message that it answers.
+    pub mid: Option<MidDigest>,
+    /// Bytes of the text that have been sent.
+    pub sent: usize,
+    /// When the message came.
+    pub came: Instant,
+}
+
+/// What is to be written to the store in one commit.
+#[derive(Debug, Default)]
+pub struct WriteBatch {
+    /// Accepted echoes, in order.
+    pub accepted: Vec<StoredEcho>,
+    /// How many bytes of the text have been sent of these.
+    pub sent: Vec<(EchoId, usize)>,
+    /// Echoes that are not owed any more.
+    pub done: Vec<EchoId>,
+}
+
+/// Collects what changes between two commits.
+#[derive(Default)]
+pub(super) struct Writes {
+    batch: WriteBatch,
+    /// When the batch is to be written; none while there is nothing in it.
+    due: Option<Instant>,
+    /// When the last commit began.
+    last_write: Option<Instant>,
+    is_writing: bool,
+    has_failed: bool,
+    /// How many calls' ends are in the commit that is under way.
+    in_write: usize,
+}
+
+impl Writes {
+    pub(super) fn accepted(&mut self, stored: StoredEcho) {
+        self.be_due(stored.came);
+        self.batch.accepted.push(stored);
+    }
+
+    pub(super) fn sent(&mut self, id: EchoId, bytes: usize, now: Instant) {
+        self.batch.sent.push((id, bytes));
+        self.be_due(now + DONE_IS_WRITTEN_WITHIN);
+    }
+
+    pub(super) fn done(&mut self, id: EchoId, now: Instant) {
+        self.batch.done.push(id);
+        self.be_due(now + DONE_IS_WRITTEN_WITHIN);
+    }
+
+    fn be_due(&mut self, time: Instant) {
+        self.due = Some(self.due.map_or(time, |due| due.min(time)));
+    }
+
+    pub(super) fn take(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
+        let at_once = at_once && !self.has_failed;
+        if !self.next_time().is_some_and(|time| time <= now || at_once) {
+            return None;
+        }
+        self.in_write = self.unwritten();
+        self.is_writing = true;
+        self.last_write = Some(now);
+        self.due = None;
+        Some(mem::take(&mut self.batch))
+    }
+
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        let due = self.due.filter(|_| !self.is_writing)?;
+        let earliest = self.last_write.map(|last| last + WRITES_APART);
+        Some(earliest.map_or(due, |earliest| earliest.max(due)))
+    }
+
+    /// Calls that have come to an end which is not on disk.
+    pub(super) fn unwritten(&self) -> usize {
+        self.batch.sent.len() + self.batch.done.len() + self.in_write
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_writing && self.due.is_none()
+    }
+
+    pub(super) fn written(&mut self) {
+        self.is_writing = false;
+        self.in_write = 0;
+        self.has_failed = false;
+    }
+
+    /// All of it is still to be written, before what has come since.
+    pub(super) fn not_written(&mut self, batch: WriteBatch, now: Instant) {
+        self.is_writing = false;
+        self.in_write = 0;
+        self.has_failed = true;
+        let newer = mem::replace(&mut self.batch, batch);
+        self.batch.accepted.extend(newer.accepted);
+        self.batch.sent.extend(newer.sent);
+        self.batch.done.extend(newer.done);
+        self.be_due(now + NEXT_TRY);
+    }
+}

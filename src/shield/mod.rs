@@ -1,0 +1,268 @@
+//! The shield: a small reverse proxy in front of tiny_http.
+//!
+//! tiny_http 0.12 trusts what arrives. A large `Content-Length` aborts the process, `GET / HTTP/2.0` locks up a thread
+//! for ever, a burst of connections is accepted but never read, nothing has a limit or a deadline, and doubtful framing
+//! is guessed. So the shield takes the connections itself, one thread each. It reads one complete request at a time,
+//! refuses what it does not fully understand, passes a canonical request on to tiny_http over a private Unix
+//! connection, and copies the response back. Everything else is tiny_http's work.
+//!
+//! Delete this folder when tiny_http has limits, deadlines and strict framing of its own:
+//! `tiny_http::Server::from_listener` then takes the place of [`listen`].
+//!
+//! The limits, and what each is for:
+//! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
+//! - requests in flight ([`Limits::requests`]): what waits for an answer, and backend connections.
+//! - head, headers, body (`framing`): memory of one request. All bodies on their way in together (`registry`).
+//! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
+//!
+//! A request is passed on once at most. When its response is lost, the client gets 500, because the request may have
+//! been handled.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use log::Level;
+
+use self::backend::Backend;
+use self::connection::Connection;
+use self::directory::PrivateDirectory;
+use self::registry::Registry;
+use crate::rate_limited_log::RateLimitedLog;
+
+mod backend;
+mod buffer;
+mod connection;
+mod directory;
+pub mod framing;
+mod refusal;
+mod registry;
+mod response;
+#[cfg(test)]
+mod tests;
+
+/// The pause of the accept loop after an error. Without it a full descriptor table would be a busy loop.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
+const RESERVE: usize = 8;
+
+/// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
+const STACK: usize = 128 * 1024;
+
+/// How much the shield lets in.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
+    pub connections: usize,
+    /// Complete requests at once, from the last byte received to the last byte answered. More get 503. Each costs
+    /// three descriptors.
+    pub requests: usize,
+    /// The headers that are passed on, with the names as tiny_http shall see them. Their values must be visible ASCII,
+    /// spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`, `Content-Length`, `Expect`,
+    /// `TE`, `Transfer-Encoding`, `Upgrade`).
+    pub headers_passed: &'static [&'static str],
+}
+
+/// How long the shield waits.
+#[derive(Debug, Clone, Copy)]
+struct Deadlines {
+    /// For the next request, or the first.
+    idle: Duration,
+    /// For the whole of a request, from its first byte.
+    request: Duration,
+    /// For the response of tiny_http. Handlers have shorter deadlines of their own; the simulator lets a request hang
+    /// for tens of seconds.
+    handling: Duration,
+    /// For a client to take its response.
+    response: Duration,
+    /// For a refused client to notice, before what it still sends destroys the response.
+    linger: Duration,
+    /// For tiny_http to answer on a new backend connection. It takes microseconds, unless tiny_http is stuck.
+    probe: Duration,
+}
+
+const DEADLINES: Deadlines = Deadlines {
+    idle: Duration::from_secs(15),
+    request: Duration::from_secs(10),
+    handling: Duration::from_secs(120),
+    response: Duration::from_secs(10),
+    linger: Duration::from_secs(1),
+    probe: Duration::from_secs(5),
+};
+
+/// Shields a tiny_http server: it listens here, and the requests come out of `server.recv()`. Responses need a known
+/// length below tiny_http's chunked threshold. `OPTIONS *` is the shield's own question whether tiny_http reads a new
+/// connection; any response will do. Drop the server before the shield.
+///
+/// # Errors
+/// When the private directory, its Unix socket or the accept thread cannot be made.
+pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny_http::Server)> {
+    listen_in(&[std::env::temp_dir()], listener, limits)
+}
+
+/// The same, with the Unix socket's directory in the first of these places that can hold it.
+///
+/// # Errors
+/// As for [`listen`].
+pub fn listen_in(
+    places: &[PathBuf],
+    listener: TcpListener,
+    limits: Limits,
+) -> io::Result<(Shield, tiny_http::Server)> {
+    listen_with(places, listener, limits, DEADLINES)
+}
+
+fn listen_with(
+    places: &[PathBuf],
+    listener: TcpListener,
+    limits: Limits,
+    deadlines: Deadlines,
+) -> io::Result<(Shield, tiny_http::Server)> {
+    let address = listener.local_addr()?;
+    let handle = TcpStream::from(OwnedFd::from(listener.try_clone()?));
+    let (directory, socket) = PrivateDirectory::listen_in(places)?;
+    let server = tiny_http::Server::from_listener(socket, None).map_err(io::Error::other)?;
+    let shared = Arc::new(Shared {
+        limits,
+        deadlines,
+        registry: Arc::new(Registry::new(limits)),
+        backend: Backend::new(directory, deadlines),
+        errors: RateLimitedLog::default(),
+    });
+    let thread = thread::Builder::new().name("shield".into()).spawn({
+        let shared = Arc::clone(&shared);
+        move || accept_all_or_fail(&listener, &shared)
+    })?;
+    let accepting = Mutex::new(Some((handle, thread)));
+    let shield = Shield {
+        shared,
+        address,
+        accepting,
+    };
+    Ok((shield, server))
+}
+
+/// An open port. Dropping it closes it.
+pub struct Shield {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// The listening socket once more, in a type that has `shutdown`, and the accept thread; `None` when it is closed.
+    accepting: Mutex<Option<(TcpStream, JoinHandle<()>)>>,
+}
+
+/// What the connections' threads share.
+struct Shared {
+    limits: Limits,
+    deadlines: Deadlines,
+    registry: Arc<Registry>,
+    backend: Backend,
+    /// Hostile clients can cause some of them.
+    errors: RateLimitedLog,
+}
+
+impl Shield {
+    /// The TCP address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the shield is closed.
+    ///
+    /// # Errors
+    /// When shield or tiny_http have stopped for good: the program should end and be started again.
+    pub fn wait(&self) -> io::Result<()> {
+        self.shared.registry.wait_for_end()
+    }
+
+    /// Lets [`wait`](Self::wait) return this error: `server.recv()` has failed.
+    pub fn fail(&self, error: io::Error) {
+        self.shared.registry.fail(error);
+    }
+
+    /// Closes the port and the idle connections. Requests that have begun to arrive are still answered, with
+    /// `Connection: close`. Returns at once; a second call does nothing.
+    pub fn close(&self) {
+        self.shared.registry.close();
+        let mut accepting = self
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((handle, thread)) = accepting.take() {
+            // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
+            let _ = handle.shutdown(Shutdown::Both);
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.registry.is_closed()
+    }
+
+    /// Waits until no request is arriving or without its response, and tells whether that is so.
+    pub fn wait_until_answered(&self, at_most: Duration) -> bool {
+        self.shared.registry.wait_until_answered(at_most)
+    }
+
+    /// Removes the directory of the Unix socket, so that the process may exit. Nothing is passed on afterwards.
+    pub fn remove_directory(&self) {
+        self.shared.backend.remove_directory();
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.close();
+        self.remove_directory();
+    }
+}
+
+/// An open port on which no connection is accepted would look alive.
+fn accept_all_or_fail(listener: &TcpListener, shared: &Arc<Shared>) {
+    if catch_unwind(AssertUnwindSafe(|| accept_all(listener, shared))).is_err() {
+        let why = "the shield's accept loop has panicked";
+        shared.registry.fail(io::Error::other(why));
+    }
+}
+
+fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
+    while !shared.registry.is_closed() {
+        let admitted = listener
+            .accept()
+            .and_then(|(stream, _)| admit(stream, shared));
+        if let Err(error) = admitted
+            && !shared.registry.is_closed()
+        {
+            let line = format_args!("failed to take a connection in: {error}");
+            shared.errors.log(module_path!(), Level::Error, line);
+            thread::sleep(PAUSE_AFTER_ERROR);
+        }
+    }
+}
+
+fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    let stream = Arc::new(stream);
+    // Where descriptors or threads are short, the longest idle connection makes room for the next one too.
+    let reject = || {
+        shared.registry.evict();
+        connection::reject(&stream);
+    };
+    let has_room = shared.backend.check_descriptors(RESERVE);
+    has_room.inspect_err(|_| reject())?;
+    let Some(slot) = Registry::admit(&shared.registry, &stream) else {
+        connection::reject(&stream);
+        return Ok(());
+    };
+    let connection = Connection::new(Arc::clone(shared), Arc::clone(&stream), slot);
+    let thread = thread::Builder::new()
+        .name("shield connection".into())
+        .stack_size(STACK);
+    let spawned = thread.spawn(move || connection.run());
+    spawned.map(drop).inspect_err(|_| reject())
+}

@@ -1,0 +1,99 @@
+//! What is too much.
+
+use super::*;
+
+#[test]
+fn where_connections_run_out_the_longest_idle_one_makes_room() {
+    let shielded = Shielded::open(
+        Limits {
+            connections: 2,
+            ..ROOMY
+        },
+        DEADLINES,
+    )
+    .answer_all();
+    let mut first = shielded.client();
+    assert_eq!(first.ask(GET).status, 200);
+    shielded.wait_until("the first to be idle", |shielded| {
+        shielded.idle_connections() == 1
+    });
+    let mut second = shielded.client();
+    assert_eq!(second.ask(GET).status, 200);
+    shielded.wait_until("both to be idle", |shielded| {
+        shielded.idle_connections() == 2
+    });
+    assert_eq!(shielded.client().ask(GET).status, 200);
+    first.assert_closed();
+}
+
+#[test]
+fn where_all_connections_are_busy_the_next_is_rejected() {
+    let shielded = Shielded::open(
+        Limits {
+            connections: 2,
+            ..ROOMY
+        },
+        DEADLINES,
+    );
+    let inside = shielded.fill(2);
+    let mut late = shielded.client();
+    let reply = late.reply();
+    assert_eq!(reply.status, 503);
+    assert!(reply.head.contains("Retry-After: 1\r\n"));
+    late.assert_closed();
+    shielded.empty(inside);
+}
+
+#[test]
+fn too_many_requests_in_flight_get_503_and_may_try_again() {
+    let shielded = Shielded::open(
+        Limits {
+            requests: 2,
+            ..ROOMY
+        },
+        DEADLINES,
+    );
+    let inside = shielded.fill(2);
+    let mut client = shielded.client();
+    let reply = client.ask(GET);
+    assert_eq!(reply.status, 503);
+    assert!(reply.head.contains("Retry-After: 1\r\n") && !reply.head.contains("Connection:"));
+    client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.reply_to(true).status, 503);
+    shielded.empty(inside);
+    assert!(shielded.shield.wait_until_answered(PATIENCE));
+    client.send(GET);
+    answer(shielded.next_request());
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
+fn too_many_large_bodies_on_the_way_get_503() {
+    let shielded = Shielded::answering();
+    let almost = framing::MAX_BODY - 1;
+    let mut waiting: Vec<_> = (0..16).map(|_| shielded.client()).collect();
+    for client in &mut waiting {
+        client.send(post(framing::MAX_BODY, "") + &"x".repeat(almost));
+    }
+    let large = post(100_000, "") + &"x".repeat(100_000);
+    shielded.wait_until("there is no room for another large body", |shielded| {
+        shielded.client().ask(&large).status == 503
+    });
+    assert_eq!(shielded.client().ask(post(5, "") + "hello").status, 200);
+    drop(waiting);
+    shielded.wait_until("a large body is let in", |shielded| {
+        shielded.client().ask(&large).status == 200
+    });
+}
+
+#[test]
+fn bodies_that_are_only_announced_take_no_room() {
+    let shielded = Shielded::answering();
+    let announced = post(framing::MAX_BODY, "Expect: 100-continue\r\n");
+    let mut waiting: Vec<_> = (0..64).map(|_| shielded.client()).collect();
+    for client in &mut waiting {
+        assert_eq!(client.ask(&announced).status, 100);
+    }
+    let large = post(100_000, "") + &"x".repeat(100_000);
+    assert_eq!(shielded.client().ask(large).status, 200);
+}

@@ -1,0 +1,91 @@
+//! Feeds the service manager's watchdog while the bot really answers: it asks itself over its own
+//! port, as any client would. A receiver must have taken up that request or, where the port is so
+//! full that the shield rejects it, another one.
+
+use std::io::{self, Read as _, Write as _};
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::notify::Notifier;
+use crate::shield::Shield;
+use crate::worker::Worker;
+
+/// The pause after a question without an answer, at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Longer than the answer to a question about health.
+const MAX_ANSWER: u64 = 4096;
+
+/// Feeds the watchdog twice within its time, until the port is closed.
+pub(crate) fn start(
+    within: Duration,
+    shield: Arc<Shield>,
+    worker: Arc<Worker>,
+    notifier: Arc<Notifier>,
+) -> io::Result<()> {
+    let every = within / 2;
+    let addresses = reachable(shield.address());
+    let feed = move || {
+        let mut received = 0;
+        while !shield.is_closed() {
+            let mut asked = addresses.iter().map(|address| ask(*address, every / 2));
+            asked.any(|answer| answer.is_ok());
+            let before = mem::replace(&mut received, worker.received());
+            if received > before {
+                notifier.alive();
+                thread::sleep(every);
+            } else if !shield.is_closed() {
+                log::error!("the bot does not answer on its own port: the watchdog is not fed");
+                thread::sleep(PAUSE.min(every));
+            }
+        }
+    };
+    thread::Builder::new().name("watchdog".into()).spawn(feed)?;
+    Ok(())
+}
+
+/// Asks for its health, and waits for the answer. Whatever it is, the bot is alive: when its outbox
+/// takes no more, to start again would not help it.
+fn ask(address: SocketAddr, at_most: Duration) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, at_most)?;
+    stream.set_read_timeout(Some(at_most))?;
+    stream.set_write_timeout(Some(at_most))?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    io::copy(&mut stream.take(MAX_ANSWER), &mut io::sink())?;
+    Ok(())
+}
+
+/// A bot that listens on every address is reached on loopback; where IPv6 is switched off, on that
+/// of IPv4.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let loopback: &[IpAddr] = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => &[Ipv4Addr::LOCALHOST.into()],
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            &[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]
+        }
+        _ => return vec![address],
+    };
+    let port = address.port();
+    loopback.iter().map(|ip| (*ip, port).into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn a_bot_that_listens_on_every_address_is_asked_on_loopback() {
+        for (listens, asked) in [
+            ("0.0.0.0:80", &["127.0.0.1:80"][..]),
+            ("[::]:80", &["[::1]:80", "127.0.0.1:80"]),
+            ("192.0.2.1:80", &["192.0.2.1:80"]),
+        ] {
+            let found = reachable(listens.parse().expect("it is an address"));
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, asked);
+        }
+    }
+}

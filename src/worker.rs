@@ -1,0 +1,234 @@
+//! What the threads do: receive requests, make calls of the Send API, write to the disk.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tiny_http::{Header, Request, Response};
+
+use crate::config::Config;
+use crate::echo::{Echo, Reply};
+use crate::event::Event;
+use crate::graph::{Action, Graph, SendError};
+use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Scope, WriteBatch};
+use crate::pool::{Outcome, Pool, WriterTask};
+use crate::shield::Shield;
+use crate::store::Store;
+use crate::webhook::{self, Answer, Verdict, Webhook};
+
+/// What a bot that answers, but takes no webhooks, says of its health.
+const NOT_OK: &str = "stopping, or the outbox takes no more";
+
+/// What the threads share.
+pub(crate) struct Worker {
+    pool: Pool<Request>,
+    webhook: Webhook,
+    graph: Graph,
+    reply: fn(&Event) -> Option<Reply>,
+    /// Requests that the receivers have taken up since the start.
+    received: AtomicU64,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        config: &Config,
+        pool: Pool<Request>,
+        reply: fn(&Event) -> Option<Reply>,
+    ) -> Worker {
+        Worker {
+            pool,
+            webhook: Webhook::new(config),
+            graph: Graph::new(config),
+            reply,
+            received: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<Request> {
+        &self.pool
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// What a receiver does until the port is closed.
+    pub(crate) fn receive(&self, server: &tiny_http::Server, shield: &Shield) {
+        loop {
+            match server.recv() {
+                Ok(request) => {
+                    self.received.fetch_add(1, Ordering::Relaxed);
+                    catch(|| self.answer(request));
+                }
+                Err(_) if shield.is_closed() => return,
+                Err(error) => {
+                    let why = format!("tiny_http has stopped accepting: {error}");
+                    return shield.fail(io::Error::new(error.kind(), why));
+                }
+            }
+        }
+    }
+
+    fn answer(&self, mut request: Request) {
+        let mut body = Vec::new();
+        if let Err(error) = request.as_reader().read_to_end(&mut body) {
+            log::warn!("failed to read the body of a request: {error}");
+        }
+        let mut headers = request.headers().iter();
+        let signature = headers.find(|header| header.field.equiv(webhook::SIGNATURE_HEADER));
+        let verdict = self.webhook.judge(webhook::Request {
+            method: request.method().as_str(),
+            target: request.url(),
+            signature: signature.map(|header| header.value.as_str()),
+            body: &body,
+        });
+        match verdict {
+            Verdict::Answer(answer) => respond(request, answer),
+            Verdict::Health if self.pool.is_ok() => respond(request, Answer::ok()),
+            Verdict::Health => respond(request, Answer::unavailable(NOT_OK)),
+            Verdict::Events(events) => self.accept(&events, request),
+        }
+    }
+
+    fn accept(&self, events: &[Event], request: Request) {
+        let echo = |event| Echo::answering(event, self.reply);
+        let echoes = events.iter().filter_map(echo).collect();
+        match self.pool.accept(echoes, request) {
+            Accepted::Waiting => {}
+            Accepted::Safe(request) => respond(request, Answer::ok()),
+            Accepted::Full(request) => {
+                log::error!("webhook refused: as many echoes are owed as MAX_PENDING allows");
+                respond(request, Answer::unavailable("too many echoes are owed"));
+            }
+        }
+    }
+
+    /// What a sender does: one call of the Send API after the other.
+    pub(crate) fn send(&self) {
+        while let Some(due) = self.pool.next_call() {
+            let outcome = if due.came.elapsed() >= GIVE_UP_AFTER {
+                log::error!("echo given up after 24 hours: {}", Label(&due));
+                Outcome::Expired
+            } else {
+                let sent = catch(|| self.graph.send(&due.echo.recipient, due.text()));
+                let a_bug = Outcome::Failed(Scope::Message);
+                sent.map_or(a_bug, |result| outcome(&due, result))
+            };
+            let (safe, pause) = self.pool.ended(&due, outcome);
+            if let (Outcome::Failed(Scope::Page(_)), Some(pause)) = (outcome, pause) {
+                let seconds = pause.as_secs();
+                log::error!("the page is held back: nothing is sent for {seconds} s");
+            }
+            respond_all(safe, &Answer::ok());
+        }
+    }
+
+    /// What the writer does. Without a store there is nothing to write, and webhooks that are late
+    /// are answered all the same.
+    pub(crate) fn write(&self, mut store: Option<Store>) {
+        while let Some(task) = self.pool.next_task() {
+            match (task, &mut store) {
+                (WriterTask::Late(late), _) => {
+                    respond_all(late, &Answer::unavailable("not safe yet"));
+                }
+                (WriterTask::Write(batch), Some(store)) => self.commit(batch, store),
+                (WriterTask::Write(_), None) => unreachable!("only a durable outbox is written"),
+            }
+        }
+    }
+
+    /// Answers the webhooks that are safe with this batch.
+    fn commit(&self, batch: WriteBatch, store: &mut Store) {
+        match store.commit(&batch) {
+            Ok(known) => respond_all(self.pool.written(batch, Some(known)), &Answer::ok()),
+            Err(error) => {
+                let refused = self.pool.written(batch, None);
+                log::error!("{error}; webhooks refused: {}", refused.len());
+                respond_all(
+                    refused,
+                    &Answer::unavailable("the outbox cannot be written"),
+                );
+            }
+        }
+    }
+}
+
+/// Does something that a panic ends without ending the thread; none after a panic. A request that
+/// is dropped unanswered in it is answered 500 by tiny_http.
+fn catch<T>(task: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(task)).ok()
+}
+
+/// Logs what came of a call, and says what to do next.
+fn outcome(due: &Due, result: Result<(), SendError>) -> Outcome {
+    let label = Label(due);
+    let error = match result {
+        Ok(()) => {
+            if due.is_last_part() {
+                log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
+                log::debug!("echoed: {label}, text {:?}", due.echo.text);
+            }
+            return Outcome::Sent;
+        }
+        Err(error) => error,
+    };
+    match error.action {
+        Action::Drop => {
+            log::warn!("echo dropped: {label}: {error}");
+            Outcome::Dropped
+        }
+        Action::Retry => {
+            log::warn!("echo delayed: {label}: {error}");
+            Outcome::Failed(Scope::Message)
+        }
+        Action::HoldPage { regain_access } => {
+            log::warn!("the page is limited: {label}: {error}");
+            Outcome::Failed(Scope::Page(regain_access))
+        }
+        Action::CallOperator => {
+            log::error!(
+                "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
+                 valid, and is the page restricted?"
+            );
+            Outcome::Failed(Scope::Page(None))
+        }
+    }
+}
+
+/// An echo in a line of the log.
+struct Label<'a>(&'a Due);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let echo = &self.0.echo;
+        let mid = echo.mid.as_deref().unwrap_or("-");
+        write!(f, "mid {mid}, to {}", echo.recipient)
+    }
+}
+
+fn respond_all(requests: Vec<Request>, answer: &Answer) {
+    for request in requests {
+        respond(request, answer.clone());
+    }
+}
+
+/// Sends the answer. A client that has left is no trouble of ours.
+fn respond(request: Request, answer: Answer) {
+    let mut response = Response::from_data(answer.text.into_owned())
+        .with_status_code(answer.status)
+        .with_header(header("Content-Type", "text/plain; charset=utf-8"))
+        .with_header(header("X-Content-Type-Options", "nosniff"));
+    if let Some(allow) = answer.allow {
+        response.add_header(header("Allow", allow));
+    }
+    if let Some(seconds) = answer.retry_after {
+        response.add_header(header("Retry-After", &seconds.to_string()));
+    }
+    let _ = request.respond(response);
+}
+
+fn header(name: &str, value: &str) -> Header {
+    let header = Header::from_bytes(name, value);
+    header.expect("it is a header because name and value are ASCII of our own")
+}
