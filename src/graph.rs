@@ -36,7 +36,7 @@ const BUFFER: usize = 16 * 1024;
 /// The Graph API, as the page.
 pub struct Graph {
     /// With a connection each: ureq goes through all that an agent has, twice a call.
-    agents: Vec<Agent>,
+    agents: std::sync::Mutex<Vec<Agent>>,
     /// None when the address is none: then no call is made.
     send_api: Option<SendApi>,
 }
@@ -49,7 +49,7 @@ impl Graph {
     /// A client with one connection for each of `config.threads`. Does not connect yet.
     pub fn new(config: &Config) -> Graph {
         Graph {
-            agents: agents(config.threads),
+            agents: agents(config.threads).into(),
             send_api: SendApi::new(config),
         }
     }
@@ -64,10 +64,13 @@ impl Graph {
             return Err(SendError::network("GRAPH_URL is no address".to_string()));
         };
         let call = Request::from_parts(call.clone(), message(recipient, text));
-        match self.agents[0].run(call) {
+        let agent = self.agents.lock().expect("x").pop().expect("x");
+        let r = match agent.run(call) {
             Ok(answer) => read_answer(answer),
             Err(error) => Err(network_error(&error)),
-        }
+        };
+        self.agents.lock().expect("x").push(agent);
+        r
     }
 }
 

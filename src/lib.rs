@@ -77,6 +77,7 @@
 pub mod config;
 mod descriptors;
 pub mod echo;
+mod essential_thread;
 pub mod event;
 pub mod graph;
 mod hex;
@@ -84,6 +85,7 @@ pub mod logger;
 pub mod notify;
 pub mod outbox;
 pub mod pool;
+mod private_directory;
 mod rate_limited_log;
 pub mod server;
 pub mod setup;

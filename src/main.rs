@@ -10,12 +10,6 @@ use echobot::simulator::{Options, OtherBot};
 use echobot::{echo, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
-/// One heap for all threads. The system's allocator gives each its own, and those fill up one by one. Of those with one
-/// heap this one's lock turns a few times before it sleeps: it is held for less time than falling asleep takes.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: rustix_dlmalloc::GlobalDlmalloc = rustix_dlmalloc::GlobalDlmalloc;
-
 const HELP: &str = "\
 echobot: a Facebook Messenger echo bot
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -15,6 +14,7 @@ use signal_hook::iterator::Signals;
 use crate::config::Config;
 use crate::descriptors;
 use crate::echo::Reply;
+use crate::essential_thread;
 use crate::event::Event;
 use crate::logger;
 use crate::notify::Notifier;
@@ -41,9 +41,6 @@ const ECHOES_END_WITHIN: Duration = Duration::from_secs(25);
 
 /// One of so many threads receives requests, two at least; the others send.
 const RECEIVING_SHARE: usize = 32;
-
-/// The stack of a thread, in bytes. TLS and JSON need a few dozen kilobytes of it.
-const STACK: usize = 512 * 1024;
 
 /// Why the bot could not start, or stopped by itself.
 #[derive(Debug)]
@@ -111,7 +108,6 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
         log::warn!("some requests were not answered in time");
     }
-    shield.remove_directory();
     (0..receivers).for_each(|_| server.unblock());
     finish(worker.pool(), &threads, config.data_dir.is_some());
     Ok(())
@@ -149,11 +145,10 @@ fn listen(
         connections,
         requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
+        directory: config.data_dir.clone(),
+        deadlines: shield::DEADLINES,
     };
-    let mut places = vec![std::env::temp_dir()];
-    places.extend(config.data_dir.clone());
-    shield::listen_in(&places, listener, limits)
-        .map_err(|error| ServeError::System("start the shield", error))
+    shield::listen(listener, limits).map_err(|error| ServeError::System("start the shield", error))
 }
 
 fn limits(config: &Config, senders: usize, durable: bool) -> Limits {
@@ -177,30 +172,24 @@ fn start_threads(
     let mut threads = Vec::new();
     for n in 0..receivers {
         let (worker, shield, server) = (Arc::clone(worker), Arc::clone(shield), Arc::clone(server));
-        threads.push(spawn(format!("receiver-{n}"), move || {
-            worker.receive(&server, &shield);
-        })?);
+        threads.push(essential_thread::spawn(
+            format!("receiver-{n}"),
+            move || {
+                worker.receive(&server, &shield);
+            },
+        )?);
     }
     for n in 0..senders {
         let worker = Arc::clone(worker);
-        threads.push(spawn(format!("sender-{n}"), move || worker.send())?);
+        threads.push(essential_thread::spawn(format!("sender-{n}"), move || {
+            worker.send()
+        })?);
     }
     let worker = Arc::clone(worker);
-    threads.push(spawn("writer".to_string(), move || worker.write(store))?);
+    threads.push(essential_thread::spawn("writer".to_string(), move || {
+        worker.write(store)
+    })?);
     Ok(threads)
-}
-
-/// A thread that the bot cannot do without: a panic that gets so far ends the process, and a
-/// supervisor starts it anew.
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let work = move || {
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            log::error!("a thread has ended by a panic: the bot stops, to be started again");
-            process::exit(1);
-        }
-    };
-    let thread = thread::Builder::new().name(name).stack_size(STACK);
-    thread.spawn(work)
 }
 
 /// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a

@@ -18,7 +18,7 @@ use tiny_http::{Method, Request};
 use super::http::{self, HttpServer, header, read_body};
 use super::stage::{Options, Stage, listen_near};
 use super::{SimulatorError, Trouble};
-use crate::shield::Limits;
+use crate::shield::{DEADLINES, Limits};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -35,6 +35,8 @@ const LIMITS: Limits = Limits {
     connections: 256,
     requests: 256,
     headers_passed: &["Host", "Content-Type"],
+    directory: None,
+    deadlines: DEADLINES,
 };
 
 /// Messages in one burst at most.
