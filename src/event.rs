@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json_borrow::Value;
+use serde_json::Value;
 
 /// Something that happened in a conversation with the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,15 +68,10 @@ impl fmt::Display for BodyError {
 /// # Errors
 /// [`BodyError`] when the body is not `{"object":"…","entry":[…]}`.
 pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
-    let mended;
-    let document: Value<'_> = match serde_json::from_slice(body) {
-        Ok(document) => document,
-        Err(_) => {
-            mended = mend_lone_surrogates(body);
-            serde_json::from_slice(&mended).map_err(|_| BodyError::NotJson)?
-        }
-    };
-    let (object, entries) = (field(&document, "object"), field(&document, "entry"));
+    let document: Value = serde_json::from_slice(body)
+        .or_else(|_| serde_json::from_slice(&mend_lone_surrogates(body)))
+        .map_err(|_| BodyError::NotJson)?;
+    let (object, entries) = (&document["object"], &document["entry"]);
     let (Some(object), Some(entries)) = (object.as_str(), entries.as_array()) else {
         return Err(BodyError::NotAWebhook);
     };
@@ -87,15 +82,14 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
     };
     // Only `messaging`: in `standby` another app owns the conversation, `changes` is the feed.
     let events = entries.iter().flat_map(|entry| {
-        let messaging = field(entry, "messaging").as_array().into_iter().flatten();
-        messaging.map(move |event| read_event(platform, field(entry, "id"), event))
+        let messaging = entry["messaging"].as_array().into_iter().flatten();
+        messaging.map(move |event| read_event(platform, &entry["id"], event))
     });
     Ok(events.collect())
 }
 
-fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event {
-    let sender = id(field(field(event, "sender"), "id"));
-    let mid = |what| id(field(field(event, what), "mid"));
+fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
+    let sender = id(&event["sender"]["id"]);
     let kind = if sender.is_some() && sender == id(page) {
         EventKind::Other("from the page itself")
     } else {
@@ -104,53 +98,42 @@ fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event 
     Event {
         platform,
         sender,
-        mid: mid("message").or_else(|| mid("postback")),
-        timestamp: timestamp(field(event, "timestamp")),
+        mid: id(&event["message"]["mid"]).or_else(|| id(&event["postback"]["mid"])),
+        timestamp: timestamp(&event["timestamp"]),
         kind,
     }
 }
 
-fn kind(event: &Value<'_>) -> EventKind {
-    let message = field(event, "message");
-    let has = |flag| is_set(field(message, flag));
-    if message.is_object() {
-        if has("is_echo") {
-            EventKind::Other("echo")
-        } else if has("is_deleted") {
-            EventKind::Other("deleted message")
-        } else if has("is_unsupported") {
-            EventKind::Other("unsupported message")
-        } else if let Some(text) = field(message, "text")
-            .as_str()
-            .filter(|text| !text.is_empty())
-        {
-            EventKind::Text(text.to_string())
-        } else if has("attachments") {
-            EventKind::Attachments
+fn kind(event: &Value) -> EventKind {
+    let message = &event["message"];
+    if !message.is_object() {
+        return if event["postback"].is_object() {
+            EventKind::Postback
         } else {
-            EventKind::Other("message without text or attachments")
-        }
-    } else if field(event, "postback").is_object() {
-        EventKind::Postback
-    } else {
-        EventKind::Other("not a message")
+            EventKind::Other("not a message")
+        };
     }
-}
-
-/// A field of an object, the last one of this name; null where there is none.
-fn field<'a>(value: &'a Value<'a>, name: &str) -> &'a Value<'a> {
-    static NULL: Value<'_> = Value::Null;
-    let fields = value.iter_object().into_iter().flatten();
-    let named = fields.filter(|(key, _)| *key == name);
-    named.last().map_or(&NULL, |(_, value)| value)
+    let flags = [
+        ("is_echo", "echo"),
+        ("is_deleted", "deleted message"),
+        ("is_unsupported", "unsupported message"),
+    ];
+    if let Some((_, name)) = flags.iter().find(|(flag, _)| is_set(&message[flag])) {
+        return EventKind::Other(name);
+    }
+    match message["text"].as_str() {
+        Some(text) if !text.is_empty() => EventKind::Text(text.to_string()),
+        _ if is_set(&message["attachments"]) => EventKind::Attachments,
+        _ => EventKind::Other("message without text or attachments"),
+    }
 }
 
 /// Whether a field says yes. Any value but these says yes, so that a flag of an odd type (as
 /// `"is_echo":"true"`) never makes the bot answer itself.
-fn is_set(value: &Value<'_>) -> bool {
+fn is_set(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
-        Value::Str(text) => !matches!(&**text, "" | "false" | "0"),
+        Value::String(text) => !matches!(text.as_str(), "" | "false" | "0"),
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::Array(items) => !items.is_empty(),
         Value::Bool(true) | Value::Object(_) => true,
@@ -158,20 +141,20 @@ fn is_set(value: &Value<'_>) -> bool {
 }
 
 /// An id: a string, or a number where a string belongs.
-fn id(value: &Value<'_>) -> Option<String> {
+fn id(value: &Value) -> Option<String> {
     match value {
-        Value::Str(text) if !text.is_empty() => Some(text.to_string()),
-        Value::Number(number) => Some(serde_json::Number::from(*number).to_string()),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// A time in milliseconds since 1970, from milliseconds or seconds, as a number or a string.
-fn timestamp(value: &Value<'_>) -> Option<u64> {
+fn timestamp(value: &Value) -> Option<u64> {
     /// In milliseconds this is 1973, in seconds the year 5138.
     const LEAST_MILLISECONDS: u64 = 100_000_000_000;
     let time = match value {
-        Value::Str(text) => text.parse().ok()?,
+        Value::String(text) => text.parse().ok()?,
         value => value.as_u64()?,
     };
     match time {
