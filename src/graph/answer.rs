@@ -1,78 +1,69 @@
-//! What the Graph API said, and what to do about it: the one place where answers are classed.
+//! What a response of the Graph API means, and what to do about it.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde_json_borrow::Value;
+use serde_json::Value;
 
-/// Judges an answer of the Send API by its status, its header `X-Business-Use-Case-Usage` and its body.
+/// Judges a response of the Send API by its status, its `X-Business-Use-Case-Usage` header and
+/// its body.
 ///
 /// # Errors
-/// Whenever the message was not sent, as far as one can tell.
+/// When the message was not sent, as far as the response tells.
 pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
     let regain_access = usage.and_then(regain_access);
-    let body: Value<'_> = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(error) = GraphError::read(status, body.get("error")) {
-        return match error.remedy(regain_access) {
-            Some(remedy) => Err(SendError {
-                remedy,
-                cause: Cause::Graph(error),
-            }),
-            None => Ok(()),
-        };
-    }
-    let delivered = body.get("message_id").is_string() || body.get("recipient_id").is_string();
-    if (200..300).contains(&status) && delivered {
-        return Ok(());
-    }
-    let remedy = match status {
-        429 => Remedy::HoldPage { regain_access },
-        // Not the Graph API's words (some proxy's, perhaps), so no verdict about the message.
-        _ => Remedy::TryAgain,
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_delivered = body["message_id"].is_string() || body["recipient_id"].is_string();
+    let (action, cause) = match GraphError::read(status, &body["error"]) {
+        Some(error) => match error.action(regain_access) {
+            Some(action) => (action, Cause::Graph(error)),
+            None => return Ok(()),
+        },
+        None if (200..300).contains(&status) && is_delivered => return Ok(()),
+        None if status == 429 => (
+            Action::HoldPage { regain_access },
+            Cause::NotUnderstood { status },
+        ),
+        // Not from the Graph API (from a proxy, perhaps), so it says nothing about the message.
+        None => (Action::Retry, Cause::NotUnderstood { status }),
     };
-    Err(SendError {
-        remedy,
-        cause: Cause::NotUnderstood { status },
-    })
+    Err(SendError { action, cause })
 }
 
-/// How long the page stays limited, as Meta estimates it: the longest of all that the header
+/// How long the page stays limited, as Meta estimates it: the longest time that the header
 /// `X-Business-Use-Case-Usage` names, given there in minutes.
 fn regain_access(usage: &[u8]) -> Option<Duration> {
-    let usage: Value<'_> = serde_json::from_slice(usage).ok()?;
-    let entries = usage
-        .iter_object()?
-        .filter_map(|(_, entries)| entries.as_array())
-        .flatten();
-    let minutes = entries.filter_map(|entry| entry.get("estimated_time_to_regain_access").as_u64());
+    let usage: Value = serde_json::from_slice(usage).ok()?;
+    let entries = usage.as_object()?.values().filter_map(Value::as_array);
+    let minutes = entries
+        .flatten()
+        .filter_map(|entry| entry["estimated_time_to_regain_access"].as_u64())
+        .max()?;
     // A day at most: echoes do not live longer.
-    minutes
-        .max()
-        .filter(|minutes| *minutes > 0)
-        .map(|minutes| Duration::from_secs(minutes.min(1440) * 60))
+    (minutes > 0).then(|| Duration::from_secs(minutes.min(1440) * 60))
 }
 
-/// A text was not sent, or nobody knows whether it was.
+/// A text was not sent, or it is not known whether it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
     /// What to do about it.
-    pub remedy: Remedy,
+    pub action: Action,
     cause: Cause,
 }
 
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// A passing fault: send it again, later each time.
-    TryAgain,
-    /// The page has sent too much: hold all its messages back, for as long as Meta says.
+pub enum Action {
+    /// A transient error: send the message again, after a longer pause each time.
+    Retry,
+    /// The page has sent too much: hold all its messages, for as long as Meta says.
     HoldPage {
-        /// Meta's own estimate, where it gave one.
+        /// Meta's own estimate, if it gave one.
         regain_access: Option<Duration>,
     },
-    /// Nothing can be sent until a person acts (token, blocked page): hold all messages back.
+    /// Nothing can be sent until the operator acts (token, restricted page): hold all messages.
     CallOperator,
-    /// The Graph API will never take this message: drop it.
+    /// The Graph API will never accept this message: drop it.
     Drop,
 }
 
@@ -84,10 +75,10 @@ enum Cause {
 }
 
 impl SendError {
-    /// The Graph API was not reached, or said nothing that is HTTP; `what` in our own words.
+    /// The Graph API was not reached, or its response was not HTTP; `what` in our own words.
     pub(super) fn network(what: String) -> SendError {
         SendError {
-            remedy: Remedy::TryAgain,
+            action: Action::Retry,
             cause: Cause::Network(what),
         }
     }
@@ -97,16 +88,16 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Graph(error) => error.fmt(f),
-            Cause::NotUnderstood { status } => {
-                write!(
-                    f,
-                    "the Graph API's answer was not understood (status {status})"
-                )
-            }
+            Cause::NotUnderstood { status } => write!(
+                f,
+                "the Graph API's answer was not understood (status {status})"
+            ),
             Cause::Network(what) => write!(f, "failed to reach the Graph API: {what}"),
         }
     }
 }
+
+impl std::error::Error for SendError {}
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,14 +110,14 @@ pub(super) struct GraphError {
 }
 
 impl GraphError {
-    /// None when it has no code: then it is somebody else's error.
-    pub(super) fn read(status: u16, error: &Value<'_>) -> Option<GraphError> {
-        let trace = error.get("fbtrace_id").as_str().unwrap_or_default().chars();
+    /// Reads the error object. Without a code it is not the Graph API's: then there is none.
+    pub(super) fn read(status: u16, error: &Value) -> Option<GraphError> {
+        let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
         Some(GraphError {
             status,
-            code: error.get("code").as_i64()?,
-            subcode: error.get("error_subcode").as_i64(),
-            is_transient: error.get("is_transient").as_bool().unwrap_or_default(),
+            code: error["code"].as_i64()?,
+            subcode: error["error_subcode"].as_i64(),
+            is_transient: error["is_transient"] == true,
             fbtrace_id: trace
                 .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
                 .take(40)
@@ -135,17 +126,18 @@ impl GraphError {
     }
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
-    /// "Handle Errors"; Messenger Platform, "Error Codes"). None: it was delivered all the same.
-    fn remedy(&self, regain_access: Option<Duration>) -> Option<Remedy> {
+    /// "Handle Errors"; Messenger Platform, "Error Codes"). None when the message was delivered
+    /// in spite of the error.
+    fn action(&self, regain_access: Option<Duration>) -> Option<Action> {
         Some(match (self.code, self.subcode) {
             (1, Some(1_357_046)) => return None,
-            (2, Some(2_018_344)) | (613, Some(2_018_338 | 1_893_016)) => Remedy::Drop,
-            (10, Some(1_893_063)) | (102 | 190 | 368, _) => Remedy::CallOperator,
-            (4 | 17 | 32 | 341 | 613 | 80_001 | 80_006, _) => Remedy::HoldPage { regain_access },
-            (1 | 2 | 1200, _) => Remedy::TryAgain,
-            _ if self.status == 429 => Remedy::HoldPage { regain_access },
-            _ if self.is_transient || self.status >= 500 => Remedy::TryAgain,
-            _ => Remedy::Drop,
+            (2, Some(2_018_344)) | (613, Some(2_018_338 | 1_893_016)) => Action::Drop,
+            (10, Some(1_893_063)) | (102 | 190 | 368, _) => Action::CallOperator,
+            (4 | 17 | 32 | 341 | 613 | 80_001 | 80_006, _) => Action::HoldPage { regain_access },
+            (1 | 2 | 1200, _) => Action::Retry,
+            _ if self.status == 429 => Action::HoldPage { regain_access },
+            _ if self.is_transient || self.status >= 500 => Action::Retry,
+            _ => Action::Drop,
         })
     }
 }
@@ -170,9 +162,9 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Remedy, judge};
+    use super::{Action, judge};
 
-    const HOLD_PAGE: Remedy = Remedy::HoldPage {
+    const HOLD_PAGE: Action = Action::HoldPage {
         regain_access: None,
     };
 
@@ -184,20 +176,20 @@ mod tests {
 
     /// What to do about these codes, whatever the status and the type say.
     #[track_caller]
-    fn assert_remedy(expected: Remedy, codes: &[(i64, Option<i64>)]) {
+    fn assert_action(expected: Action, codes: &[(i64, Option<i64>)]) {
         for (code, subcode) in codes {
             for status in [200, 400, 401, 403, 500] {
                 let answer = judge(status, None, &error(*code, *subcode));
-                let remedy = answer.expect_err("it is an error").remedy;
+                let action = answer.expect_err("it is an error").action;
                 // A code that nobody knows is judged by its status.
-                let unknown = expected == Remedy::Drop && status == 500;
+                let unknown = expected == Action::Drop && status == 500;
                 let expected = if unknown && subcode.is_none() {
-                    Remedy::TryAgain
+                    Action::Retry
                 } else {
                     expected
                 };
                 assert_eq!(
-                    remedy, expected,
+                    action, expected,
                     "code {code}, subcode {subcode:?}, status {status}"
                 );
             }
@@ -215,8 +207,8 @@ mod tests {
 
     #[test]
     fn passing_faults_are_tried_again() {
-        assert_remedy(
-            Remedy::TryAgain,
+        assert_action(
+            Action::Retry,
             &[
                 (1, None),
                 (2, None),
@@ -227,14 +219,14 @@ mod tests {
         );
         for status in [500, 502, 503, 504] {
             let answer = judge(status, None, b"<html>oops</html>").expect_err("it is an error");
-            assert_eq!(answer.remedy, Remedy::TryAgain);
+            assert_eq!(answer.action, Action::Retry);
         }
         let transient = br#"{"error":{"code":9999,"is_transient":true}}"#;
         assert_eq!(
             judge(400, None, transient)
                 .expect_err("it is an error")
-                .remedy,
-            Remedy::TryAgain
+                .action,
+            Action::Retry
         );
     }
 
@@ -246,10 +238,10 @@ mod tests {
     #[test]
     fn a_limited_page_is_held_back() {
         let codes = [4, 17, 32, 341, 613, 80_001, 80_006].map(|code| (code, None));
-        assert_remedy(HOLD_PAGE, &codes);
+        assert_action(HOLD_PAGE, &codes);
         for body in [&error(9999, None)[..], b"slow down", b""] {
             assert_eq!(
-                judge(429, None, body).expect_err("it is an error").remedy,
+                judge(429, None, body).expect_err("it is an error").action,
                 HOLD_PAGE
             );
         }
@@ -261,21 +253,21 @@ mod tests {
             {"type":"pages","estimated_time_to_regain_access":7}],"2":"odd","3":[{}]}"#;
         let answer = judge(400, Some(usage), &error(613, None)).expect_err("it is an error");
         let regain_access = Some(Duration::from_secs(7 * 60));
-        assert_eq!(answer.remedy, Remedy::HoldPage { regain_access });
+        assert_eq!(answer.action, Action::HoldPage { regain_access });
         for usage in [
             &b"garbage"[..],
             b"{}",
             br#"{"1":[{"estimated_time_to_regain_access":0}]}"#,
         ] {
             let answer = judge(429, Some(usage), b"").expect_err("it is an error");
-            assert_eq!(answer.remedy, HOLD_PAGE);
+            assert_eq!(answer.action, HOLD_PAGE);
         }
     }
 
     #[test]
     fn a_dead_token_or_a_blocked_page_needs_the_operator() {
-        assert_remedy(
-            Remedy::CallOperator,
+        assert_action(
+            Action::CallOperator,
             &[
                 (190, None),
                 (190, Some(463)),
@@ -289,9 +281,9 @@ mod tests {
     #[test]
     fn what_the_graph_api_will_never_take_is_dropped() {
         let codes = [10, 100, 200, 230, 299, 551, 2022, 10_904, 0, -1].map(|code| (code, None));
-        assert_remedy(Remedy::Drop, &codes);
-        assert_remedy(
-            Remedy::Drop,
+        assert_action(Action::Drop, &codes);
+        assert_action(
+            Action::Drop,
             &[
                 (613, Some(2_018_338)),
                 (613, Some(1_893_016)),
@@ -300,8 +292,8 @@ mod tests {
         );
         let no_such_person = judge(400, None, &error(100, Some(2_018_001)));
         assert_eq!(
-            no_such_person.expect_err("it is an error").remedy,
-            Remedy::Drop
+            no_such_person.expect_err("it is an error").action,
+            Action::Drop
         );
     }
 
@@ -324,7 +316,7 @@ mod tests {
             (400, b"\xff\x00"),
         ] {
             let answer = judge(status, None, body).expect_err("it is an error");
-            assert_eq!(answer.remedy, Remedy::TryAgain, "{status} {body:?}");
+            assert_eq!(answer.action, Action::Retry, "{status} {body:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::door::{self, Request};
 use crate::echo;
-use crate::graph::{Graph, Remedy, SendError};
+use crate::graph::{Action, Graph, SendError};
 use crate::outbox::{Accepted, Changes, Due, GIVE_UP_AFTER, Trouble};
 use crate::pool::{Outcome, Pool, Task};
 use crate::webhook::{self, Answer, Verdict, Webhook};
@@ -39,7 +39,7 @@ impl Worker {
                 Task::Answer(request) => {
                     shielded(|| self.answer(request));
                 }
-                Task::Send(due) => self.send(number, &due),
+                Task::Send(due) => self.send(&due),
                 Task::Write(changes) => {
                     if shielded(|| self.write(changes)).is_none() {
                         log::error!("the outbox's state is unknown: only a new start tells it");
@@ -81,13 +81,13 @@ impl Worker {
         }
     }
 
-    /// Makes one call of the Send API, over this thread's connection.
-    fn send(&self, number: usize, due: &Due) {
+    /// Makes one call of the Send API.
+    fn send(&self, due: &Due) {
         if due.came.elapsed() >= GIVE_UP_AFTER {
             log::error!("echo given up after 24 hours: {}", Label(due));
             return self.finish(due, Outcome::GivenUp);
         }
-        let sent = shielded(|| self.graph.send(number, &due.echo.recipient, due.text()));
+        let sent = shielded(|| self.graph.send(&due.echo.recipient, due.text()));
         let a_bug = Outcome::Failed(Trouble::Call);
         self.finish(due, sent.map_or(a_bug, |result| outcome(due, result)));
     }
@@ -142,20 +142,20 @@ fn outcome(due: &Due, result: Result<(), SendError>) -> Outcome {
         }
         Err(error) => error,
     };
-    match error.remedy {
-        Remedy::Drop => {
+    match error.action {
+        Action::Drop => {
             log::warn!("echo dropped: {}: {error}", Label(due));
             Outcome::Dropped
         }
-        Remedy::TryAgain => {
+        Action::Retry => {
             log::warn!("echo delayed: {}: {error}", Label(due));
             Outcome::Failed(Trouble::Call)
         }
-        Remedy::HoldPage { regain_access } => {
+        Action::HoldPage { regain_access } => {
             log::warn!("the page is limited: {}: {error}", Label(due));
             Outcome::Failed(Trouble::Page(regain_access))
         }
-        Remedy::CallOperator => {
+        Action::CallOperator => {
             log::error!(
                 "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
                  valid, and is the page restricted?"
