@@ -1,7 +1,7 @@
 //! Messenger's JSON -> events.
 //!
-//! A lenient reader: what is not understood is an [`EventKind::Other`] or is passed over, and
-//! never costs its neighbours. Only a body that is no webhook document at all is an error.
+//! The reader is lenient: an event that it does not understand becomes an [`EventKind::Other`] and
+//! does not affect the others. Only a body that is not a webhook document is an error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,11 +41,11 @@ pub enum EventKind {
     Attachments,
     /// A button was pressed.
     Postback,
-    /// Our own message, a receipt, or anything else that must not be answered; with its name.
+    /// The page's own message, a receipt, or anything else that must not be answered; with its name.
     Other(&'static str),
 }
 
-/// The body is no webhook document; says what is wrong with it, and repeats nothing of it.
+/// The body is not a webhook document. The message quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Not JSON.
@@ -63,7 +63,7 @@ impl fmt::Display for BodyError {
     }
 }
 
-/// The events of one webhook, in the order in which they stand.
+/// The events of one webhook, in their order.
 ///
 /// # Errors
 /// [`BodyError`] when the body is not `{"object":"…","entry":[…]}`.
@@ -128,8 +128,8 @@ fn kind(event: &Value) -> EventKind {
     }
 }
 
-/// Whether a field says yes. Any value but these says yes, so that a flag of an odd type (as
-/// `"is_echo":"true"`) never makes the bot answer itself.
+/// Whether a flag or a list is set. In doubt it is: a flag of an odd type (`"is_echo":"true"`) must
+/// not make the bot answer itself.
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -153,10 +153,7 @@ fn id(value: &Value) -> Option<String> {
 fn timestamp(value: &Value) -> Option<u64> {
     /// In milliseconds this is 1973, in seconds the year 5138.
     const LEAST_MILLISECONDS: u64 = 100_000_000_000;
-    let time = match value {
-        Value::String(text) => text.parse().ok()?,
-        value => value.as_u64()?,
-    };
+    let time = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
     match time {
         0 => None,
         seconds if seconds < LEAST_MILLISECONDS => Some(seconds * 1000),
@@ -164,23 +161,23 @@ fn timestamp(value: &Value) -> Option<u64> {
     }
 }
 
-/// The body with every `\uXXXX` that is half of a surrogate pair replaced by `\ufffd`.
+/// The body with each `\uXXXX` that is half of a surrogate pair replaced by `\ufffd`. Public for
+/// `fuzz/`.
 ///
-/// Such a half is legal JSON and no Unicode, so serde_json refuses the whole body. Refusing it
-/// too would make Messenger redeliver it until it unsubscribes the app: one person's broken
+/// Such a half is legal JSON but not Unicode, so serde_json refuses the whole body. If the bot did
+/// too, Messenger would redeliver the body until it unsubscribes the app: one person's broken
 /// emoji would silence the bot for everyone.
-fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
-    const REPLACEMENT: &[u8] = br"\ufffd";
+pub fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(body);
     let mut at = 0;
     while at < body.len() {
         at += match (escaped_unit(body, at), escaped_unit(body, at + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(0xd800..=0xdfff), _) => {
-                mended.to_mut()[at..at + 6].copy_from_slice(REPLACEMENT);
+                mended.to_mut()[at..at + 6].copy_from_slice(br"\ufffd");
                 6
             }
-            // An escape of one character: the one behind the backslash starts nothing.
+            // Skips the escaped character: a backslash there starts no escape of its own.
             (None, _) if body[at] == b'\\' => 2,
             _ => 1,
         };
@@ -188,19 +185,13 @@ fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     mended
 }
 
-/// The UTF-16 unit that is written `\uXXXX` at this place.
+/// The UTF-16 code unit written as `\uXXXX` at this position.
 fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + 6)?.strip_prefix(br"\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// [`mend_lone_surrogates`], for `fuzz/`.
-#[cfg(fuzzing)]
-pub fn mend(body: &[u8]) -> Cow<'_, [u8]> {
-    mend_lone_surrogates(body)
 }
 
 #[cfg(test)]
