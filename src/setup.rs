@@ -71,6 +71,7 @@ pub fn check(config: &Result<Config, ConfigError>) -> Vec<Finding> {
     match config {
         Ok(config) => check_all(config),
         Err(error) => error
+            .to_string()
             .lines()
             .map(|line| Finding::new("settings", Err(line.to_string())))
             .collect(),
