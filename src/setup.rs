@@ -260,23 +260,21 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
             "setup needs APP_ID: your app's id, the number in App settings > Basic".to_string(),
         );
     }
+    let mut print = |step: String| {
+        writeln!(out, "✓ {step}").map_err(|error| format!("failed to print: {error}"))
+    };
     let page = account
         .page()
         .map_err(|error| format!("failed to find the page: {error}"))?;
-    let name = text(&page["name"]);
     account
         .subscribe_app(callback_url, &config.verify_token)
         .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
-    print(
-        out,
-        &format!("the app is subscribed: webhooks go to {callback_url}"),
-    )?;
+    print(format!(
+        "the app is subscribed: webhooks go to {callback_url}"
+    ))?;
+    let name = text(&page["name"]);
     account
         .subscribe_page(&page)
         .map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
-    print(out, &format!("the page {name} is subscribed to the app"))
-}
-
-fn print(out: &mut dyn Write, step: &str) -> Result<(), String> {
-    writeln!(out, "✓ {step}").map_err(|error| format!("failed to print: {error}"))
+    print(format!("the page {name} is subscribed to the app"))
 }
