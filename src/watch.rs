@@ -1,7 +1,7 @@
-//! Looks whether the page still tells the app of its messages.
+//! Checks now and then that the page still tells the app of its messages.
 //!
-//! After an hour of failures Messenger unsubscribes the app from the page, and the bot hears
-//! nothing any more (Messenger Platform, "Webhooks"). Nothing else would tell.
+//! After an hour of failed webhooks Messenger unsubscribes the app from the page (Messenger
+//! Platform, "Webhooks"). The bot then receives nothing, and notices nothing either.
 
 use std::thread;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::graph::account::{Account, AccountError};
 
-/// The time from one look to the next.
+/// The time between two checks.
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
 
-/// Looks from now on, in a thread of its own; not without the app's id.
+/// Starts the thread that checks. Without the app's id there is none.
 pub(crate) fn start(config: &Config) -> std::io::Result<()> {
     let account = Account::new(config);
     if account.app_id().is_none() {
@@ -20,7 +20,7 @@ pub(crate) fn start(config: &Config) -> std::io::Result<()> {
     }
     let watch = move || {
         loop {
-            if let Err(error) = look(&account) {
+            if let Err(error) = check(&account) {
                 log::warn!("failed to look after the page's subscription: {error}");
             }
             thread::sleep(INTERVAL);
@@ -30,7 +30,7 @@ pub(crate) fn start(config: &Config) -> std::io::Result<()> {
     Ok(())
 }
 
-fn look(account: &Account) -> Result<(), AccountError> {
+fn check(account: &Account) -> Result<(), AccountError> {
     let page = account.page()?;
     if account.page_subscription(&page)?.is_some() {
         log::debug!("the page is subscribed to the app");

@@ -1,58 +1,49 @@
-//! What the Graph API said, and what to do about it: the one place where answers are classed.
+//! What a response of the Graph API means, and what to do about it.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde_json_borrow::Value;
+use serde_json::Value;
 
-/// Judges an answer of the Send API by its status, its header `X-Business-Use-Case-Usage` and its body.
+/// Judges a response of the Send API by its status, its `X-Business-Use-Case-Usage` header and
+/// its body.
 ///
 /// # Errors
-/// Whenever the message was not sent, as far as one can tell.
+/// When the message was not sent, as far as the response tells.
 pub fn judge(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Result<(), SendError> {
     let regain_access = usage.and_then(regain_access);
-    let body: Value<'_> = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(error) = GraphError::read(status, body.get("error")) {
-        return match error.action(regain_access) {
-            Some(remedy) => Err(SendError {
-                action: remedy,
-                cause: Cause::Graph(error),
-            }),
-            None => Ok(()),
-        };
-    }
-    let delivered = body.get("message_id").is_string() || body.get("recipient_id").is_string();
-    if (200..300).contains(&status) && delivered {
-        return Ok(());
-    }
-    let remedy = match status {
-        429 => Action::HoldPage { regain_access },
-        // Not the Graph API's words (some proxy's, perhaps), so no verdict about the message.
-        _ => Action::Retry,
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_delivered = body["message_id"].is_string() || body["recipient_id"].is_string();
+    let (action, cause) = match GraphError::read(status, &body["error"]) {
+        Some(error) => match error.action(regain_access) {
+            Some(action) => (action, Cause::Graph(error)),
+            None => return Ok(()),
+        },
+        None if (200..300).contains(&status) && is_delivered => return Ok(()),
+        None if status == 429 => (
+            Action::HoldPage { regain_access },
+            Cause::NotUnderstood { status },
+        ),
+        // Not from the Graph API (from a proxy, perhaps), so it says nothing about the message.
+        None => (Action::Retry, Cause::NotUnderstood { status }),
     };
-    Err(SendError {
-        action: remedy,
-        cause: Cause::NotUnderstood { status },
-    })
+    Err(SendError { action, cause })
 }
 
-/// How long the page stays limited, as Meta estimates it: the longest of all that the header
+/// How long the page stays limited, as Meta estimates it: the longest time that the header
 /// `X-Business-Use-Case-Usage` names, given there in minutes.
 fn regain_access(usage: &[u8]) -> Option<Duration> {
-    let usage: Value<'_> = serde_json::from_slice(usage).ok()?;
-    let entries = usage
-        .iter_object()?
-        .filter_map(|(_, entries)| entries.as_array())
-        .flatten();
-    let minutes = entries.filter_map(|entry| entry.get("estimated_time_to_regain_access").as_u64());
+    let usage: Value = serde_json::from_slice(usage).ok()?;
+    let entries = usage.as_object()?.values().filter_map(Value::as_array);
+    let minutes = entries
+        .flatten()
+        .filter_map(|entry| entry["estimated_time_to_regain_access"].as_u64())
+        .max()?;
     // A day at most: echoes do not live longer.
-    minutes
-        .max()
-        .filter(|minutes| *minutes > 0)
-        .map(|minutes| Duration::from_secs(minutes.min(1440) * 60))
+    (minutes > 0).then(|| Duration::from_secs(minutes.min(1440) * 60))
 }
 
-/// A text was not sent, or nobody knows whether it was.
+/// A text was not sent, or it is not known whether it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
     /// What to do about it.
@@ -63,16 +54,16 @@ pub struct SendError {
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A passing fault: send it again, later each time.
+    /// A transient error: send the message again, after a longer pause each time.
     Retry,
-    /// The page has sent too much: hold all its messages back, for as long as Meta says.
+    /// The page has sent too much: hold all its messages, for as long as Meta says.
     HoldPage {
-        /// Meta's own estimate, where it gave one.
+        /// Meta's own estimate, if it gave one.
         regain_access: Option<Duration>,
     },
-    /// Nothing can be sent until a person acts (token, blocked page): hold all messages back.
+    /// Nothing can be sent until the operator acts (token, restricted page): hold all messages.
     CallOperator,
-    /// The Graph API will never take this message: drop it.
+    /// The Graph API will never accept this message: drop it.
     Drop,
 }
 
@@ -84,7 +75,7 @@ enum Cause {
 }
 
 impl SendError {
-    /// The Graph API was not reached, or said nothing that is HTTP; `what` in our own words.
+    /// The Graph API was not reached, or its response was not HTTP; `what` in our own words.
     pub(super) fn network(what: String) -> SendError {
         SendError {
             action: Action::Retry,
@@ -97,16 +88,16 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Graph(error) => error.fmt(f),
-            Cause::NotUnderstood { status } => {
-                write!(
-                    f,
-                    "the Graph API's answer was not understood (status {status})"
-                )
-            }
+            Cause::NotUnderstood { status } => write!(
+                f,
+                "the Graph API's answer was not understood (status {status})"
+            ),
             Cause::Network(what) => write!(f, "failed to reach the Graph API: {what}"),
         }
     }
 }
+
+impl std::error::Error for SendError {}
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,14 +110,14 @@ pub(super) struct GraphError {
 }
 
 impl GraphError {
-    /// None when it has no code: then it is somebody else's error.
-    pub(super) fn read(status: u16, error: &Value<'_>) -> Option<GraphError> {
-        let trace = error.get("fbtrace_id").as_str().unwrap_or_default().chars();
+    /// Reads the error object. Without a code it is not the Graph API's: then there is none.
+    pub(super) fn read(status: u16, error: &Value) -> Option<GraphError> {
+        let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
         Some(GraphError {
             status,
-            code: error.get("code").as_i64()?,
-            subcode: error.get("error_subcode").as_i64(),
-            is_transient: error.get("is_transient").as_bool().unwrap_or_default(),
+            code: error["code"].as_i64()?,
+            subcode: error["error_subcode"].as_i64(),
+            is_transient: error["is_transient"] == true,
             fbtrace_id: trace
                 .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
                 .take(40)
@@ -135,7 +126,8 @@ impl GraphError {
     }
 
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
-    /// "Handle Errors"; Messenger Platform, "Error Codes"). None: it was delivered all the same.
+    /// "Handle Errors"; Messenger Platform, "Error Codes"). None when the message was delivered
+    /// in spite of the error.
     fn action(&self, regain_access: Option<Duration>) -> Option<Action> {
         Some(match (self.code, self.subcode) {
             (1, Some(1_357_046)) => return None,
@@ -184,11 +176,11 @@ mod tests {
 
     /// What to do about these codes, whatever the status and the type say.
     #[track_caller]
-    fn assert_remedy(expected: Action, codes: &[(i64, Option<i64>)]) {
+    fn assert_action(expected: Action, codes: &[(i64, Option<i64>)]) {
         for (code, subcode) in codes {
             for status in [200, 400, 401, 403, 500] {
                 let answer = judge(status, None, &error(*code, *subcode));
-                let remedy = answer.expect_err("it is an error").action;
+                let action = answer.expect_err("it is an error").action;
                 // A code that nobody knows is judged by its status.
                 let unknown = expected == Action::Drop && status == 500;
                 let expected = if unknown && subcode.is_none() {
@@ -197,7 +189,7 @@ mod tests {
                     expected
                 };
                 assert_eq!(
-                    remedy, expected,
+                    action, expected,
                     "code {code}, subcode {subcode:?}, status {status}"
                 );
             }
@@ -215,7 +207,7 @@ mod tests {
 
     #[test]
     fn passing_faults_are_tried_again() {
-        assert_remedy(
+        assert_action(
             Action::Retry,
             &[
                 (1, None),
@@ -246,7 +238,7 @@ mod tests {
     #[test]
     fn a_limited_page_is_held_back() {
         let codes = [4, 17, 32, 341, 613, 80_001, 80_006].map(|code| (code, None));
-        assert_remedy(HOLD_PAGE, &codes);
+        assert_action(HOLD_PAGE, &codes);
         for body in [&error(9999, None)[..], b"slow down", b""] {
             assert_eq!(
                 judge(429, None, body).expect_err("it is an error").action,
@@ -274,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_dead_token_or_a_blocked_page_needs_the_operator() {
-        assert_remedy(
+        assert_action(
             Action::CallOperator,
             &[
                 (190, None),
@@ -289,8 +281,8 @@ mod tests {
     #[test]
     fn what_the_graph_api_will_never_take_is_dropped() {
         let codes = [10, 100, 200, 230, 299, 551, 2022, 10_904, 0, -1].map(|code| (code, None));
-        assert_remedy(Action::Drop, &codes);
-        assert_remedy(
+        assert_action(Action::Drop, &codes);
+        assert_action(
             Action::Drop,
             &[
                 (613, Some(2_018_338)),

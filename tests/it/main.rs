@@ -7,6 +7,7 @@ mod attacks;
 mod browser;
 mod check;
 mod command_line;
+mod connections;
 mod deploy;
 mod events;
 mod full_disk;
