@@ -90,6 +90,7 @@ mod rate_limited_log;
 pub mod server;
 pub mod setup;
 pub mod shield;
+mod signals;
 pub mod simulator;
 pub mod store;
 mod watch;

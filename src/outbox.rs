@@ -16,7 +16,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::acknowledgements::{AcknowledgementId, Acknowledgements};
+use self::acknowledgements::Acknowledgements;
 pub use self::dedup::MidDigest;
 pub use self::due::Due;
 use self::page::Page;
@@ -42,6 +42,8 @@ pub struct Limits {
     pub send_rate: u32,
     /// Calls at once at most that are another try.
     pub max_retries: usize,
+    /// Calls that a crash may repeat at most: in flight, or ended and not on disk.
+    pub max_repeated: usize,
     /// Whether there is a store behind it.
     pub durable: bool,
 }
@@ -56,6 +58,8 @@ pub struct Outbox<R> {
     acknowledgements: Acknowledgements<R>,
     writes: Writes,
     last_id: EchoId,
+    /// Calls of the Send API that are in flight.
+    in_flight: usize,
 }
 
 /// What has become of a webhook.
@@ -89,6 +93,7 @@ impl<R> Outbox<R> {
             acknowledgements: Acknowledgements::default(),
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
+            in_flight: 0,
         };
         for stored in kept {
             outbox.pending.add(&stored, true);
@@ -131,10 +136,9 @@ impl<R> Outbox<R> {
     /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
     /// is done, dropped, expired or to be retried.
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
-        if self.page.next_time(now)? > now {
-            return None;
-        }
+        self.next_time(now).filter(|time| *time <= now)?;
         let id = self.queues.take_due(now, self.limits.max_retries)?;
+        self.in_flight += 1;
         let is_probe = self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
         let part = echo::first_part(&pending.echo.text[pending.sent..], pending.echo.platform);
@@ -153,7 +157,7 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.drop(due, now);
         }
-        self.resume_page(due);
+        self.end_call(due);
         if let Some(pending) = self.pending.get_mut(due.id) {
             pending.sent = due.end;
         }
@@ -167,13 +171,14 @@ impl<R> Outbox<R> {
     /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
     /// webhooks are safe now.
     pub fn drop(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.resume_page(due);
+        self.end_call(due);
         self.remove(due, now)
     }
 
     /// The echo is not owed any more, and no call was made for it. Returns the callers whose
     /// webhooks are safe now.
     pub fn expire(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        self.in_flight -= 1;
         if due.is_probe {
             self.page.probe_next();
         }
@@ -183,6 +188,7 @@ impl<R> Outbox<R> {
     /// The call failed for now. Returns how long its recipient's queue waits, or the whole page;
     /// none when the page is waiting already.
     pub fn retry(&mut self, due: &Due, scope: Scope, now: Instant) -> Option<Duration> {
+        self.in_flight -= 1;
         match scope {
             Scope::Message => {
                 if due.is_probe {
@@ -197,15 +203,15 @@ impl<R> Outbox<R> {
         }
     }
 
-    /// What is to be written now, if anything; nothing while a write is under way. `at_once`:
-    /// what is done does not wait for a webhook to be written with.
+    /// What is to be written now, if anything; nothing while a commit is under way. `at_once`, and
+    /// before calls have to wait for it, what is done does not wait for a webhook to be written with.
     pub fn take_batch(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
-        self.writes.take(now, at_once)
+        self.writes.take(now, at_once || self.is_urgent())
     }
 
     /// When [`take_batch`](Self::take_batch) has something to give.
     pub fn next_write(&self) -> Option<Instant> {
-        self.writes.next_time()
+        self.writes.next_time(self.is_urgent())
     }
 
     /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
@@ -213,9 +219,9 @@ impl<R> Outbox<R> {
         self.writes.unwritten()
     }
 
-    /// Whether all that is to be written is written.
+    /// Whether no call is in flight, and all that is to be written is written.
     pub fn is_flushed(&self) -> bool {
-        self.writes.is_empty()
+        self.in_flight == 0 && self.writes.is_empty()
     }
 
     /// This batch is on disk, but for those echoes that the store has `seen` before, in order:
@@ -230,7 +236,7 @@ impl<R> Outbox<R> {
                 self.enqueue(*id, now);
                 self.pending.set_safe(*id)
             };
-            safe.extend(self.complete(waiting));
+            safe.extend(self.acknowledgements.complete(waiting));
         }
         safe
     }
@@ -259,6 +265,9 @@ impl<R> Outbox<R> {
 
     /// When [`next_due`](Self::next_due) has something to give.
     pub fn next_time(&self, now: Instant) -> Option<Instant> {
+        if self.in_flight + self.unwritten() >= self.limits.max_repeated {
+            return None;
+        }
         let queue = self.queues.next_time(self.limits.max_retries)?;
         self.page.next_time(now).map(|page| page.max(queue))
     }
@@ -268,9 +277,14 @@ impl<R> Outbox<R> {
         self.pending.len()
     }
 
-    /// Whether it takes no more.
-    pub fn is_full(&self) -> bool {
-        self.pending.len() >= self.limits.max_pending
+    /// Whether it takes webhooks: there is room, and the last commit did not fail.
+    pub fn is_ok(&self) -> bool {
+        self.pending.len() < self.limits.max_pending && !self.writes.has_failed()
+    }
+
+    /// Whether there is a store behind it.
+    pub fn is_durable(&self) -> bool {
+        self.limits.durable
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
@@ -311,20 +325,19 @@ impl<R> Outbox<R> {
         if self.limits.durable {
             self.writes.done(due.id, now);
         }
-        let waiting = self.pending.remove(due.id);
-        self.complete(waiting)
+        self.acknowledgements.complete(self.pending.remove(due.id))
     }
 
-    fn complete(&mut self, waiting: Vec<AcknowledgementId>) -> Vec<R> {
-        let waiting = waiting.into_iter();
-        let safe = waiting.filter_map(|id| self.acknowledgements.complete(id));
-        safe.collect()
-    }
-
-    fn resume_page(&mut self, due: &Due) {
+    /// The Graph API has taken the call, or has refused it for the message's sake: the page is well.
+    fn end_call(&mut self, due: &Due) {
+        self.in_flight -= 1;
         if due.is_probe {
             self.page.resume();
         }
+    }
+
+    fn is_urgent(&self) -> bool {
+        2 * self.unwritten() >= self.limits.max_repeated
     }
 }
 

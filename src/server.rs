@@ -3,13 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::config::Config;
 use crate::descriptors;
@@ -18,9 +14,10 @@ use crate::essential_thread;
 use crate::event::Event;
 use crate::logger;
 use crate::notify::Notifier;
-use crate::outbox::StoredEcho;
-use crate::pool::{Limits, Pool};
+use crate::outbox::{Limits, Outbox, StoredEcho};
+use crate::pool::Pool;
 use crate::shield::{self, Shield};
+use crate::signals;
 use crate::store::{Store, StoreError};
 use crate::watch;
 use crate::watchdog;
@@ -42,26 +39,22 @@ const ECHOES_END_WITHIN: Duration = Duration::from_secs(25);
 /// One of so many threads receives requests, two at least; the others send.
 const RECEIVING_SHARE: usize = 32;
 
+/// Calls whose end is not on disk yet, as a share of the senders, that keep no sender waiting.
+const UNWRITTEN_SHARE: usize = 8;
+
 /// Why the bot could not start, or stopped by itself.
 #[derive(Debug)]
 pub enum ServeError {
     /// The data directory cannot be used: a setting is wrong.
     Store(StoreError),
-    /// No address could be bound; with the addresses that were tried.
-    Listen(String, io::Error),
     /// Something that the operating system refused.
-    System(&'static str, io::Error),
+    System(String, io::Error),
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Store(error) => error.fmt(f),
-            ServeError::Listen(addresses, cause) => write!(
-                f,
-                "failed to listen on {addresses}: {cause}; is another program there? BIND and PORT \
-                 choose the address"
-            ),
             ServeError::System(what, cause) => write!(f, "failed to {what}: {cause}"),
         }
     }
@@ -75,25 +68,29 @@ impl std::error::Error for ServeError {}
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    let system = |what| move |error| ServeError::System(what, error);
+    let system = |what: &'static str| move |error| ServeError::System(what.into(), error);
     logger::start(config.log_level);
-    let signals = Signals::new([SIGTERM, SIGINT]).map_err(system("watch signals"))?;
+    let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let receivers = receivers(share.threads);
     let senders = share.threads - receivers;
     let (store, kept) = open_store(config)?.unzip();
     let (shield, server) = listen(config, share.limits())?;
     let (shield, server) = (Arc::new(shield), Arc::new(server));
-    let pool = Pool::new(
-        senders,
-        limits(config, senders, store.is_some()),
-        kept.unwrap_or_default(),
-    );
-    let worker = Arc::new(Worker::new(config, pool, reply));
+    let limits = Limits {
+        max_pending: config.max_pending,
+        send_rate: config.send_rate,
+        // Half of the calls are for people whose messages get through.
+        max_retries: senders.div_ceil(2),
+        max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
+        durable: store.is_some(),
+    };
+    let outbox = Outbox::new(limits, kept.unwrap_or_default(), Instant::now());
+    let worker = Arc::new(Worker::new(config, Pool::new(outbox), reply));
     let threads = start_threads(&worker, &shield, &server, receivers, senders, store);
     let threads = threads.map_err(system("start the threads"))?;
     let notifier = Arc::new(Notifier::new(&config.systemd));
-    close_on_signal(signals, Arc::clone(&shield), Arc::clone(&notifier))
+    signals::close_on(signals, Arc::clone(&shield), Arc::clone(&notifier))
         .map_err(system("watch signals"))?;
     watch::start(config).map_err(system("look after the subscription"))?;
 
@@ -139,7 +136,9 @@ fn listen(
 ) -> Result<(Shield, tiny_http::Server), ServeError> {
     let listener = TcpListener::bind(&config.listen[..]).map_err(|error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        ServeError::Listen(addresses.join(" and "), error)
+        let why = format!("{error}; is another program there? BIND and PORT choose the address");
+        let error = io::Error::new(error.kind(), why);
+        ServeError::System(format!("listen on {}", addresses.join(" and ")), error)
     })?;
     let limits = shield::Limits {
         connections,
@@ -148,17 +147,8 @@ fn listen(
         directory: config.data_dir.clone(),
         deadlines: shield::DEADLINES,
     };
-    shield::listen(listener, limits).map_err(|error| ServeError::System("start the shield", error))
-}
-
-fn limits(config: &Config, senders: usize, durable: bool) -> Limits {
-    Limits {
-        max_pending: config.max_pending,
-        send_rate: config.send_rate,
-        // Half of the calls are for people whose messages get through.
-        max_retries: senders.div_ceil(2),
-        durable,
-    }
+    shield::listen(listener, limits)
+        .map_err(|error| ServeError::System("start the shield".into(), error))
 }
 
 fn start_threads(
@@ -192,32 +182,6 @@ fn start_threads(
     Ok(threads)
 }
 
-/// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a
-/// second SIGINT means now.
-fn close_on_signal(
-    mut signals: Signals,
-    shield: Arc<Shield>,
-    notifier: Arc<Notifier>,
-) -> io::Result<()> {
-    let watch = move || {
-        let mut interrupts = 0;
-        for signal in signals.forever() {
-            interrupts += u32::from(signal == SIGINT);
-            if interrupts > 1 {
-                log::warn!("interrupted twice: stopping at once");
-                process::exit(130);
-            }
-            if !shield.is_closed() {
-                log::info!("stopping: the port is closed");
-                notifier.stopping();
-                shield.close();
-            }
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(watch)?;
-    Ok(())
-}
-
 /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
 /// there is time.
 fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durable: bool) {
@@ -231,12 +195,13 @@ fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durabl
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
     }
-    if pool.unwritten() > 0 {
+    let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
+    if unwritten > 0 {
         log::error!(
             "the outbox could not be written: what was sent last is sent again after the next start"
         );
     }
-    match pool.owed() {
+    match owed {
         0 => log::info!("stopped: nothing is owed"),
         owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
         owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),

@@ -1,6 +1,5 @@
 //! What the threads do: receive requests, make calls of the Send API, write to the disk.
 
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +10,8 @@ use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
 use crate::graph::{Action, Graph, SendError};
-use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Scope, WriteBatch};
-use crate::pool::{Outcome, Pool, WriterTask};
+use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, Scope, WriteBatch};
+use crate::pool::{Pool, WriterTask};
 use crate::shield::Shield;
 use crate::store::Store;
 use crate::webhook::{self, Answer, Verdict, Webhook};
@@ -72,9 +71,8 @@ impl Worker {
 
     fn answer(&self, mut request: Request) {
         let mut body = Vec::new();
-        if let Err(error) = request.as_reader().read_to_end(&mut body) {
-            log::warn!("failed to read the body of a request: {error}");
-        }
+        // The shield lets only whole requests in.
+        let _ = request.as_reader().read_to_end(&mut body);
         let mut headers = request.headers().iter();
         let signature = headers.find(|header| header.field.equiv(webhook::SIGNATURE_HEADER));
         let verdict = self.webhook.judge(webhook::Request {
@@ -94,7 +92,8 @@ impl Worker {
     fn accept(&self, events: &[Event], request: Request) {
         let echo = |event| Echo::answering(event, self.reply);
         let echoes = events.iter().filter_map(echo).collect();
-        match self.pool.accept(echoes, request) {
+        let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
+        match self.pool.change(accept) {
             Accepted::Waiting => {}
             Accepted::Safe(request) => respond(request, Answer::ok()),
             Accepted::Full(request) => {
@@ -107,21 +106,65 @@ impl Worker {
     /// What a sender does: one call of the Send API after the other.
     pub(crate) fn send(&self) {
         while let Some(due) = self.pool.next_call() {
-            let outcome = if due.came.elapsed() >= GIVE_UP_AFTER {
-                log::error!("echo given up after 24 hours: {}", Label(&due));
-                Outcome::Expired
+            let safe = if due.came.elapsed() >= GIVE_UP_AFTER {
+                log::error!("echo given up after 24 hours: {}", due.label());
+                self.pool.change(|outbox, now| outbox.expire(&due, now))
             } else {
-                let sent = catch(|| self.graph.send(&due.echo.recipient, due.text()));
-                let a_bug = Outcome::Failed(Scope::Message);
-                sent.map_or(a_bug, |result| outcome(&due, result))
+                // A panic is a bug, and no reason to drop the echo.
+                match catch(|| self.graph.send(&due.echo.recipient, due.text())) {
+                    Some(Ok(())) => self.sent(&due),
+                    Some(Err(error)) => self.failed(&due, &error),
+                    None => self.retry(&due, Scope::Message),
+                }
             };
-            let (safe, pause) = self.pool.ended(&due, outcome);
-            if let (Outcome::Failed(Scope::Page(_)), Some(pause)) = (outcome, pause) {
-                let seconds = pause.as_secs();
-                log::error!("the page is held back: nothing is sent for {seconds} s");
-            }
             respond_all(safe, &Answer::ok());
         }
+    }
+
+    fn sent(&self, due: &Due) -> Vec<Request> {
+        if due.is_last_part() {
+            let label = due.label();
+            log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
+            log::debug!("echoed: {label}, text {:?}", due.echo.text);
+        }
+        self.pool.change(|outbox, now| outbox.done(due, now))
+    }
+
+    fn failed(&self, due: &Due, error: &SendError) -> Vec<Request> {
+        let label = due.label();
+        match error.action {
+            Action::Drop => {
+                log::warn!("echo dropped: {label}: {error}");
+                self.pool.change(|outbox, now| outbox.drop(due, now))
+            }
+            Action::Retry => {
+                log::warn!("echo delayed: {label}: {error}");
+                self.retry(due, Scope::Message)
+            }
+            Action::HoldPage { regain_access } => {
+                log::warn!("the page is limited: {label}: {error}");
+                self.retry(due, Scope::Page(regain_access))
+            }
+            Action::CallOperator => {
+                log::error!(
+                    "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
+                     valid, and is the page restricted?"
+                );
+                self.retry(due, Scope::Page(None))
+            }
+        }
+    }
+
+    /// No webhook is safe with it.
+    fn retry(&self, due: &Due, scope: Scope) -> Vec<Request> {
+        let pause = self
+            .pool
+            .change(|outbox, now| outbox.retry(due, scope, now));
+        if let (Scope::Page(_), Some(pause)) = (scope, pause) {
+            let seconds = pause.as_secs();
+            log::error!("the page is held back: nothing is sent for {seconds} s");
+        }
+        Vec::new()
     }
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
@@ -141,9 +184,14 @@ impl Worker {
     /// Answers the webhooks that are safe with this batch.
     fn commit(&self, batch: WriteBatch, store: &mut Store) {
         match store.commit(&batch) {
-            Ok(known) => respond_all(self.pool.written(batch, Some(known)), &Answer::ok()),
+            Ok(known) => {
+                let written = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &known, now);
+                respond_all(self.pool.change(written), &Answer::ok());
+            }
             Err(error) => {
-                let refused = self.pool.written(batch, None);
+                let refused = self
+                    .pool
+                    .change(|outbox, now| outbox.not_written(batch, now));
                 log::error!("{error}; webhooks refused: {}", refused.len());
                 respond_all(
                     refused,
@@ -160,53 +208,6 @@ fn catch<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
 
-/// Logs what came of a call, and says what to do next.
-fn outcome(due: &Due, result: Result<(), SendError>) -> Outcome {
-    let label = Label(due);
-    let error = match result {
-        Ok(()) => {
-            if due.is_last_part() {
-                log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
-                log::debug!("echoed: {label}, text {:?}", due.echo.text);
-            }
-            return Outcome::Sent;
-        }
-        Err(error) => error,
-    };
-    match error.action {
-        Action::Drop => {
-            log::warn!("echo dropped: {label}: {error}");
-            Outcome::Dropped
-        }
-        Action::Retry => {
-            log::warn!("echo delayed: {label}: {error}");
-            Outcome::Failed(Scope::Message)
-        }
-        Action::HoldPage { regain_access } => {
-            log::warn!("the page is limited: {label}: {error}");
-            Outcome::Failed(Scope::Page(regain_access))
-        }
-        Action::CallOperator => {
-            log::error!(
-                "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
-                 valid, and is the page restricted?"
-            );
-            Outcome::Failed(Scope::Page(None))
-        }
-    }
-}
-
-/// An echo in a line of the log.
-struct Label<'a>(&'a Due);
-
-impl fmt::Display for Label<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let echo = &self.0.echo;
-        let mid = echo.mid.as_deref().unwrap_or("-");
-        write!(f, "mid {mid}, to {}", echo.recipient)
-    }
-}
-
 fn respond_all(requests: Vec<Request>, answer: &Answer) {
     for request in requests {
         respond(request, answer.clone());
@@ -215,20 +216,15 @@ fn respond_all(requests: Vec<Request>, answer: &Answer) {
 
 /// Sends the answer. A client that has left is no trouble of ours.
 fn respond(request: Request, answer: Answer) {
-    let mut response = Response::from_data(answer.text.into_owned())
-        .with_status_code(answer.status)
-        .with_header(header("Content-Type", "text/plain; charset=utf-8"))
-        .with_header(header("X-Content-Type-Options", "nosniff"));
-    if let Some(allow) = answer.allow {
-        response.add_header(header("Allow", allow));
-    }
-    if let Some(seconds) = answer.retry_after {
-        response.add_header(header("Retry-After", &seconds.to_string()));
+    let always = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    let mut response =
+        Response::from_data(answer.text.into_owned()).with_status_code(answer.status);
+    for (name, value) in always.into_iter().chain(answer.header) {
+        let header = Header::from_bytes(name, value);
+        response.add_header(header.expect("it is a header because it is ASCII of our own"));
     }
     let _ = request.respond(response);
-}
-
-fn header(name: &str, value: &str) -> Header {
-    let header = Header::from_bytes(name, value);
-    header.expect("it is a header because name and value are ASCII of our own")
 }

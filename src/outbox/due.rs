@@ -26,6 +26,12 @@ impl Due {
         &self.echo.text[self.start..self.end]
     }
 
+    /// The echo in a line of the log.
+    pub fn label(&self) -> String {
+        let mid = self.echo.mid.as_deref().unwrap_or("-");
+        format!("mid {mid}, to {}", self.echo.recipient)
+    }
+
     /// Whether the echo is complete with it.
     pub fn is_last_part(&self) -> bool {
         self.end == self.echo.text.len()
