@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub(super) const SMALL_BODY: usize = 64 * 1024;
 pub(super) struct Registry {
     max_connections: usize,
     max_in_flight: usize,
+    is_closed: AtomicBool,
     state: Mutex<State>,
     /// Notified when something ends that may be waited for.
     changed: Condvar,
@@ -24,7 +26,6 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 struct State {
-    is_closed: bool,
     failure: Option<io::Error>,
     next_id: u64,
     connections: HashMap<u64, Entry>,
@@ -51,6 +52,7 @@ impl Registry {
         Registry {
             max_connections: limits.connections,
             max_in_flight: limits.requests,
+            is_closed: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -60,7 +62,7 @@ impl Registry {
     pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
         let mut state = self.state();
         let is_full = state.connections.len() >= self.max_connections;
-        if state.is_closed || (is_full && !state.evict()) {
+        if self.is_closed() || (is_full && !state.evict()) {
             return None;
         }
         let id = state.next_id;
@@ -82,16 +84,15 @@ impl Registry {
 
     /// From now on no connection is let in, and idle ones end. What has arrived on one of them before is still read.
     pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.is_closed = true;
-        for (_, entry) in state.idle() {
+        self.is_closed.store(true, Ordering::SeqCst);
+        for (_, entry) in self.state().idle() {
             let _ = entry.stream.shutdown(Shutdown::Read);
         }
         self.changed.notify_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state().is_closed
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     pub(super) fn fail(&self, error: io::Error) {
@@ -101,7 +102,7 @@ impl Registry {
 
     /// Waits until it is closed or has failed.
     pub(super) fn wait_for_end(&self) -> io::Result<()> {
-        let goes_on = |state: &mut State| !state.is_closed && state.failure.is_none();
+        let goes_on = |state: &mut State| !self.is_closed() && state.failure.is_none();
         let ended = self.changed.wait_while(self.state(), goes_on);
         let failure = ended.unwrap_or_else(PoisonError::into_inner).failure.take();
         failure.map_or(Ok(()), Err)
@@ -167,11 +168,12 @@ pub(super) struct Slot {
 impl Slot {
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        let mut state = self.registry.state();
-        if state.is_closed {
+        let is_there = self.enter(&mut self.registry.state(), Phase::Idle(Instant::now()));
+        let is_closed = self.registry.is_closed();
+        if is_closed {
             self.registry.changed.notify_all();
         }
-        !state.is_closed & self.enter(&mut state, Phase::Idle(Instant::now()))
+        is_there && !is_closed
     }
 
     /// A request has begun to arrive: the connection does not make room for another any more. `false` when it has.

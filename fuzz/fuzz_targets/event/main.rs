@@ -25,7 +25,7 @@ fuzz_target!(|body: &[u8]| {
     let told = told(&document);
     assert_eq!(events.len(), told.len());
     for (event, (page, told)) in events.into_iter().zip(told) {
-        check_reply(page, told, echo::reply(event));
+        check_reply(page, told, Echo::answering(&event, echo::reply));
     }
 });
 
