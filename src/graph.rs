@@ -2,7 +2,7 @@
 
 pub mod account;
 mod agent;
-mod answer;
+mod outcome;
 mod resolver;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use serde_json::json;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-use self::agent::{agent, describe, read_body};
-pub use self::answer::{Action, SendError, judge};
+use self::agent::{agent, describe, explain, read_body};
+pub use self::outcome::{Outcome, Report};
 use self::resolver::CachingResolver;
 use crate::config::{Config, Secret};
 use crate::hex;
@@ -47,36 +47,34 @@ impl Graph {
     }
 
     /// Sends a text to a person, once. Blocks for 10 s at most.
-    ///
-    /// # Errors
-    /// [`SendError`] says what to do about it. After [`Action::Retry`] the text may have been
-    /// delivered all the same: the Send API has no idempotency key.
-    pub fn send(&self, recipient: &str, text: &str) -> Result<(), SendError> {
+    pub fn send(&self, recipient: &str, text: &str) -> Report {
         let idle = self.idle().pop();
         let agent = idle.unwrap_or_else(|| agent(&self.resolver));
-        let result = self.call(&agent, message(recipient, text));
+        let report = self.call(&agent, message(recipient, text));
         self.idle().push(agent);
-        result
+        report.unwrap_or_else(|error| {
+            let (outcome, why) = explain(&error);
+            Report::network(outcome, why)
+        })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Agent>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call(&self, agent: &Agent, message: String) -> Result<(), SendError> {
+    fn call(&self, agent: &Agent, message: String) -> Result<Report, ureq::Error> {
         let response = agent
             .post(self.url.expose())
             .header("Authorization", self.authorization.expose())
             .header("Content-Type", "application/json")
+            // Without it an answer may come in gzip.
+            .header("Accept-Encoding", "identity")
             .send(message)?;
         let (head, mut body) = response.into_parts();
         let body = read_body(&mut body)?;
         let usage = head.headers.get("X-Business-Use-Case-Usage");
-        judge(
-            head.status.as_u16(),
-            usage.map(HeaderValue::as_bytes),
-            &body,
-        )
+        let usage = usage.map(HeaderValue::as_bytes);
+        Ok(Report::read(head.status.as_u16(), usage, &body))
     }
 }
 
@@ -95,12 +93,6 @@ fn message(recipient: &str, text: &str) -> String {
         "message": {"text": text},
     })
     .to_string()
-}
-
-impl From<ureq::Error> for SendError {
-    fn from(error: ureq::Error) -> SendError {
-        SendError::network(describe(&error))
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is owed: accept, next due, done, retry.
+//! What is owed: accept, next due, ended.
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
@@ -8,20 +8,26 @@
 mod acknowledgements;
 mod dedup;
 mod due;
+mod ended;
+mod evidence;
 mod page;
 mod pending;
 mod recipient_queues;
 mod writes;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::acknowledgements::Acknowledgements;
 pub use self::dedup::MidDigest;
 pub use self::due::Due;
+pub use self::ended::{Ended, Fate, Notice};
+use self::evidence::Results;
 use self::page::Page;
-use self::pending::PendingEchoes;
-use self::recipient_queues::{RecipientQueues, recipient};
+pub use self::page::Reason;
+use self::pending::{Pending, PendingEchoes};
+use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
 use self::writes::Writes;
 pub use self::writes::{StoredEcho, WriteBatch};
 use crate::echo::{self, Echo};
@@ -29,6 +35,10 @@ use crate::echo::{self, Echo};
 /// An echo is given up this long after its message came: outside this window the Send API
 /// refuses it anyway (Messenger Platform, "24-hour standard messaging window").
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
+const PERSONS_SHARE: usize = 100;
+const LEAST_SHARE: usize = 100;
 
 /// The place of an echo in the order in which they were accepted.
 pub type EchoId = u64;
@@ -60,6 +70,11 @@ pub struct Outbox<R> {
     last_id: EchoId,
     /// Calls of the Send API that are in flight.
     in_flight: usize,
+    /// How many have begun.
+    calls: u64,
+    results: Results,
+    /// Whether this token has delivered anything to anybody.
+    has_delivered: bool,
 }
 
 /// What has become of a webhook.
@@ -73,15 +88,6 @@ pub enum Accepted<R> {
     Full(R),
 }
 
-/// What a failed call concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// This message: its recipient's queue waits.
-    Message,
-    /// The whole page: all queues wait, for this time if it is known.
-    Page(Option<Duration>),
-}
-
 impl<R> Outbox<R> {
     /// An outbox that owes what the store has kept, in this order.
     pub fn new(limits: Limits, kept: Vec<StoredEcho>, now: Instant) -> Outbox<R> {
@@ -89,11 +95,14 @@ impl<R> Outbox<R> {
             limits,
             pending: PendingEchoes::default(),
             queues: RecipientQueues::default(),
-            page: Page::new(limits.send_rate),
+            page: Page::new(limits.send_rate, !kept.is_empty(), now),
             acknowledgements: Acknowledgements::default(),
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
+            calls: 0,
+            results: Results::default(),
+            has_delivered: false,
         };
         for stored in kept {
             outbox.pending.add(&stored, true);
@@ -107,8 +116,7 @@ impl<R> Outbox<R> {
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        let new = mids.iter().filter(|mid| !self.pending.knows(**mid)).count();
-        if new > 0 && self.pending.len() + new > self.limits.max_pending {
+        if !self.has_room(&echoes, &mids) {
             return Accepted::Full(caller);
         }
         let acknowledgement = self.acknowledgements.next_id();
@@ -134,73 +142,40 @@ impl<R> Outbox<R> {
     }
 
     /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
-    /// is done, dropped, expired or to be retried.
+    /// has ended.
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
-        let id = self.queues.take_due(now, self.limits.max_retries)?;
+        let (_, class) = self.next_class(now)?;
+        let recipient = self.queues.take(class)?;
+        let is_aside = |id: &EchoId| {
+            self.pending
+                .get(*id)
+                .is_some_and(|one| one.tries.is_aside())
+        };
+        let mut echoes = self.queues.echoes(&recipient);
+        let id = echoes.find(|id| !is_aside(id));
+        let id = id.or_else(|| self.queues.echoes(&recipient).next())?;
         self.in_flight += 1;
-        let is_probe = self.page.begin_call(now);
+        self.calls += 1;
+        self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let part = echo::first_part(&pending.echo.text[pending.sent..], pending.echo.platform);
+        let part = echo::next_part(&pending.echo.text, pending.sent, pending.echo.platform);
         Some(Due {
             id,
+            number: self.calls,
             echo: Arc::clone(&pending.echo),
-            start: pending.sent,
-            end: pending.sent + part.len(),
+            start: part.start,
+            end: part.end,
             came: pending.came,
-            is_probe,
         })
-    }
-
-    /// The text of this call was delivered. Returns the callers whose webhooks are safe now.
-    pub fn done(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        if due.is_last_part() {
-            return self.drop(due, now);
-        }
-        self.end_call(due);
-        if let Some(pending) = self.pending.get_mut(due.id) {
-            pending.sent = due.end;
-        }
-        if self.limits.durable {
-            self.writes.sent(due.id, due.end, now);
-        }
-        self.queues.requeue(recipient(&due.echo), now, true);
-        Vec::new()
-    }
-
-    /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
-    /// webhooks are safe now.
-    pub fn drop(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.end_call(due);
-        self.remove(due, now)
     }
 
     /// The echo is not owed any more, and no call was made for it. Returns the callers whose
     /// webhooks are safe now.
     pub fn expire(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.in_flight -= 1;
-        if due.is_probe {
-            self.page.probe_next();
-        }
-        self.remove(due, now)
-    }
-
-    /// The call failed for now. Returns how long its recipient's queue waits, or the whole page;
-    /// none when the page is waiting already.
-    pub fn retry(&mut self, due: &Due, scope: Scope, now: Instant) -> Option<Duration> {
-        self.in_flight -= 1;
-        match scope {
-            Scope::Message => {
-                if due.is_probe {
-                    self.page.probe_later(now);
-                }
-                Some(self.queues.back_off(recipient(&due.echo), now))
-            }
-            Scope::Page(regain) => {
-                self.queues.requeue(recipient(&due.echo), now, false);
-                self.page.hold(regain, due.is_probe, now)
-            }
-        }
+        self.end_call(&recipient(&due.echo));
+        self.page.cancel_call(now);
+        self.remove(due.id, now)
     }
 
     /// What is to be written now, if anything; nothing while a commit is under way. `at_once`, and
@@ -268,8 +243,14 @@ impl<R> Outbox<R> {
         if self.in_flight + self.unwritten() >= self.limits.max_repeated {
             return None;
         }
-        let queue = self.queues.next_time(self.limits.max_retries)?;
-        self.page.next_time(now).map(|page| page.max(queue))
+        let (time, class) = self.next_class(now)?;
+        let page = self.page.next_time(now, class == Class::Fresh)?;
+        Some(page.max(time))
+    }
+
+    fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
+        self.queues
+            .next(now, self.limits.max_retries, self.page.is_held())
     }
 
     /// How many echoes are owed.
@@ -285,6 +266,25 @@ impl<R> Outbox<R> {
     /// Whether there is a store behind it.
     pub fn is_durable(&self) -> bool {
         self.limits.durable
+    }
+
+    /// Whether the new ones of these echoes are taken: always when nothing is owed. Above half of
+    /// what may be owed, one person may hold a small share of it.
+    fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>]) -> bool {
+        let max = self.limits.max_pending;
+        let share = (max / PERSONS_SHARE).max(LEAST_SHARE);
+        let mut new: HashMap<Recipient, usize> = HashMap::new();
+        for (echo, mid) in echoes.iter().zip(mids) {
+            if !self.pending.knows(*mid) {
+                *new.entry(recipient(echo)).or_default() += 1;
+            }
+        }
+        let owed = self.pending.len();
+        let total = owed + new.values().sum::<usize>();
+        let is_modest =
+            |(person, new): (&Recipient, &usize)| self.pending.owed_to(person) + new <= share;
+        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
+        owed == 0 || new.is_empty() || is_fair
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
@@ -306,34 +306,42 @@ impl<R> Outbox<R> {
         self.last_id
     }
 
-    /// Puts an echo into its recipient's queue. What has not been sent yet stands there in the
+    /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
     fn enqueue(&mut self, id: EchoId, now: Instant) {
         let Some(new) = self.pending.get(id) else {
             return;
         };
         let comes_before = |other: EchoId| {
-            let other = self.pending.get(other).filter(|other| other.sent == 0);
+            let is_untried = |other: &&Pending| other.sent == 0 && !other.tries.is_refused();
+            let other = self.pending.get(other).filter(is_untried);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
-        self.queues.add(recipient(&new.echo), id, now, comes_before);
-    }
-
-    fn remove(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.queues.remove_first(recipient(&due.echo), now);
-        if self.limits.durable {
-            self.writes.done(due.id, now);
+        let recipient = recipient(&new.echo);
+        let has_suspect = self.queues.add(&recipient, id, now, comes_before);
+        if has_suspect && !self.page.is_held() {
+            // The next message is a witness: first the refused ones are tried again.
+            self.queues.schedule(&recipient, Class::Retry, now);
         }
-        self.acknowledgements.complete(self.pending.remove(due.id))
     }
 
-    /// The Graph API has taken the call, or has refused it for the message's sake: the page is well.
-    fn end_call(&mut self, due: &Due) {
+    fn end_call(&mut self, recipient: &Recipient) {
         self.in_flight -= 1;
-        if due.is_probe {
-            self.page.resume();
+        self.queues.end_call(recipient);
+    }
+
+    /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.
+    fn remove(&mut self, id: EchoId, now: Instant) -> Vec<R> {
+        if let Some(pending) = self.pending.get(id) {
+            let recipient = recipient(&pending.echo);
+            self.queues.remove(&recipient, id);
+            self.queues.schedule(&recipient, Class::Fresh, now);
         }
+        if self.limits.durable {
+            self.writes.done(id, now);
+        }
+        self.acknowledgements.complete(self.pending.remove(id))
     }
 
     fn is_urgent(&self) -> bool {

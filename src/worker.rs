@@ -3,14 +3,17 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tiny_http::{Header, Request, Response};
 
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
-use crate::graph::{Action, Graph, SendError};
-use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, Scope, WriteBatch};
+use crate::graph::{Graph, Outcome, Report};
+use crate::outbox::{
+    Accepted, Due, Ended, Fate, GIVE_UP_AFTER, Notice, Outbox, Reason, WriteBatch,
+};
 use crate::pool::{Pool, WriterTask};
 use crate::shield::Shield;
 use crate::store::Store;
@@ -106,65 +109,32 @@ impl Worker {
     /// What a sender does: one call of the Send API after the other.
     pub(crate) fn send(&self) {
         while let Some(due) = self.pool.next_call() {
-            let safe = if due.came.elapsed() >= GIVE_UP_AFTER {
-                log::error!("echo given up after 24 hours: {}", due.label());
+            let safe = if is_too_old(&due) {
+                log::error!("echo given up after 24 hours: {}", due.echo.label());
                 self.pool.change(|outbox, now| outbox.expire(&due, now))
             } else {
-                // A panic is a bug, and no reason to drop the echo.
-                match catch(|| self.graph.send(&due.echo.recipient, due.text())) {
-                    Some(Ok(())) => self.sent(&due),
-                    Some(Err(error)) => self.failed(&due, &error),
-                    None => self.retry(&due, Scope::Message),
-                }
+                let report = catch(|| self.graph.send(&due.echo.recipient, due.text()));
+                self.end(&due, report)
             };
             respond_all(safe, &Answer::ok());
         }
     }
 
-    fn sent(&self, due: &Due) -> Vec<Request> {
-        if due.is_last_part() {
-            let label = due.label();
-            log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
-            log::debug!("echoed: {label}, text {:?}", due.echo.text);
+    fn end(&self, due: &Due, report: Option<Report>) -> Vec<Request> {
+        // A panic is a bug, and no reason to drop the echo.
+        let outcome = report
+            .as_ref()
+            .map_or(Outcome::Unsent, |report| report.outcome);
+        let tell = |outbox: &mut Outbox<_>, now| (outbox.ended(due, outcome, now), outbox.owed());
+        let (ended, owed) = self.pool.change(tell);
+        if let Some(report) = report {
+            log_call(due, &report, &ended);
+            ended
+                .notice
+                .iter()
+                .for_each(|notice| log_page(*notice, &report, owed));
         }
-        self.pool.change(|outbox, now| outbox.done(due, now))
-    }
-
-    fn failed(&self, due: &Due, error: &SendError) -> Vec<Request> {
-        let label = due.label();
-        match error.action {
-            Action::Drop => {
-                log::warn!("echo dropped: {label}: {error}");
-                self.pool.change(|outbox, now| outbox.drop(due, now))
-            }
-            Action::Retry => {
-                log::warn!("echo delayed: {label}: {error}");
-                self.retry(due, Scope::Message)
-            }
-            Action::HoldPage { regain_access } => {
-                log::warn!("the page is limited: {label}: {error}");
-                self.retry(due, Scope::Page(regain_access))
-            }
-            Action::CallOperator => {
-                log::error!(
-                    "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
-                     valid, and is the page restricted?"
-                );
-                self.retry(due, Scope::Page(None))
-            }
-        }
-    }
-
-    /// No webhook is safe with it.
-    fn retry(&self, due: &Due, scope: Scope) -> Vec<Request> {
-        let pause = self
-            .pool
-            .change(|outbox, now| outbox.retry(due, scope, now));
-        if let (Scope::Page(_), Some(pause)) = (scope, pause) {
-            let seconds = pause.as_secs();
-            log::error!("the page is held back: nothing is sent for {seconds} s");
-        }
-        Vec::new()
+        ended.safe
     }
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
@@ -199,6 +169,65 @@ impl Worker {
                 );
             }
         }
+    }
+}
+
+/// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
+/// loses a message.
+fn is_too_old(due: &Due) -> bool {
+    let written = due
+        .echo
+        .timestamp
+        .map(|at| UNIX_EPOCH + Duration::from_millis(at));
+    let age = |written: SystemTime| written.elapsed().unwrap_or_default();
+    due.came.elapsed() >= GIVE_UP_AFTER && written.is_none_or(|at| age(at) >= GIVE_UP_AFTER)
+}
+
+fn log_call(due: &Due, report: &Report, ended: &Ended<Request>) {
+    let label = due.echo.label();
+    match ended.fate {
+        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {report}"),
+        Fate::Done => {}
+        Fate::Dropped => log::warn!("echo dropped: {label}: {report}"),
+        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {report}"),
+        Fate::Delayed => log::warn!("echo delayed: {label}: {report}"),
+        Fate::Held => {}
+    }
+    if ended.fate == Fate::Done && due.is_last_part() {
+        log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
+        log::debug!("echoed: {label}, text {:?}", due.echo.text);
+    }
+    for echo in &ended.dropped {
+        let label = echo.label();
+        log::warn!("echo dropped: {label}: refused twice, and a later message got through");
+    }
+}
+
+fn log_page(notice: Notice, report: &Report, owed: usize) {
+    let (reason, pause) = match notice {
+        Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
+        Notice::Held(reason, pause) => (reason, pause.as_secs()),
+    };
+    match reason {
+        Reason::Outage => log::error!(
+            "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
+        ),
+        Reason::Limit => {
+            log::error!(
+                "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
+                 nothing is sent for {pause} s"
+            );
+        }
+        Reason::Operator => log::error!(
+            "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
+             is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
+             back: nothing is sent for {pause} s"
+        ),
+        Reason::Evidence => log::error!(
+            "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN of the \
+             page that they write to, has it lost a permission, is APP_SECRET the app's, is the app \
+             live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
+        ),
     }
 }
 

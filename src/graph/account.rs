@@ -6,7 +6,7 @@ use serde_json::Value;
 use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::answer::GraphError;
+use super::outcome::GraphError;
 use super::{CachingResolver, agent, appsecret_proof, describe, read_body};
 use crate::config::{Config, Secret};
 

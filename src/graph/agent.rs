@@ -1,16 +1,21 @@
 //! HTTP agents for the Graph API: their settings, and their errors in our words.
 
+use std::io::{self, ErrorKind};
 use std::sync::Once;
 use std::time::Duration;
 
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
+use ureq::{Agent, Body, Error, Proxy, ProxyProtocol, Timeout};
 
+use super::outcome::Outcome;
 use super::resolver::CachingResolver;
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time for name resolution and connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest response body that is read, in bytes. Those of the Send API have a few hundred.
 const MAX_BODY: u64 = 64 * 1024;
@@ -24,6 +29,8 @@ pub(super) fn agent(resolver: &CachingResolver) -> Agent {
     let config = Agent::config_builder()
         .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
         .timeout_global(Some(CALL_TIMEOUT))
+        // Apart from the rest, because then it is known that nothing was sent.
+        .timeout_connect(Some(CONNECT_TIMEOUT))
         // The body of an error response says what is wrong.
         .http_status_as_error(false)
         .max_redirects(0)
@@ -54,18 +61,50 @@ pub(super) fn read_body(body: &mut Body) -> Result<Vec<u8>, Error> {
     body.with_config().limit(MAX_BODY).read_to_vec()
 }
 
-/// What went wrong, without the address: `appsecret_proof` is in it, and ureq may quote it.
-pub(super) fn describe(error: &Error) -> String {
-    match error {
-        Error::Timeout(reason) => format!("no answer in time ({reason})"),
-        Error::Io(error) if error.raw_os_error().is_some() => error.to_string(),
-        Error::Io(error) => error.kind().to_string(),
-        Error::HostNotFound => "its name was not found".to_string(),
-        Error::ConnectionFailed => "the connection failed".to_string(),
-        Error::Tls(_) | Error::Rustls(_) => "TLS failed".to_string(),
-        Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "the proxy failed".to_string(),
-        Error::BodyExceedsLimit(_) => "its answer was too long".to_string(),
-        Error::BadUri(_) | Error::Http(_) => "its address is not valid".to_string(),
-        _ => "its answer was not HTTP".to_string(),
+/// What a failed call came to, and why, without the address: `appsecret_proof` is in it, and ureq
+/// may quote it.
+pub(super) fn explain(error: &Error) -> (Outcome, String) {
+    let (outcome, why) = match error {
+        Error::Timeout(phase @ (Timeout::Resolve | Timeout::Connect)) => {
+            return (Outcome::Unsent, format!("no answer in time ({phase})"));
+        }
+        Error::Timeout(phase) => {
+            return (Outcome::PerhapsSent, format!("no answer in time ({phase})"));
+        }
+        Error::Io(error) => return (outcome_of(error), describe_io(error)),
+        Error::HostNotFound => (Outcome::Unsent, "its name was not found"),
+        Error::ConnectionFailed => (Outcome::Unsent, "the connection failed"),
+        Error::Tls(_) | Error::Rustls(_) => (Outcome::Unsent, "TLS failed"),
+        Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => {
+            (Outcome::Unsent, "the proxy failed")
+        }
+        Error::BadUri(_) | Error::Http(_) => (Outcome::Unsent, "its address is not valid"),
+        Error::BodyExceedsLimit(_) => (Outcome::PerhapsSent, "its answer was too long"),
+        _ => (Outcome::PerhapsSent, "its answer was not HTTP"),
+    };
+    (outcome, why.to_string())
+}
+
+/// These are the ends of a connection that was open. rustls tells of a certificate as `InvalidData`.
+fn outcome_of(error: &io::Error) -> Outcome {
+    match error.kind() {
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::TimedOut => Outcome::PerhapsSent,
+        _ => Outcome::Unsent,
     }
+}
+
+fn describe_io(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.to_string(),
+        None => error.kind().to_string(),
+    }
+}
+
+/// What went wrong, without the address.
+pub(super) fn describe(error: &Error) -> String {
+    explain(error).1
 }

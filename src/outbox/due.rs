@@ -10,14 +10,14 @@ use crate::echo::Echo;
 #[derive(Debug, Clone)]
 pub struct Due {
     pub(super) id: EchoId,
+    /// Calls are numbered in the order in which they begin, from 1.
+    pub(super) number: u64,
     /// The echo that it is a part of.
     pub echo: Arc<Echo>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// When the message came.
     pub came: Instant,
-    /// Whether it is to find out if the page may send again.
-    pub(super) is_probe: bool,
 }
 
 impl Due {
@@ -26,14 +26,8 @@ impl Due {
         &self.echo.text[self.start..self.end]
     }
 
-    /// The echo in a line of the log.
-    pub fn label(&self) -> String {
-        let mid = self.echo.mid.as_deref().unwrap_or("-");
-        format!("mid {mid}, to {}", self.echo.recipient)
-    }
-
     /// Whether the echo is complete with it.
     pub fn is_last_part(&self) -> bool {
-        self.end == self.echo.text.len()
+        self.echo.text[self.end..].trim().is_empty()
     }
 }

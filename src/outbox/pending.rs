@@ -1,12 +1,15 @@
 //! What is owed, and by which message; and which messages were answered before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
+use super::evidence::Tries;
+use super::recipient_queues::{Recipient, recipient};
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
 
@@ -14,6 +17,7 @@ use crate::echo::Echo;
 pub(super) struct PendingEchoes {
     pending: HashMap<EchoId, Pending>,
     by_mid: HashMap<MidDigest, EchoId>,
+    by_person: HashMap<Recipient, usize>,
     answered: Dedup,
 }
 
@@ -27,6 +31,7 @@ pub(super) struct Pending {
     pub(super) is_safe: bool,
     /// The acknowledgements that wait until it is safe.
     pub(super) waiting: Vec<AcknowledgementId>,
+    pub(super) tries: Tries,
 }
 
 impl PendingEchoes {
@@ -38,7 +43,9 @@ impl PendingEchoes {
             came: stored.came,
             is_safe,
             waiting: Vec::new(),
+            tries: Tries::default(),
         };
+        *self.by_person.entry(recipient(&stored.echo)).or_default() += 1;
         self.pending.insert(stored.id, pending);
         if let Some(mid) = stored.mid {
             self.by_mid.insert(mid, stored.id);
@@ -51,6 +58,12 @@ impl PendingEchoes {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
+        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.echo)) {
+            *owed.get_mut() -= 1;
+            if *owed.get() == 0 {
+                owed.remove();
+            }
+        }
         if let Some(mid) = pending.mid {
             self.by_mid.remove(&mid);
             self.answered.insert(mid);
@@ -92,6 +105,11 @@ impl PendingEchoes {
     /// Whether this message is owed an echo already, or was answered.
     pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
         mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
+    }
+
+    /// How many echoes are owed to this person.
+    pub(super) fn owed_to(&self, person: &Recipient) -> usize {
+        self.by_person.get(person).copied().unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
