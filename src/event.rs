@@ -13,6 +13,8 @@ use serde_json::Value;
 pub struct Event {
     /// Where the conversation takes place.
     pub platform: Platform,
+    /// The id of the page that it is with, if Messenger says so: an app hears all its pages.
+    pub page: Option<String>,
     /// The page-scoped id of the person; none when the sender cannot be answered.
     pub sender: Option<String>,
     /// Messenger's id of the message. The same in every copy of a redelivered event.
@@ -97,6 +99,7 @@ fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
     };
     Event {
         platform,
+        page: id(page),
         sender,
         mid: id(&event["message"]["mid"]).or_else(|| id(&event["postback"]["mid"])),
         timestamp: timestamp(&event["timestamp"]),

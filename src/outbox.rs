@@ -15,7 +15,6 @@ mod pending;
 mod recipient_queues;
 mod writes;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,10 +34,6 @@ use crate::echo::{self, Echo};
 /// An echo is given up this long after its message came: outside this window the Send API
 /// refuses it anyway (Messenger Platform, "24-hour standard messaging window").
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
-const PERSONS_SHARE: usize = 100;
-const LEAST_SHARE: usize = 100;
 
 /// The place of an echo in the order in which they were accepted.
 pub type EchoId = u64;
@@ -116,7 +111,10 @@ impl<R> Outbox<R> {
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        if !self.has_room(&echoes, &mids) {
+        if !self
+            .pending
+            .has_room(&echoes, &mids, self.limits.max_pending)
+        {
             return Accepted::Full(caller);
         }
         let acknowledgement = self.acknowledgements.next_id();
@@ -266,25 +264,6 @@ impl<R> Outbox<R> {
     /// Whether there is a store behind it.
     pub fn is_durable(&self) -> bool {
         self.limits.durable
-    }
-
-    /// Whether the new ones of these echoes are taken: always when nothing is owed. Above half of
-    /// what may be owed, one person may hold a small share of it.
-    fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>]) -> bool {
-        let max = self.limits.max_pending;
-        let share = (max / PERSONS_SHARE).max(LEAST_SHARE);
-        let mut new: HashMap<Recipient, usize> = HashMap::new();
-        for (echo, mid) in echoes.iter().zip(mids) {
-            if !self.pending.knows(*mid) {
-                *new.entry(recipient(echo)).or_default() += 1;
-            }
-        }
-        let owed = self.pending.len();
-        let total = owed + new.values().sum::<usize>();
-        let is_modest =
-            |(person, new): (&Recipient, &usize)| self.pending.owed_to(person) + new <= share;
-        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
-        owed == 0 || new.is_empty() || is_fair
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.

@@ -86,13 +86,13 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
         durable: store.is_some(),
     };
     let outbox = Outbox::new(limits, kept.unwrap_or_default(), Instant::now());
-    let worker = Arc::new(Worker::new(config, Pool::new(outbox), reply));
+    let page = watch::start(config).map_err(system("look after the subscription"))?;
+    let worker = Arc::new(Worker::new(config, Pool::new(outbox), reply, page));
     let threads = start_threads(&worker, &shield, &server, receivers, senders, store);
     let threads = threads.map_err(system("start the threads"))?;
     let notifier = Arc::new(Notifier::new(&config.systemd));
     signals::close_on(signals, Arc::clone(&shield), Arc::clone(&notifier))
         .map_err(system("watch signals"))?;
-    watch::start(config).map_err(system("look after the subscription"))?;
 
     let (address, path) = (shield.address(), &config.webhook_path);
     log::info!("listening on http://{address}{path}");

@@ -3,20 +3,24 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use log::Level;
 use tiny_http::{Header, Request, Response};
 
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
-use crate::event::Event;
+use crate::event::{Event, Platform};
 use crate::graph::{Graph, Outcome, Report};
 use crate::outbox::{
     Accepted, Due, Ended, Fate, GIVE_UP_AFTER, Notice, Outbox, Reason, WriteBatch,
 };
 use crate::pool::{Pool, WriterTask};
+use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
 use crate::store::Store;
+use crate::watch::TokenPage;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// What a bot that answers, but takes no webhooks, says of its health.
@@ -28,6 +32,9 @@ pub(crate) struct Worker {
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
+    /// The page that the token is for, when it is known.
+    page: Arc<OnceLock<TokenPage>>,
+    other_pages: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
     received: AtomicU64,
 }
@@ -37,12 +44,15 @@ impl Worker {
         config: &Config,
         pool: Pool<Request>,
         reply: fn(&Event) -> Option<Reply>,
+        page: Arc<OnceLock<TokenPage>>,
     ) -> Worker {
         Worker {
             pool,
             webhook: Webhook::new(config),
             graph: Graph::new(config),
             reply,
+            page,
+            other_pages: RateLimitedLog::every(Duration::from_secs(60)),
             received: AtomicU64::new(0),
         }
     }
@@ -93,8 +103,9 @@ impl Worker {
     }
 
     fn accept(&self, events: &[Event], request: Request) {
+        let ours = events.iter().filter(|event| self.is_ours(event));
         let echo = |event| Echo::answering(event, self.reply);
-        let echoes = events.iter().filter_map(echo).collect();
+        let echoes = ours.filter_map(echo).collect();
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
         match self.pool.change(accept) {
             Accepted::Waiting => {}
@@ -104,6 +115,23 @@ impl Worker {
                 respond(request, Answer::unavailable("too many echoes are owed"));
             }
         }
+    }
+
+    /// Whether the token can answer it: an app hears all its pages.
+    fn is_ours(&self, event: &Event) -> bool {
+        let (Some(page), Some(other)) = (self.page.get(), &event.page) else {
+            return true;
+        };
+        // Instagram's accounts have ids of their own.
+        if *other == page.id || event.platform == Platform::Instagram {
+            return true;
+        }
+        let line = format_args!(
+            "passed over: an event of the page {other}; PAGE_ACCESS_TOKEN is for {page}: unsubscribe \
+             the app from the other page, or run another bot with that page's token"
+        );
+        self.other_pages.log(module_path!(), Level::Warn, line);
+        false
     }
 
     /// What a sender does: one call of the Send API after the other.
@@ -129,12 +157,43 @@ impl Worker {
         let (ended, owed) = self.pool.change(tell);
         if let Some(report) = report {
             log_call(due, &report, &ended);
-            ended
-                .notice
-                .iter()
-                .for_each(|notice| log_page(*notice, &report, owed));
+            if let Some(notice) = ended.notice {
+                self.log_page(notice, &report, owed);
+            }
         }
         ended.safe
+    }
+
+    fn log_page(&self, notice: Notice, report: &Report, owed: usize) {
+        let (reason, pause) = match notice {
+            Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
+            Notice::Held(reason, pause) => (reason, pause.as_secs()),
+        };
+        match reason {
+            Reason::Outage => log::error!(
+                "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
+            ),
+            Reason::Limit => {
+                log::error!(
+                    "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
+                     nothing is sent for {pause} s"
+                );
+            }
+            Reason::Operator => log::error!(
+                "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
+                 is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
+                 back: nothing is sent for {pause} s"
+            ),
+            Reason::Evidence => {
+                let page = self.page.get().map(|page| format!(" (it is for {page})"));
+                let page = page.unwrap_or_default();
+                log::error!(
+                    "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN{page} \
+                     of the page that they write to, has it lost a permission, is APP_SECRET the app's, \
+                     is the app live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
+                );
+            }
+        }
     }
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
@@ -200,34 +259,6 @@ fn log_call(due: &Due, report: &Report, ended: &Ended<Request>) {
     for echo in &ended.dropped {
         let label = echo.label();
         log::warn!("echo dropped: {label}: refused twice, and a later message got through");
-    }
-}
-
-fn log_page(notice: Notice, report: &Report, owed: usize) {
-    let (reason, pause) = match notice {
-        Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
-        Notice::Held(reason, pause) => (reason, pause.as_secs()),
-    };
-    match reason {
-        Reason::Outage => log::error!(
-            "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
-        ),
-        Reason::Limit => {
-            log::error!(
-                "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
-                 nothing is sent for {pause} s"
-            );
-        }
-        Reason::Operator => log::error!(
-            "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
-             is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
-             back: nothing is sent for {pause} s"
-        ),
-        Reason::Evidence => log::error!(
-            "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN of the \
-             page that they write to, has it lost a permission, is APP_SECRET the app's, is the app \
-             live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
-        ),
     }
 }
 

@@ -13,6 +13,10 @@ use super::recipient_queues::{Recipient, recipient};
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
 
+/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
+const PERSONS_SHARE: usize = 100;
+const LEAST_SHARE: usize = 100;
+
 #[derive(Default)]
 pub(super) struct PendingEchoes {
     pending: HashMap<EchoId, Pending>,
@@ -107,9 +111,23 @@ impl PendingEchoes {
         mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
     }
 
-    /// How many echoes are owed to this person.
-    pub(super) fn owed_to(&self, person: &Recipient) -> usize {
-        self.by_person.get(person).copied().unwrap_or_default()
+    /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
+    /// is owed. Above half of it, one person may hold a small share.
+    pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
+        let mut new: HashMap<Recipient, usize> = HashMap::new();
+        for (echo, mid) in echoes.iter().zip(mids) {
+            if !self.knows(*mid) {
+                *new.entry(recipient(echo)).or_default() += 1;
+            }
+        }
+        let total = self.len() + new.values().sum::<usize>();
+        let share = (max / PERSONS_SHARE).max(LEAST_SHARE);
+        let is_modest = |(person, new): (&Recipient, &usize)| {
+            let owed = self.by_person.get(person).copied().unwrap_or_default();
+            owed + new <= share
+        };
+        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
+        self.pending.is_empty() || new.is_empty() || is_fair
     }
 
     pub(super) fn len(&self) -> usize {

@@ -62,16 +62,19 @@ fn deliver(bot: &Bot, mid: &str) {
     assert_eq!(status, 200, "{}", bot.log());
 }
 
-/// A server that does this with each connection, one after the other; its address, and a message
-/// for each connection.
+/// A server that does this with each connection, one after the other, but for those on which the bot
+/// asks for its page; its address, and a message for each connection.
 fn serve(serve_one: impl Fn(TcpStream) + Send + 'static) -> (String, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
     let address = listener.local_addr().expect("it is bound");
     let (sender, opened) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let _ = sender.send(());
-            serve_one(stream);
+            let mut first = [0];
+            if stream.peek(&mut first).is_ok() && first != *b"G" {
+                let _ = sender.send(());
+                serve_one(stream);
+            }
         }
     });
     (format!("http://{address}"), opened)

@@ -10,6 +10,7 @@ mod command_line;
 mod connections;
 mod deploy;
 mod events;
+mod faults;
 mod full_disk;
 mod log;
 mod patience;
