@@ -45,8 +45,8 @@ impl Default for Account {
     }
 }
 
-/// A request that is not for the Send API.
-pub(super) struct Wish {
+/// A call that is not for the Send API.
+pub(super) struct AdminCall {
     pub(super) method: String,
     /// Path and query, without the version.
     pub(super) target: String,
@@ -56,28 +56,28 @@ pub(super) struct Wish {
 
 impl Account {
     /// Does what is asked, as the Graph API does.
-    pub(super) fn answer(&mut self, wish: &Wish) -> Reply {
-        let (path, query) = wish.target.split_once('?').unwrap_or((&wish.target, ""));
+    pub(super) fn answer(&mut self, call: &AdminCall) -> Reply {
+        let (path, query) = call.target.split_once('?').unwrap_or((&call.target, ""));
         let app_path = format!("{APP_ID}/subscriptions");
         let page_path = format!("{PAGE}/subscribed_apps");
         let is_for_app = path == "debug_token" || path == app_path;
-        if let Some(refusal) = self.refuse(wish, query, is_for_app) {
+        if let Some(refusal) = self.refuse(call, query, is_for_app) {
             return refusal;
         }
-        let answer = match (wish.method.as_str(), path) {
+        let answer = match (call.method.as_str(), path) {
             ("GET", "me") => json!({"id": PAGE, "name": "Echo & Co"}),
             ("GET", "debug_token") => json!({"data": {
                 "app_id": self.token_app, "is_valid": self.token_is_valid, "expires_at": self.expires_at,
                 "scopes": self.scopes,
             }}),
             ("GET", path) if path == app_path => self.app_subscriptions(),
-            ("POST", path) if path == app_path => return self.subscribe_app(&wish.body),
+            ("POST", path) if path == app_path => return self.subscribe_app(&call.body),
             ("GET", path) if path == page_path => {
                 let app = |fields: &Vec<String>| json!({"id": APP_ID, "subscribed_fields": fields});
                 json!({"data": self.page_fields.iter().map(app).collect::<Vec<_>>()})
             }
             ("POST", path) if path == page_path => {
-                self.page_fields = Some(list(&wish.body, "subscribed_fields"));
+                self.page_fields = Some(list(&call.body, "subscribed_fields"));
                 json!({"success": true})
             }
             _ => return Reply::error(404, 803, None),
@@ -85,24 +85,21 @@ impl Account {
         Reply::answer(200, answer.to_string())
     }
 
-    fn refuse(&self, wish: &Wish, query: &str, is_for_app: bool) -> Option<Reply> {
+    fn refuse(&self, call: &AdminCall, query: &str, is_for_app: bool) -> Option<Reply> {
         if is_for_app {
-            let is_right = wish.authorization == format!("Bearer {APP_ID}|{APP_SECRET}");
+            let is_right = call.authorization == format!("Bearer {APP_ID}|{APP_SECRET}");
             return (!is_right).then(|| Reply::error(400, 101, None));
         }
         let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
-        let is_right = wish.authorization == format!("Bearer {PAGE_ACCESS_TOKEN}")
+        let is_right = call.authorization == format!("Bearer {PAGE_ACCESS_TOKEN}")
             && self.token_is_valid
             && parameter(query, "appsecret_proof") == Some(proof);
         (!is_right).then(|| Reply::error(400, 190, Some(463)))
     }
 
     fn app_subscriptions(&self) -> Value {
-        let fields: Vec<Value> = self
-            .app_fields
-            .iter()
-            .map(|name| json!({"name": name, "version": "v26.0"}))
-            .collect();
+        let field = |name: &String| json!({"name": name, "version": "v26.0"});
+        let fields: Vec<Value> = self.app_fields.iter().map(field).collect();
         let page = |callback_url: &String| json!({"object": "page", "callback_url": callback_url, "active": self.is_active, "fields": fields});
         json!({"data": self.callback_url.iter().map(page).collect::<Vec<_>>()})
     }
@@ -111,14 +108,9 @@ impl Account {
     fn subscribe_app(&mut self, form: &str) -> Reply {
         let callback_url = parameter(form, "callback_url").unwrap_or_default();
         let verify_token = parameter(form, "verify_token").unwrap_or_default();
-        let place = self
-            .internet
-            .clone()
-            .unwrap_or_else(|| callback_url.clone());
-        if Messenger::with_secrets(&place, &verify_token, APP_SECRET)
-            .handshake()
-            .is_err()
-        {
+        let place = self.internet.as_ref().unwrap_or(&callback_url);
+        let messenger = Messenger::with_secrets(place, &verify_token, APP_SECRET);
+        if messenger.handshake().is_err() {
             return Reply::error(400, 2200, None);
         }
         self.callback_url = Some(callback_url);

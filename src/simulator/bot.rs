@@ -1,22 +1,37 @@
-//! The real bot, as a process of its own.
+//! A bot as a process of its own, and what it logs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{APP_SECRET, PAGE_ACCESS_TOKEN, SimulatorError, VERIFY_TOKEN};
+use super::{APP_SECRET, PAGE_ACCESS_TOKEN, SimulatorError, VERIFY_TOKEN, failed_to, lock};
 
 /// The bot is listening within this time, or something is wrong.
 const START: Duration = Duration::from_secs(10);
 
 /// A running bot. It is killed when this is dropped.
 pub struct Bot {
-    process: Child,
+    /// The process, for its id and to wait for its end.
+    pub process: Child,
     log: Arc<Log>,
     address: String,
+}
+
+/// The lines of stdout and stderr up to now.
+#[derive(Default)]
+struct Log {
+    output: Mutex<Output>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Vec<String>,
+    /// Pipes on which more may come.
+    open: usize,
 }
 
 impl Bot {
@@ -35,18 +50,21 @@ impl Bot {
     /// # Errors
     /// As for [`start`](Self::start).
     pub fn run(command: &mut Command) -> Result<Bot, SimulatorError> {
-        let mut process = command
-            .spawn()
-            .map_err(|error| SimulatorError::io("start the bot", &error))?;
+        let mut process = command.spawn().map_err(failed_to("start the bot"))?;
         let log = Arc::new(Log::default());
-        follow(process.stdout.take(), &log);
-        follow(process.stderr.take(), &log);
+        log.follow(process.stdout.take());
+        log.follow(process.stderr.take());
         let mut bot = Bot {
             process,
             log,
             address: String::new(),
         };
-        bot.address = bot.wait_for_address()?;
+        let line = bot.wait_for_log("listening on http://", START);
+        let line = line.ok_or_else(|| {
+            SimulatorError(format!("the bot does not listen; it said:\n{}", bot.log()))
+        })?;
+        let url = line.split("http://").nth(1).unwrap_or_default();
+        bot.address = url.split('/').next().unwrap_or_default().to_string();
         Ok(bot)
     }
 
@@ -77,105 +95,51 @@ impl Bot {
         format!("http://{}/", self.address)
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     /// All that it has logged up to now.
     pub fn log(&self) -> String {
-        self.log.said().lines.join("\n")
+        lock(&self.log.output).lines.join("\n")
     }
 
     /// Waits until it has logged a line with this text; the line, or none in time, or none when
     /// it has ended.
     pub fn wait_for_log(&self, text: &str, at_most: Duration) -> Option<String> {
-        let found = |said: &Said| said.lines.iter().find(|line| line.contains(text)).cloned();
-        let waited = self
-            .log
-            .changed
-            .wait_timeout_while(self.log.said(), at_most, |said| {
-                said.open > 0 && found(said).is_none()
-            });
-        found(&waited.unwrap_or_else(PoisonError::into_inner).0)
+        let find = |output: &Output| {
+            let mut lines = output.lines.iter();
+            lines.find(|line| line.contains(text)).cloned()
+        };
+        let output = lock(&self.log.output);
+        let is_missing = |output: &mut Output| output.open > 0 && find(output).is_none();
+        let changed = &self.log.changed;
+        let waited = changed.wait_timeout_while(output, at_most, is_missing);
+        find(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Waits until it ends by itself; its exit status, or none in time.
-    pub fn wait(&mut self, at_most: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + at_most;
-        loop {
-            match self.process.try_wait() {
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                Ok(status) => return status,
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// Kills it, without a warning; all that it has logged.
-    pub fn kill(mut self) -> String {
+    /// Kills it, without a warning.
+    pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // The last lines may still be on their way.
-        let ended = self
-            .log
-            .changed
-            .wait_while(self.log.said(), |said| said.open > 0);
-        ended
-            .unwrap_or_else(PoisonError::into_inner)
-            .lines
-            .join("\n")
-    }
-
-    /// Reads the address from the line that says where it listens.
-    fn wait_for_address(&self) -> Result<String, SimulatorError> {
-        let line = self.wait_for_log("listening on http://", START);
-        let address = line
-            .as_deref()
-            .and_then(|line| line.split("http://").nth(1)?.split('/').next());
-        address.map(str::to_string).ok_or_else(|| {
-            SimulatorError(format!("the bot does not listen; it said:\n{}", self.log()))
-        })
     }
 }
 
 impl Drop for Bot {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
-}
-
-#[derive(Default)]
-struct Log {
-    said: Mutex<Said>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Said {
-    lines: Vec<String>,
-    /// Outputs on which more may come.
-    open: usize,
 }
 
 impl Log {
-    fn said(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Collects the lines of an output in a thread of its own, so that the bot never blocks on it.
-fn follow(output: Option<impl Read + Send + 'static>, log: &Arc<Log>) {
-    let Some(output) = output else { return };
-    let log = Arc::clone(log);
-    log.said().open += 1;
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            log.said().lines.push(line);
+    /// Collects the lines of a pipe in a thread of its own, so that the bot never blocks on it.
+    fn follow(self: &Arc<Log>, pipe: Option<impl Read + Send + 'static>) {
+        let Some(pipe) = pipe else { return };
+        let log = Arc::clone(self);
+        lock(&log.output).open += 1;
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                lock(&log.output).lines.push(line);
+                log.changed.notify_all();
+            }
+            lock(&log.output).open -= 1;
             log.changed.notify_all();
-        }
-        log.said().open -= 1;
-        log.changed.notify_all();
-    });
+        });
+    }
 }

@@ -1,4 +1,4 @@
-//! What Graph API and page are served with: tiny_http behind the bot's own shield.
+//! The HTTP server of Graph API and page: tiny_http behind the bot's own shield.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ impl HttpServer {
     pub(super) fn start(
         listener: TcpListener,
         limits: Limits,
-        handle: impl Fn(Request) + Send + 'static,
+        mut handle: impl FnMut(Request) + Send + 'static,
     ) -> io::Result<HttpServer> {
         let (shield, server) = shield::listen(listener, limits)?;
         let server = Arc::new(server);
@@ -32,13 +32,12 @@ impl HttpServer {
                 handle(request);
             }
         };
-        let receiving = thread::Builder::new()
-            .name("simulator".into())
-            .spawn(receive)?;
+        let receiving = thread::Builder::new().name("simulator".into());
+        let receiving = Some(receiving.spawn(receive)?);
         Ok(HttpServer {
             server,
             shield,
-            receiving: Some(receiving),
+            receiving,
         })
     }
 

@@ -1,13 +1,13 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
 use std::io::ErrorKind;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex};
+use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, lock};
 
 /// Messenger waits as long for an answer (Messenger Platform, "Webhooks").
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,9 +45,7 @@ impl Messenger {
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_recv_body(Some(PATIENCE))
+            .timeout_global(Some(PATIENCE))
             .max_idle_connections(64)
             .max_idle_connections_per_host(64)
             .build();
@@ -61,7 +59,7 @@ impl Messenger {
 
     /// From now on the webhook is at this address.
     pub fn move_to(&self, url: &str) {
-        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = url.to_string();
+        *lock(&self.url) = url.to_string();
     }
 
     /// The path of the webhook, with its query if it has one.
@@ -72,10 +70,7 @@ impl Messenger {
     }
 
     fn url(&self) -> String {
-        self.url
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.url).clone()
     }
 
     /// Asks whether the webhook is the bot's own, as the dashboard does when it is saved.
@@ -83,33 +78,29 @@ impl Messenger {
     /// # Errors
     /// When the bot does not give the challenge back; with what is wrong and what to do.
     pub fn handshake(&self) -> Result<(), SimulatorError> {
-        let challenge = "CHALLENGE_ACCEPTED";
+        let (url, challenge) = (self.url(), "CHALLENGE_ACCEPTED");
         let request = self
             .agent
-            .get(self.url())
+            .get(&url)
             .query("hub.mode", "subscribe")
             .query("hub.verify_token", &self.verify_token)
             .query("hub.challenge", challenge);
-        let explain = |what: String| {
-            SimulatorError(format!("the handshake with {} failed: {what}", self.url()))
+        let what = match received(Instant::now(), request.call()) {
+            Ok(answer) if answer.status == 200 && answer.body == challenge => return Ok(()),
+            Ok(answer) => explain_handshake(&answer, challenge),
+            Err(error) => explain_silence(&error),
         };
-        let answer = received(Instant::now(), request.call());
-        let answer = answer.map_err(|error| explain(explain_silence(&error)))?;
-        if answer.status == 200 && answer.body == challenge {
-            return Ok(());
-        }
-        Err(explain(explain_handshake(&answer, challenge)))
+        let error = format!("the handshake with {url} failed: {what}");
+        Err(SimulatorError(error))
     }
 
     /// The headers that Meta sends with a webhook that matter to a bot: name and value.
     pub fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
+        let signature = format!("sha256={}", hmac_hex(&self.app_secret, body));
         vec![
             ("Content-Type", "application/json".to_string()),
             ("User-Agent", "facebookexternalua".to_string()),
-            (
-                "X-Hub-Signature-256",
-                format!("sha256={}", hmac_hex(&self.app_secret, body)),
-            ),
+            ("X-Hub-Signature-256", signature),
         ]
     }
 
@@ -130,17 +121,13 @@ impl Messenger {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<Received, SimulatorError> {
-        let request = headers
-            .iter()
-            .fold(self.agent.post(self.url()), |request, (name, value)| {
-                request.header(*name, value)
-            });
-        let answer = received(Instant::now(), request.send(body));
-        answer.map_err(|error| {
-            SimulatorError(format!(
-                "the bot did not answer: {}",
-                explain_silence(&error)
-            ))
+        let mut request = self.agent.post(self.url());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        received(Instant::now(), request.send(body)).map_err(|error| {
+            let why = explain_silence(&error);
+            SimulatorError(format!("the bot did not answer: {why}"))
         })
     }
 }
@@ -160,32 +147,28 @@ fn received(
 
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
-    match error {
+    let why = match error {
         ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            "nothing listens there; is the bot running, and is this its port?".to_string()
+            "nothing listens there; is the bot running, and is this its port?"
         }
         ureq::Error::Timeout(_) => {
             "no answer within 5 s, which is as long as Messenger waits; answer first, and do slow \
              work afterwards"
-                .to_string()
         }
-        ureq::Error::HostNotFound => "no such host; is the name spelled right?".to_string(),
+        ureq::Error::HostNotFound => "no such host; is the name spelled right?",
         ureq::Error::BadUri(_) => {
-            "this is no address of a webhook; it begins with http:// or https://".to_string()
+            "this is no address of a webhook; it begins with http:// or https://"
         }
-        error => format!("no HTTP answer came ({error}); is this the bot's port?"),
-    }
+        error => return format!("no HTTP answer came ({error}); is this the bot's port?"),
+    };
+    why.to_string()
 }
 
 /// What is wrong with the answer to a handshake, for somebody who does this for the first time.
 fn explain_handshake(answer: &Received, challenge: &str) -> String {
     let Received { status, body, .. } = answer;
-    let start: String = body
-        .trim_start()
-        .chars()
-        .take(15)
-        .collect::<String>()
-        .to_lowercase();
+    let start: String = body.trim_start().chars().take(15).collect();
+    let start = start.to_lowercase();
     let is_html = start.starts_with("<!doctype") || start.starts_with("<html");
     match status {
         200 if is_html => "the bot answered with a web page (HTML) instead of the challenge; is this the path of \
@@ -239,12 +222,9 @@ pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
             '<' => body.push_str(r"\u003C"),
             c if c.is_ascii() => body.push(c),
             c => {
-                let units = c
-                    .encode_utf16(&mut [0; 2])
-                    .iter()
-                    .map(|unit| format!(r"\u{unit:04x}"))
-                    .collect::<String>();
-                body.push_str(&units);
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    body += &format!(r"\u{unit:04x}");
+                }
             }
         }
     }

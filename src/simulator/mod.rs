@@ -1,37 +1,38 @@
 //! A Messenger Platform on this machine: to try the bot without a Meta account, and to test it.
 //!
 //! [`Messenger`] sends webhooks exactly as Meta does, [`GraphApi`] receives and checks the calls
-//! of the Send API, and [`Bot`] is the real program, as a process of its own. `stage` puts them
-//! together, `say` and `page` let people talk there: in a script, and in a browser. The bot knows
-//! nothing of this room.
+//! of the Send API, and [`Bot`] is the real program, as a process of its own. `platform` puts them
+//! together and writes an `event_log` of what happens. `say` and `page` let people talk there: in a
+//! script, and in a browser. The bot knows nothing of the simulator.
 
 mod account;
 mod bot;
-mod courier;
+mod delivery;
+mod event_log;
 mod graph_api;
 mod http;
 mod messenger;
 mod own_bot;
 mod page;
+mod platform;
 mod reply;
 mod say;
-mod stage;
-mod story;
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
 
 pub use self::account::Account;
 pub use self::bot::Bot;
-pub use self::courier::{Acknowledged, Courier};
-pub use self::graph_api::{Call, GraphApi, Manner};
+pub use self::graph_api::{Answered, Call, GraphApi};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
 pub use self::page::serve;
-pub use self::reply::{Reply, Trouble, TroubleMaker};
+pub use self::platform::{Options, OtherBot};
+pub use self::reply::{Reply, Trouble};
 pub use self::say::say;
-pub use self::stage::{Options, OtherBot};
 use crate::hex;
 
 /// The made-up page access token.
@@ -59,16 +60,25 @@ impl fmt::Display for SimulatorError {
 
 impl std::error::Error for SimulatorError {}
 
-impl SimulatorError {
-    fn io(what: &str, cause: &io::Error) -> SimulatorError {
-        SimulatorError(format!("failed to {what}: {cause}"))
-    }
+/// For `map_err`: the system refused to do this.
+fn failed_to(what: &str) -> impl FnOnce(io::Error) -> SimulatorError {
+    move |cause| SimulatorError(format!("failed to {what}: {cause}"))
 }
 
 /// HMAC-SHA256 in hex: what Meta's signatures and `appsecret_proof` are.
 pub fn hmac_hex(key: &str, bytes: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
     hex::encode(hmac::sign(&key, bytes).as_ref())
+}
+
+/// A random number: the standard library seeds its hashers at random.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+/// Ignores lock poisoning: a thread that panicked leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

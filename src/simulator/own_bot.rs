@@ -1,87 +1,67 @@
-//! echobot itself, started, killed and started again on the data directory that it had.
+//! echobot itself, killed and started again on the data directory that it had.
 
 use std::fs::{self, DirBuilder};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use log::LevelFilter;
 
-use super::{Bot, SimulatorError};
+use super::{Bot, SimulatorError, lock, random};
 use crate::config;
 
-/// echobot itself, with a data directory of its own.
+/// This very program as another process, with a data directory of its own.
 pub(super) struct OwnBot {
     program: PathBuf,
     settings: Vec<(&'static str, String)>,
-    /// None while it is started again.
-    bot: Mutex<Option<Bot>>,
-    data: Option<PathBuf>,
+    bot: Mutex<Bot>,
+    data: PathBuf,
 }
 
 impl OwnBot {
     pub(super) fn start(graph_url: &str) -> Result<OwnBot, SimulatorError> {
-        let program = program()?;
-        let data = new_directory();
+        // Without /proc only the command line knows the program.
+        let named = || std::env::args_os().next().map(PathBuf::from);
+        let program = std::env::current_exe().ok().or_else(named);
+        let program = program.unwrap_or_default();
         let mut settings = vec![("GRAPH_URL", graph_url.to_string())];
-        if let Some(data) = &data {
+        settings.extend(log_level().map(|level| ("RUST_LOG", level)));
+        let data = std::env::temp_dir().join(format!("echobot-simulate-{:016x}", random()));
+        // Where nothing can be written the outbox is in memory.
+        if DirBuilder::new().mode(0o700).create(&data).is_ok() {
             settings.push(("DATA_DIR", data.to_string_lossy().into_owned()));
         }
-        if let Some(level) =
-            config::log_level_text().map(|text| text.to_string_lossy().into_owned())
-        {
-            let is_too_quiet = level
-                .trim()
-                .parse()
-                .is_ok_and(|level: LevelFilter| level < LevelFilter::Info);
-            // Its address is read from a line at info.
-            if !is_too_quiet {
-                settings.push(("RUST_LOG", level));
-            }
-        }
-        let mut own_bot = OwnBot {
+        let bot = Bot::start(&program, &settings).inspect_err(|_| {
+            let _ = fs::remove_dir_all(&data);
+        })?;
+        Ok(OwnBot {
+            bot: Mutex::new(bot),
             program,
             settings,
-            bot: Mutex::default(),
             data,
-        };
-        let bot = Bot::start(&own_bot.program, &own_bot.settings)?;
-        own_bot.bot = Mutex::new(Some(bot));
-        Ok(own_bot)
+        })
     }
 
     /// Kills it and starts it again; the address of its webhook then.
     pub(super) fn restart(&self) -> Result<String, SimulatorError> {
-        let mut bot = self.bot.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(bot.take());
-        let started = Bot::start(&self.program, &self.settings)?;
-        let url = started.url();
-        *bot = Some(started);
-        Ok(url)
+        let mut bot = lock(&self.bot);
+        bot.kill();
+        *bot = Bot::start(&self.program, &self.settings)?;
+        Ok(bot.url())
     }
 
+    /// Kills it and removes what it has left.
     pub(super) fn tear_down(&self) {
-        drop(
-            self.bot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        if let Some(data) = &self.data {
-            let _ = fs::remove_dir_all(data);
-        }
+        lock(&self.bot).kill();
+        let _ = fs::remove_dir_all(&self.data);
     }
 
     pub(super) fn url(&self) -> String {
-        let bot = self.bot.lock().unwrap_or_else(PoisonError::into_inner);
-        bot.as_ref().map(Bot::url).unwrap_or_default()
+        lock(&self.bot).url()
     }
 
     pub(super) fn log(&self) -> String {
-        let bot = self.bot.lock().unwrap_or_else(PoisonError::into_inner);
-        bot.as_ref().map(Bot::log).unwrap_or_default()
+        lock(&self.bot).log()
     }
 }
 
@@ -91,24 +71,10 @@ impl Drop for OwnBot {
     }
 }
 
-/// This very program: the bot is another process of it.
-fn program() -> Result<PathBuf, SimulatorError> {
-    // Without /proc only the command line knows.
-    let named = || {
-        std::env::args_os()
-            .next()
-            .map(PathBuf::from)
-            .ok_or(io::ErrorKind::NotFound.into())
-    };
-    std::env::current_exe()
-        .or_else(|_| named())
-        .map_err(|error| SimulatorError::io("find this program", &error))
-}
-
-/// A directory for the bot's outbox; none where nothing can be written: then it is in memory.
-fn new_directory() -> Option<PathBuf> {
-    let name = format!("echobot-simulate-{:016x}", RandomState::new().hash_one(0));
-    let path = std::env::temp_dir().join(name);
-    DirBuilder::new().mode(0o700).create(&path).ok()?;
-    Some(path)
+/// The simulator's own level, unless the bot would not log its address at it.
+fn log_level() -> Option<String> {
+    let level = config::log_level_text()?.to_string_lossy().into_owned();
+    let parsed = level.trim().parse();
+    let is_too_quiet = parsed.is_ok_and(|level: LevelFilter| level < LevelFilter::Info);
+    (!is_too_quiet).then_some(level)
 }

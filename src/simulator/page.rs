@@ -1,9 +1,8 @@
 //! The page to chat on: one HTML file, and a few addresses that it talks to.
 //!
-//! The page asks for what has changed since it last heard, and is answered when something has:
-//! many browsers may do so at once, and one that was away catches up.
+//! The page asks for what has changed since it last heard, and the answer comes when something has.
+//! Many browsers may ask at once, and one that was away catches up.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -16,19 +15,20 @@ use signal_hook::iterator::Signals;
 use tiny_http::{Method, Request};
 
 use super::http::{self, HttpServer, header, read_body};
-use super::stage::{Options, Stage, listen_near};
-use super::{SimulatorError, Trouble};
+use super::platform::{Options, Platform, listen_near};
+use super::{SimulatorError, Trouble, failed_to, random};
 use crate::shield::{DEADLINES, Limits};
+use crate::webhook::parameter;
 
 const PAGE: &str = include_str!("page.html");
 
 /// The first port that is tried.
 const PORT: u16 = 8080;
 
-/// A page that hears nothing for this long asks anew, so that it notices when nobody is there.
+/// The answer comes after this time at the latest, so that a page notices when nobody is there.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// Changes that come within this time are told together.
+/// Changes that come within this time are sent together.
 const GATHER: Duration = Duration::from_millis(15);
 
 const LIMITS: Limits = Limits {
@@ -51,34 +51,31 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 /// # Errors
 /// When something cannot be started, or the bot does not pass the handshake; in words.
 pub fn serve(options: &Options, port: Option<u16>) -> Result<(), SimulatorError> {
-    let failed = |what: &'static str| move |error| SimulatorError::io(what, &error);
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed("watch signals"))?;
-    let listener = match port {
-        Some(port) => TcpListener::bind(("127.0.0.1", port)),
-        None => listen_near(PORT),
-    };
-    let listener = listener.map_err(failed("listen; --port chooses another port"))?;
-    let stage = Arc::new(Stage::set_up(options)?);
-    let port = listener.local_addr().map_err(failed("listen"))?.port();
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed_to("watch signals"))?;
+    let listen_at = |port| TcpListener::bind(("127.0.0.1", port));
+    let listener = port.map_or_else(|| listen_near(PORT), listen_at);
+    let listener = listener.map_err(failed_to("listen; --port chooses another port"))?;
+    let port = listener.local_addr().map_err(failed_to("listen"))?.port();
+    let platform = Arc::new(Platform::set_up(options)?);
     let page = Arc::new(Page {
-        stage: Arc::clone(&stage),
+        platform: Arc::clone(&platform),
         port,
-        instance: format!("{:016x}", RandomState::new().hash_one(0)),
+        instance: format!("{:016x}", random()),
     });
     let server = HttpServer::start(listener, LIMITS, move |request| page.answer(request));
-    let _server = server.map_err(failed("serve the page"))?;
+    let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
         "open http://localhost:{port}/ and say hello; Ctrl-C ends it"
     );
     signals.forever().next();
-    // The threads may never end, so what they share is not dropped by itself.
-    stage.tear_down();
+    // The threads that share the platform may never end, so it is not dropped by itself.
+    platform.tear_down();
     Ok(())
 }
 
 struct Page {
-    stage: Arc<Stage>,
+    platform: Arc<Platform>,
     port: u16,
     /// Tells a page that has been open for longer that everything has begun anew.
     instance: String,
@@ -87,111 +84,97 @@ struct Page {
 impl Page {
     fn answer(self: &Arc<Page>, mut request: Request) {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
-        let host = header(&request, "Host").to_string();
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
-        if !own.contains(&host) {
-            return respond(
-                request,
-                403,
-                "text/plain",
-                "this page is for this machine only",
-            );
+        if !own.iter().any(|own| own == header(&request, "Host")) {
+            return refuse(request, 403, "this page is for this machine only");
         }
-        let (path, query) = match request.url().split_once('?') {
-            Some((path, query)) => (path.to_string(), query.to_string()),
-            None => (request.url().to_string(), String::new()),
-        };
-        match (request.method(), path.as_str()) {
+        let url = request.url().to_string();
+        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        match (request.method(), path) {
             (Method::Get, "/") => respond(request, 200, "text/html; charset=utf-8", PAGE),
-            (Method::Get, "/news") => self.wait_for_news(request, &query),
+            (Method::Get, "/news") => self.wait_for_news(request, query),
+            // A form of another site cannot have this type.
+            (Method::Post, _) if header(&request, "Content-Type") != "application/json" => {
+                refuse(request, 415, "say it in JSON");
+            }
             (Method::Post, path) => {
-                // A form of another site cannot be sent so.
-                if header(&request, "Content-Type") != "application/json" {
-                    return respond(request, 415, "text/plain", "say it in JSON");
-                }
                 let body = read_body(&mut request);
-                let wish: Value = serde_json::from_slice(&body).unwrap_or_default();
-                match self.act(path, &wish) {
+                match self.act(path, &serde_json::from_slice(&body).unwrap_or_default()) {
                     true => respond(request, 200, "application/json", "{}"),
-                    false => respond(request, 404, "text/plain", "nothing is here"),
+                    false => refuse(request, 404, "nothing is here"),
                 }
             }
-            _ => respond(request, 404, "text/plain", "nothing is here"),
+            _ => refuse(request, 404, "nothing is here"),
         }
     }
 
     /// Does what somebody has clicked; false when there is no such thing.
-    fn act(self: &Arc<Page>, path: &str, wish: &Value) -> bool {
-        let person = wish["person"].as_str().unwrap_or_default();
-        let text = wish["text"].as_str().unwrap_or_default();
+    fn act(&self, path: &str, click: &Value) -> bool {
+        let person = click["person"].as_str().unwrap_or_default();
+        let text = click["text"].as_str().unwrap_or_default();
         match path {
-            "/say" if !text.is_empty() => self.stage.say(person, text),
-            "/attach" => self.stage.attach(person),
-            "/redeliver" => self.stage.redeliver(),
-            "/unsigned" => self.stage.send_unsigned(person),
+            "/say" if !text.is_empty() => self.platform.say(person, text),
+            "/attach" => self.platform.attach(person),
+            "/redeliver" => self.platform.redeliver(),
+            "/unsigned" => self.platform.send_unsigned(person),
             "/burst" => {
-                let count = wish["count"].as_u64().unwrap_or(10).min(LARGEST_BURST);
-                (1..=count).for_each(|n| self.stage.say(person, &format!("{n} of {count}")));
+                let count = click["count"].as_u64().unwrap_or(10).min(LARGEST_BURST);
+                (1..=count).for_each(|n| self.platform.say(person, &format!("{n} of {count}")));
             }
-            "/trouble" => self.stage.make_trouble(trouble(wish)),
+            "/trouble" => self.platform.make_trouble(trouble(click)),
             "/kill" => {
-                let page = Arc::clone(self);
-                thread::spawn(move || page.stage.kill_bot());
+                let platform = Arc::clone(&self.platform);
+                thread::spawn(move || platform.kill_bot());
             }
             _ => return false,
         }
         true
     }
 
+    /// Answers in a thread of its own, when something has changed that the page does not know.
     fn wait_for_news(self: &Arc<Page>, request: Request, query: &str) {
-        let parameter = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        let known = parameter("instance") == Some(&self.instance);
-        let version = parameter("after")
-            .and_then(|after| after.parse().ok())
-            .filter(|_| known);
+        let is_known = parameter(query, "instance").as_ref() == Some(&self.instance);
+        let after = parameter(query, "after").filter(|_| is_known);
+        let after = after.and_then(|after| after.parse().ok());
         let page = Arc::clone(self);
         thread::spawn(move || {
-            if let Some(version) = version {
-                page.stage.story.wait(version, LONGEST_WAIT);
+            if let Some(version) = after {
+                page.platform.log.wait(version, LONGEST_WAIT);
                 thread::sleep(GATHER);
             }
-            page.tell(request, version.unwrap_or(0));
+            let news = page.news(after.unwrap_or(0));
+            respond(request, 200, "application/json", news.to_string());
         });
     }
 
-    fn tell(&self, request: Request, after: u64) {
-        let mut news = self.stage.story.since(after);
-        let Trouble {
-            latency,
-            transient,
-            hanging,
-            outage,
-            ..
-        } = self.stage.trouble();
+    fn news(&self, after: u64) -> Value {
+        let trouble = self.platform.trouble();
+        let mut news = self.platform.log.since(after);
         news["instance"] = json!(self.instance);
-        news["own_bot"] = json!(self.stage.has_own_bot());
+        news["own_bot"] = json!(self.platform.has_own_bot());
         news["trouble"] = json!({
-            "latency": u64::try_from(latency.as_millis()).unwrap_or_default(),
-            "errors": (transient * 100.0).round(),
-            "hanging": hanging > 0.0,
-            "outage": outage,
+            "latency": u64::try_from(trouble.latency.as_millis()).unwrap_or_default(),
+            "errors": (trouble.transient * 100.0).round(),
+            "hanging": trouble.hanging > 0.0,
+            "outage": trouble.outage,
         });
-        respond(request, 200, "application/json", news.to_string());
+        news
     }
 }
 
-fn trouble(wish: &Value) -> Trouble {
+fn trouble(click: &Value) -> Trouble {
+    let latency = click["latency"].as_u64().unwrap_or_default();
+    let errors = click["errors"].as_f64().unwrap_or_default();
     Trouble {
-        latency: Duration::from_millis(wish["latency"].as_u64().unwrap_or_default().min(60_000)),
-        transient: (wish["errors"].as_f64().unwrap_or_default() / 100.0).clamp(0.0, 1.0),
-        hanging: if wish["hanging"] == true { 1.0 } else { 0.0 },
-        outage: wish["outage"] == true,
-        ..Trouble::default()
+        latency: Duration::from_millis(latency.min(60_000)),
+        transient: (errors / 100.0).clamp(0.0, 1.0),
+        hanging: f64::from(u8::from(click["hanging"] == true)),
+        outage: click["outage"] == true,
     }
+}
+
+fn refuse(request: Request, status: u16, reason: &str) {
+    respond(request, status, "text/plain", reason);
 }
 
 fn respond(request: Request, status: u16, content_type: &str, body: impl Into<Vec<u8>>) {

@@ -1,10 +1,10 @@
 //! How the Graph API answers: at once and well, or with trouble of a chosen kind.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+
+use super::random;
 
 /// Longer than any bot waits.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -45,11 +45,8 @@ impl Reply {
     /// An error of the Graph API.
     pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
         let error = json!({"error": {
-            "message": "a simulated error",
-            "type": "OAuthException",
-            "code": code,
-            "error_subcode": subcode,
-            "fbtrace_id": "AsimulatedTrace",
+            "message": "a simulated error", "type": "OAuthException", "fbtrace_id": "AsimulatedTrace",
+            "code": code, "error_subcode": subcode,
         }});
         Reply::answer(status, error.to_string())
     }
@@ -74,54 +71,29 @@ impl Reply {
 /// The trouble that a Graph API makes. Shares are from 0 to 1, of all calls.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Trouble {
-    /// How long an answer takes at least.
+    /// How long an answer takes.
     pub latency: Duration,
-    /// How much longer it takes at most.
-    pub jitter: Duration,
     /// The share of calls that fail for the moment (code 2).
     pub transient: f64,
     /// The share of calls that are never answered.
     pub hanging: f64,
-    /// The share of calls that are refused for good (code 551).
-    pub refused: f64,
     /// All calls are answered 503, with words that are not the Graph API's.
     pub outage: bool,
 }
 
-/// Makes trouble that can be changed while it runs.
-#[derive(Default)]
-pub struct TroubleMaker {
-    trouble: Mutex<Trouble>,
-}
-
-impl TroubleMaker {
-    /// Makes this trouble from now on.
-    pub fn set(&self, trouble: Trouble) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-
-    /// The trouble that it makes.
-    pub fn get(&self) -> Trouble {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Trouble {
     /// The reply to the next call.
     pub fn reply(&self) -> Reply {
-        let trouble = self.get();
-        let reply = match chance() {
-            _ if trouble.outage => Reply::answer(503, "<html>Service Unavailable</html>"),
-            chance if chance < trouble.hanging => return Reply::hang(),
-            chance if chance < trouble.hanging + trouble.transient => Reply::error(500, 2, None),
-            chance if chance < trouble.hanging + trouble.transient + trouble.refused => {
-                Reply::error(400, 551, None)
-            }
-            _ => Reply::deliver(),
+        let chance = random() as f64 / u64::MAX as f64;
+        let reply = if self.outage {
+            Reply::answer(503, "<html>Service Unavailable</html>")
+        } else if chance < self.hanging {
+            return Reply::hang();
+        } else if chance < self.hanging + self.transient {
+            Reply::error(500, 2, None)
+        } else {
+            Reply::deliver()
         };
-        reply.after(trouble.latency + trouble.jitter.mul_f64(chance()))
+        reply.after(self.latency)
     }
-}
-
-/// A random number from 0 to 1.
-fn chance() -> f64 {
-    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }

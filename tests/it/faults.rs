@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Call, GraphApi, PAGE, Reply, text_message, webhook};
+use echobot::simulator::{PAGE, Reply, text_message, webhook};
 
-use crate::support::{Directory, PATIENCE, World, full, signal, start_bot};
+use crate::graph_api::{Call, GraphApi};
+use crate::support::{Directory, PATIENCE, World, full, signal, start_bot, wait_for_end};
 
 /// A fault that can be switched on and off.
 #[derive(Clone, Default)]
@@ -151,12 +152,7 @@ fn app_fault(name: &str, fault: Reply, remedy: &str) {
     assert!(log.matches("ERROR").count() <= 2, "{log}");
 
     signal(&world.bot, "TERM");
-    assert!(
-        world
-            .bot
-            .wait(PATIENCE)
-            .is_some_and(|status| status.success())
-    );
+    assert!(wait_for_end(&mut world.bot, PATIENCE).is_some_and(|status| status.success()));
     broken.set(false);
     world.bot = start_bot(&world.graph_api.url(), &settings);
     let echoed = delivered(&world.graph_api, count, PATIENCE);

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
+use crate::graph_api::GraphApi;
 use crate::store::refused_by;
 use crate::support::{Directory, PATIENCE, program, raw, request, status_and_body};
 
@@ -16,7 +17,7 @@ use crate::support::{Directory, PATIENCE, program, raw, request, status_and_body
 fn limit_files(bot: &Bot, bytes: &str) {
     let limit = format!("--fsize={bytes}:unlimited");
     let set = Command::new("prlimit")
-        .args(["--pid", &bot.pid().to_string(), &limit])
+        .args(["--pid", &bot.process.id().to_string(), &limit])
         .status();
     assert!(set.expect("prlimit can be run (util-linux)").success());
 }

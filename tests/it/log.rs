@@ -7,8 +7,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
+use crate::graph_api::GraphApi;
 use crate::process::{Running, closed_pipe};
 use crate::support::{PATIENCE, World, program, raw, request};
 

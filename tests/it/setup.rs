@@ -1,8 +1,9 @@
 //! `echobot setup`, and the bot that notices that its page is unsubscribed.
 
-use echobot::simulator::{APP_ID, GraphApi, Reply};
+use echobot::simulator::{APP_ID, Reply};
 
 use crate::check::operate;
+use crate::graph_api::GraphApi;
 use crate::support::{PATIENCE, World};
 
 const CALLBACK: &str = "https://bot.example/webhook";

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use echobot::echo::Echo;
 use echobot::event::Platform;
 use echobot::outbox::{StoredEcho, WriteBatch};
-use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 use echobot::store::Store;
 
-use crate::support::{Directory, PATIENCE, World, program, signal, start_bot};
+use crate::graph_api::GraphApi;
+use crate::support::{Directory, PATIENCE, World, program, signal, start_bot, wait_for_end};
 
 /// Starts a bot that must not start; its exit code and what it said.
 fn refused(data_dir: &Path) -> (Option<i32>, String) {
@@ -42,7 +43,7 @@ fn used(name: &str) -> Directory {
     world.texts(10);
     signal(&world.bot, "TERM");
     let mut bot = world.bot;
-    assert!(bot.wait(PATIENCE).is_some_and(|status| status.success()));
+    assert!(wait_for_end(&mut bot, PATIENCE).is_some_and(|status| status.success()));
     data
 }
 
@@ -75,7 +76,7 @@ fn what_is_owed_is_sent_after_a_restart_oldest_first() {
 fn a_long_text_goes_on_after_a_restart_where_it_was() {
     let data = Directory::new("resume");
     let settings = [("DATA_DIR", data.text())];
-    let first = |call: &echobot::simulator::Call| match call.text.starts_with('a') {
+    let first = |call: &crate::graph_api::Call| match call.text.starts_with('a') {
         true => Reply::deliver(),
         false => Reply::error(500, 2, None),
     };
@@ -88,7 +89,7 @@ fn a_long_text_goes_on_after_a_restart_where_it_was() {
     world.graph_api.wait_for_calls(2, PATIENCE);
     let mut bot = world.bot;
     signal(&bot, "TERM");
-    assert!(bot.wait(PATIENCE).is_some_and(|status| status.success()));
+    assert!(wait_for_end(&mut bot, PATIENCE).is_some_and(|status| status.success()));
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let _bot = start_bot(&graph_api.url(), &settings);
     let calls = graph_api.wait_for_calls(2, PATIENCE);

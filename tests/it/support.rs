@@ -3,12 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use echobot::simulator::{Bot, Call, GraphApi, Messenger, Received, Reply, webhook};
+use echobot::simulator::{Bot, Messenger, Received, Reply, webhook};
 use serde_json::Value;
+
+use crate::graph_api::{Call, GraphApi};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,9 +148,28 @@ pub fn status_and_body(answer: &str) -> (u16, &str) {
 
 /// Sends a signal (`TERM`, `INT`) to the bot.
 pub fn signal(bot: &Bot, name: &str) {
-    let pid = bot.pid().to_string();
+    let pid = bot.process.id().to_string();
     let sent = Command::new("kill").args(["-s", name, &pid]).status();
     assert!(sent.expect("kill can be run").success());
+}
+
+/// Waits until the bot ends by itself; its exit status, or none in time.
+pub fn wait_for_end(bot: &mut Bot, at_most: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + at_most;
+    loop {
+        match bot.process.try_wait().expect("a child can be waited for") {
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            status => return status,
+        }
+    }
+}
+
+/// Kills the bot, without a warning; all that it has logged.
+pub fn killed(mut bot: Bot) -> String {
+    bot.kill();
+    // No line has this text: it waits for the end of the log, which may still be on its way.
+    let _ = bot.wait_for_log("\n", PATIENCE);
+    bot.log()
 }
 
 /// A directory that is removed when this is dropped.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use echobot::simulator::{Reply, text_message};
 
-use crate::support::{PATIENCE, World, raw, request, status_and_body};
+use crate::support::{PATIENCE, World, raw, request, status_and_body, wait_for_end};
 
 /// Fails this many calls, then delivers.
 fn failing(
     times: usize,
     reply: impl Fn() -> Reply + Send + Sync,
-) -> impl Fn(&echobot::simulator::Call) -> Reply + Send + Sync {
+) -> impl Fn(&crate::graph_api::Call) -> Reply + Send + Sync {
     let calls = AtomicUsize::new(0);
     move |_| match calls.fetch_add(1, Ordering::Relaxed) {
         n if n < times => reply(),
@@ -210,7 +210,7 @@ fn a_stopped_bot_finishes_what_it_has_begun() {
         crate::support::signal(&world.bot, "TERM");
         assert_eq!(answer.join().expect("the thread ends"), 200);
     });
-    let status = world.bot.wait(PATIENCE).expect("the bot stops");
+    let status = wait_for_end(&mut world.bot, PATIENCE).expect("the bot stops");
     assert_eq!(status.code(), Some(0));
     assert_eq!(world.texts(3).len(), 3);
     assert!(world.bot.log().contains("stopped: nothing is owed"));
@@ -231,10 +231,8 @@ fn a_second_interrupt_stops_it_at_once() {
         assert!(world.bot.wait_for_log("stopping", PATIENCE).is_some());
         crate::support::signal(&world.bot, "INT");
     });
-    let status = world
-        .bot
-        .wait(Duration::from_secs(2))
-        .expect("the bot stops at once");
+    let status =
+        wait_for_end(&mut world.bot, Duration::from_secs(2)).expect("the bot stops at once");
     assert_eq!(status.code(), Some(130));
 }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Call, GraphApi, Reply, Trouble, TroubleMaker, text_message, webhook};
+use echobot::simulator::{Reply, Trouble, text_message, webhook};
 
 use super::client::{Client, post};
 use super::siege::{Vitals, assert_log_is_sound, deliver};
-use crate::promises::{courier, crowd};
+use crate::graph_api::{Call, GraphApi};
+use crate::promises::{crowd, delivery};
 use crate::support::{Directory, PATIENCE, World, full, p99};
 
 /// Signed webhooks a second.
@@ -22,7 +23,7 @@ fn time_of_signed(world: &World, seconds: u32) -> Duration {
     let people = 100;
     let webhooks = crowd(people, (SIGNED * seconds) as usize / people);
     // Each message once in the life of this bot.
-    let acknowledged = courier(20, Some(SIGNED)).deliver(&world.messenger, &webhooks);
+    let acknowledged = delivery(20, Some(SIGNED)).deliver(&world.messenger, &webhooks);
     assert_eq!(acknowledged.len(), webhooks.len());
     p99(acknowledged.iter().map(|webhook| webhook.took).collect())
 }
@@ -99,7 +100,7 @@ const BATCH: usize = 10;
 /// People who write.
 const PEOPLE: usize = 1000;
 
-/// A webhook with `BATCH` messages, all of one person, so that a lane is not torn apart.
+/// A webhook with `BATCH` messages, all of one person, so that its messages stay together.
 fn batch(number: usize) -> (usize, Vec<u8>) {
     let person = number % PEOPLE;
     let message = |n: usize| {
@@ -116,15 +117,14 @@ fn batch(number: usize) -> (usize, Vec<u8>) {
 
 /// A Graph API that fails now and then; and how many messages it has delivered.
 fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
-    let maker = TroubleMaker::default();
-    maker.set(Trouble {
+    let trouble = Trouble {
         transient: 0.005,
         ..Trouble::default()
-    });
+    };
     let count = Arc::new(AtomicUsize::new(0));
     let delivered = Arc::clone(&count);
     let behave = move |_: &Call| {
-        let reply = maker.reply();
+        let reply = trouble.reply();
         delivered.fetch_add(usize::from(reply.status == 200), Ordering::Relaxed);
         reply
     };
@@ -163,7 +163,7 @@ fn soak(messages: usize, settings: &[(&str, &str)]) -> Vec<usize> {
         let times = |n: usize| std::iter::repeat_n(n, 1 + usize::from(n.is_multiple_of(20)));
         let webhooks = n * part..(n + 1) * part;
         let webhooks: Vec<_> = webhooks.flat_map(times).map(batch).collect();
-        let acknowledged = courier(16, None).deliver(&messenger, &webhooks);
+        let acknowledged = delivery(16, None).deliver(&messenger, &webhooks);
         assert_eq!(acknowledged.len(), webhooks.len());
         wait_until_delivered((n + 1) * part * BATCH);
         Vitals::of(&bot).kilobytes

@@ -10,12 +10,13 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use echobot::simulator::{Bot, GraphApi, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Reply, text_message, webhook};
 
 use super::client::{Client, handshake, signed};
 use super::siege::{Vitals, assert_log_is_sound, assert_well, deliver};
+use crate::graph_api::GraphApi;
 use crate::process::{echobot, run};
-use crate::support::{Directory, PATIENCE, World, full, program, signal};
+use crate::support::{Directory, PATIENCE, World, full, program, signal, wait_for_end};
 
 /// After a shortage the bot is back in service within this time.
 const BACK: Duration = Duration::from_secs(2);
@@ -135,7 +136,8 @@ fn the_limit_of_open_files_is_raised_as_far_as_is_needed() {
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the system has a port");
     let bot = start_after("ulimit -Sn 64", &graph_api, &[]);
     assert!(!bot.log().contains("may be open"), "{}", bot.log());
-    let limits = fs::read_to_string(format!("/proc/{}/limits", bot.pid())).expect("it lives");
+    let limits =
+        fs::read_to_string(format!("/proc/{}/limits", bot.process.id())).expect("it lives");
     let open_files = limits
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"));
@@ -155,7 +157,7 @@ fn a_limit_that_is_too_low_for_anything_ends_the_start() {
 fn limit(bot: &Bot, resource: &str, value: usize) {
     let limit = format!("--{resource}={value}:");
     let set = Command::new("prlimit")
-        .args(["--pid", &bot.pid().to_string(), &limit])
+        .args(["--pid", &bot.process.id().to_string(), &limit])
         .status();
     assert!(set.expect("prlimit can be run (util-linux)").success());
 }
@@ -223,12 +225,7 @@ fn what_a_killed_bot_leaves_is_removed_at_the_next_start() {
     let now = names_in(&place);
     assert!(now.len() == 1 && now != left, "{now:?}");
     signal(&world.bot, "TERM");
-    assert!(
-        world
-            .bot
-            .wait(PATIENCE)
-            .is_some_and(|status| status.success())
-    );
+    assert!(wait_for_end(&mut world.bot, PATIENCE).is_some_and(|status| status.success()));
     assert_eq!(names_in(&place), Vec::<PathBuf>::new());
 }
 
@@ -267,7 +264,7 @@ fn when_tiny_http_cannot_be_reached_the_process_ends_and_says_so() {
     client.send(&handshake("7")).expect("the bot reads");
     // Refused, if there was still time for it.
     assert!(client.answer().is_none_or(|answer| answer.status == 503));
-    let status = world.bot.wait(PATIENCE).expect("it ends");
+    let status = wait_for_end(&mut world.bot, PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(1));
     let line =
         "echobot: failed to receive requests: tiny_http does not accept connections any more";

@@ -34,7 +34,7 @@ pub struct Vitals {
 
 impl Vitals {
     pub fn of(bot: &Bot) -> Vitals {
-        let process = format!("/proc/{}", bot.pid());
+        let process = format!("/proc/{}", bot.process.id());
         let status = fs::read_to_string(format!("{process}/status")).expect("the bot lives");
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));

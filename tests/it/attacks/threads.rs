@@ -3,12 +3,13 @@
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use echobot::simulator::{Bot, GraphApi, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Reply, text_message, webhook};
 
 use super::client::{Client, handshake, signed};
 use super::shortage::wait_for_service;
 use super::siege::{assert_log_is_sound, assert_well};
-use crate::support::{Directory, PATIENCE, copy_program, program, signal};
+use crate::graph_api::GraphApi;
+use crate::support::{Directory, PATIENCE, copy_program, program, signal, wait_for_end};
 
 /// A bot of a user that nobody else is, who may have 20 threads; 13 is what it takes at rest. None
 /// where that cannot be arranged.
@@ -104,7 +105,7 @@ fn without_a_thread_to_be_had_calls_are_delayed_and_sigterm_stops_it_all_the_sam
     let delayed = bot.wait_for_log("echo delayed: mid m_1", PATIENCE);
     assert!(delayed.is_some(), "{}", bot.log());
     signal(&bot, "TERM");
-    let status = bot.wait(PATIENCE);
+    let status = wait_for_end(&mut bot, PATIENCE);
     assert!(
         status.is_some_and(|status| status.success()),
         "{}",

@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use echobot::simulator::{
-    APP_SECRET, GraphApi, Messenger, PAGE_ACCESS_TOKEN, Reply, VERIFY_TOKEN, text_message, webhook,
+    APP_SECRET, Messenger, PAGE_ACCESS_TOKEN, Reply, VERIFY_TOKEN, text_message, webhook,
 };
 use serde_json::{Map, Value};
 
 use super::built;
+use crate::graph_api::GraphApi;
 use crate::process::Running;
 use crate::support::{Directory, PATIENCE, program};
 

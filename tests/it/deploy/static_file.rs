@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use echobot::simulator::{Bot, GraphApi, Messenger, Reply, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
 use super::{built, leave_out};
+use crate::graph_api::GraphApi;
 use crate::process::run;
 use crate::support::{Directory, PATIENCE, copy_program};
 

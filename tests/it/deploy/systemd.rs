@@ -9,12 +9,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Bot, GraphApi, Messenger, Reply, event, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, event, text_message, webhook};
 use serde_json::json;
 
 use super::leave_out;
+use crate::graph_api::GraphApi;
 use crate::process::{Running, run};
-use crate::support::{Directory, PATIENCE, program, raw, request, signal, status_and_body};
+use crate::support::{
+    Directory, PATIENCE, program, raw, request, signal, status_and_body, wait_for_end,
+};
 
 /// The watchdog's time in these tests; the bot feeds it twice within.
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -89,7 +92,7 @@ fn the_service_manager_hears_of_the_start_of_life_and_of_the_end() {
     manager.assert_fed(4);
     signal(&bot, "TERM");
     manager.wait_for("STOPPING=1\nWATCHDOG=1");
-    let status = bot.wait(PATIENCE).expect("it ends");
+    let status = wait_for_end(&mut bot, PATIENCE).expect("it ends");
     assert!(status.success());
 }
 

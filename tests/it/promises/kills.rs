@@ -5,10 +5,11 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Bot, Call, GraphApi, Messenger, Reply, Trouble};
+use echobot::simulator::{Bot, Messenger, Reply, Trouble};
 
+use crate::graph_api::{Call, GraphApi};
 use crate::process::Running;
-use crate::support::{Directory, PATIENCE, full, program, signal, start_bot};
+use crate::support::{Directory, PATIENCE, full, killed, program, signal, start_bot, wait_for_end};
 
 use super::*;
 
@@ -35,17 +36,17 @@ fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
     let webhooks = crowd(people, each);
     let mut lives = Vec::new();
     let (acknowledged, bot) = thread::scope(|scope| {
-        let delivery = scope.spawn(|| courier(20, None).deliver(&messenger, &webhooks));
+        let delivering = scope.spawn(|| delivery(20, None).deliver(&messenger, &webhooks));
         for kill in 1..=kills {
             // In the middle: each time when another share of all was called for.
             let share = webhooks.len() * kill / (kills + 1);
             let calls = graph_api.wait_for_calls(share, DRAIN);
             assert!(calls.len() >= share, "{} of {share} calls", calls.len());
-            lives.push(bot.kill());
+            lives.push(killed(bot));
             bot = start_bot(&graph_api.url(), &settings);
             messenger.move_to(&bot.url());
         }
-        (delivery.join().expect("the delivery ends"), bot)
+        (delivering.join().expect("the delivery ends"), bot)
     });
     assert_eq!(
         acknowledged.len(),
@@ -54,7 +55,7 @@ fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
     );
     let calls = delivered(&graph_api, webhooks.len());
     assert_in_order(&calls);
-    lives.push(bot.kill());
+    lives.push(killed(bot));
     assert_only_kills_double(&calls, &lives);
 }
 
@@ -124,7 +125,7 @@ fn a_storm_of_redeliveries_is_echoed_once() {
         let bot = start_bot(&graph_api.url(), &settings);
         let messenger = Messenger::new(&bot.url());
         for _ in 0..2 {
-            let acknowledged = courier(2, None).deliver(&messenger, at_once);
+            let acknowledged = delivery(2, None).deliver(&messenger, at_once);
             assert!(acknowledged.iter().all(|webhook| webhook.deliveries == 1));
         }
         delivered(&graph_api, webhooks.len());
@@ -136,9 +137,7 @@ fn a_storm_of_redeliveries_is_echoed_once() {
 /// Stops the bot and checks how many echoes it says are owed.
 fn stop(mut bot: Bot, owed: usize) {
     signal(&bot, "TERM");
-    let status = bot
-        .wait(Duration::from_secs(15))
-        .expect("the bot stops in time");
+    let status = wait_for_end(&mut bot, Duration::from_secs(15)).expect("the bot stops in time");
     assert_eq!(status.code(), Some(0), "{}", bot.log());
     if owed == 0 {
         assert!(
@@ -162,18 +161,17 @@ fn sigterm_under_load_honours_every_200_and_doubles_nothing() {
     let messenger = Messenger::new(&bot.url());
     let webhooks = crowd(300, seconds);
     let acknowledged = thread::scope(|scope| {
-        let delivery = scope.spawn(|| courier(64, Some(300)).deliver(&messenger, &webhooks));
+        let delivering = scope.spawn(|| delivery(64, Some(300)).deliver(&messenger, &webhooks));
         graph_api.wait_for_calls(webhooks.len() / 2, DRAIN);
         for _ in 0..5 {
             signal(&bot, "TERM");
         }
-        let status = bot
-            .wait(Duration::from_secs(15))
-            .expect("the bot stops in time");
+        let status =
+            wait_for_end(&mut bot, Duration::from_secs(15)).expect("the bot stops in time");
         assert_eq!(status.code(), Some(0), "{}", bot.log());
         bot = start_bot(&graph_api.url(), &settings);
         messenger.move_to(&bot.url());
-        delivery.join().expect("the delivery ends")
+        delivering.join().expect("the delivery ends")
     });
     assert_eq!(acknowledged.len(), webhooks.len());
     let calls = delivered(&graph_api, webhooks.len());

@@ -11,14 +11,15 @@ mod kills;
 mod outages;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{
-    Call, Courier, GraphApi, Reply, Trouble, TroubleMaker, text_message, webhook,
-};
+use echobot::simulator::{Reply, Trouble, text_message, webhook};
 use serde_json::json;
+
+use crate::delivery::Delivery;
+use crate::graph_api::{Call, GraphApi};
 
 /// Longer than any drain takes: after its fourth failure a message is tried every 5 minutes.
 const DRAIN: Duration = Duration::from_secs(1200);
@@ -38,8 +39,8 @@ pub fn crowd(people: usize, each: usize) -> Vec<(usize, Vec<u8>)> {
     (0..people * each).map(message).collect()
 }
 
-pub fn courier(connections: usize, rate: Option<u32>) -> Courier {
-    Courier {
+pub fn delivery(connections: usize, rate: Option<u32>) -> Delivery {
+    Delivery {
         connections,
         rate,
         patience: DRAIN,
@@ -101,11 +102,23 @@ pub fn assert_once(calls: &[Call]) {
     );
 }
 
+/// Makes trouble that can be changed while the Graph API runs.
+pub struct TroubleMaker(Mutex<Trouble>);
+
+impl TroubleMaker {
+    pub fn set(&self, trouble: Trouble) {
+        *self.0.lock().expect("nobody panics with it") = trouble;
+    }
+
+    fn reply(&self) -> Reply {
+        self.0.lock().expect("nobody panics with it").reply()
+    }
+}
+
 pub fn trouble_maker(
     trouble: Trouble,
 ) -> (Arc<TroubleMaker>, impl Fn(&Call) -> Reply + Send + Sync) {
-    let maker = Arc::new(TroubleMaker::default());
-    maker.set(trouble);
+    let maker = Arc::new(TroubleMaker(Mutex::new(trouble)));
     let behave = Arc::clone(&maker);
     (maker, move |_: &Call| behave.reply())
 }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Acknowledged, Call, GraphApi, Messenger, Reply, Trouble, text_message};
+use echobot::simulator::{Messenger, Reply, Trouble, text_message};
 
+use crate::delivery::Acknowledged;
+use crate::graph_api::{Call, GraphApi};
 use crate::support::{Directory, PATIENCE, World, full, p99, start_bot};
 
 use super::*;
@@ -25,7 +27,7 @@ fn outage(trouble: impl FnOnce(&str) -> Box<dyn FnOnce() -> GraphApi>) {
     let messenger = Messenger::new(&bot.url());
     let webhooks = crowd(100, rate * seconds / 100);
     let rate = u32::try_from(rate).expect("it is small");
-    let acknowledged = courier(20, Some(rate)).deliver(&messenger, &webhooks);
+    let acknowledged = delivery(20, Some(rate)).deliver(&messenger, &webhooks);
     assert_acknowledged_at_once(&acknowledged, webhooks.len());
     let graph_api = end_outage();
     let calls = delivered(&graph_api, webhooks.len());
@@ -101,7 +103,7 @@ fn times_to_echo(sick: &'static [usize]) -> Vec<Duration> {
         },
     );
     let webhooks = crowd(people, each);
-    let acknowledged = courier(20, Some(100)).deliver(&world.messenger, &webhooks);
+    let acknowledged = delivery(20, Some(100)).deliver(&world.messenger, &webhooks);
     assert_eq!(acknowledged.len(), webhooks.len());
     let is_well = |number: usize| !sick.contains(&(number % people % 10));
     let well: Vec<_> = acknowledged
@@ -150,7 +152,7 @@ fn people_the_graph_api_refuses_cost_one_call_each_and_never_a_5xx() {
         |_| Reply::error(400, 551, None),
     );
     let webhooks = crowd(count, 1);
-    let acknowledged = courier(10, None).deliver(&world.messenger, &webhooks);
+    let acknowledged = delivery(10, None).deliver(&world.messenger, &webhooks);
     assert!(acknowledged.iter().all(|webhook| webhook.deliveries == 1));
     assert_eq!(world.graph_api.wait_for_calls(count, PATIENCE).len(), count);
     let last = world.bot.wait_for_log("echo dropped", PATIENCE);
@@ -187,12 +189,17 @@ fn everybody_gets_their_echoes_in_order_in_spite_of_errors() {
         let (_, behave) = trouble_maker(Trouble {
             // After three failures in a row a message waits for minutes.
             transient: if full() { 0.2 } else { 0.05 },
-            jitter: Duration::from_millis(20),
             ..Trouble::default()
         });
+        let calls = AtomicU32::new(0);
+        // Up to 20 ms, by turns long and short, so that an answer overtakes the one before.
+        let behave = move |call: &Call| {
+            let jitter = calls.fetch_add(1, Ordering::Relaxed) * 13 % 20;
+            behave(call).after(Duration::from_millis(jitter.into()))
+        };
         let world = World::with(&settings, behave);
         let webhooks = crowd(people, each);
-        let acknowledged = courier(10, None).deliver(&world.messenger, &webhooks);
+        let acknowledged = delivery(10, None).deliver(&world.messenger, &webhooks);
         assert_eq!(acknowledged.len(), webhooks.len());
         let calls = delivered(&world.graph_api, webhooks.len());
         assert_in_order(&calls);
@@ -228,8 +235,8 @@ fn a_mountain_of_owed_echoes_stays_small_and_is_worn_down() {
         let events: Vec<_> = (0..1000).map(message).collect();
         assert_eq!(world.deliver(&events).status, 200);
     }
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", world.bot.pid())).expect("it is Linux");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.bot.process.id()))
+        .expect("it is Linux");
     let peak = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))

@@ -1,19 +1,17 @@
-//! Messenger's delivery: from many connections at once, again and again until it is answered 200.
+//! Messenger's delivery: over many connections at once, again and again until the answer is 200.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Messenger;
+use echobot::simulator::Messenger;
 
 /// The pause before a redelivery. Messenger's own is not documented ("immediately").
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Delivers webhooks over so many connections at once.
+/// How webhooks are delivered.
 #[derive(Debug, Clone, Copy)]
-pub struct Courier {
+pub struct Delivery {
     /// Connections at once.
     pub connections: usize,
     /// Webhooks a second at most, all connections together; none: as fast as they are answered.
@@ -35,41 +33,37 @@ pub struct Acknowledged {
     pub deliveries: u32,
 }
 
-impl Courier {
-    /// Delivers these webhooks. Those with the same `lane` go over the same connection, one after
-    /// the other; a connection begins with the next one when the one before is answered 200, or
+impl Delivery {
+    /// Delivers these webhooks, each with the number of its person. One person's webhooks go over
+    /// the same connection, one after the other: the next when the one before is answered 200, or
     /// given up. Returns those that were answered, in the order in which they were.
     pub fn deliver(
         &self,
         messenger: &Messenger,
         webhooks: &[(usize, Vec<u8>)],
     ) -> Vec<Acknowledged> {
-        let answered = Mutex::new(Vec::new());
         let begun = AtomicUsize::new(0);
         let start = Instant::now();
-        thread::scope(|scope| {
-            for connection in 0..self.connections {
-                let (answered, begun) = (&answered, &begun);
-                scope.spawn(move || {
-                    let mine = webhooks.iter().enumerate();
-                    for (number, (_, body)) in
-                        mine.filter(|(_, (lane, _))| lane % self.connections == connection)
-                    {
-                        self.wait_for_turn(start, begun.fetch_add(1, Ordering::Relaxed));
-                        if let Some(acknowledged) = self.deliver_one(messenger, number, body) {
-                            answered
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .push(acknowledged);
-                        }
-                    }
-                });
-            }
+        let deliver = |connection: usize| -> Vec<Acknowledged> {
+            let webhooks = webhooks.iter().enumerate();
+            let own = webhooks.filter(|(_, (person, _))| person % self.connections == connection);
+            let answered = own.filter_map(|(number, (_, body))| {
+                self.wait_for_turn(start, begun.fetch_add(1, Ordering::Relaxed));
+                self.deliver_one(messenger, number, body)
+            });
+            answered.collect()
+        };
+        let mut answered: Vec<Acknowledged> = thread::scope(|scope| {
+            let deliver = &deliver;
+            let connections: Vec<_> = (0..self.connections)
+                .map(|connection| scope.spawn(move || deliver(connection)))
+                .collect();
+            let answered = connections.into_iter();
+            answered
+                .flat_map(|connection| connection.join().expect("it only delivers"))
+                .collect()
         });
-        let mut answered = answered
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        answered.sort_by_key(|acknowledged: &Acknowledged| acknowledged.at);
+        answered.sort_by_key(|acknowledged| acknowledged.at);
         answered
     }
 

@@ -1,0 +1,90 @@
+//! What the simulator's page asks and gets, without a browser.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::simulate::Simulator;
+use crate::support::PATIENCE;
+
+fn post(simulator: &Simulator, path: &str, click: &Value) {
+    let answer = ureq::post(format!("{}{path}", simulator.url))
+        .header("Content-Type", "application/json")
+        .send(click.to_string());
+    assert!(answer.is_ok(), "{path}: {answer:?}");
+}
+
+/// Waits until the news since the start are as wanted, and returns them.
+fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    let mut asked = String::new();
+    loop {
+        // The answer comes at once the first time, then when there is something new.
+        let wait = ureq::get(format!("{}news?{asked}", simulator.url)).call();
+        wait.expect("the page's address answers");
+        let all = ureq::get(format!("{}news", simulator.url)).call();
+        let all = all.expect("the page's address answers").into_body();
+        let news: Value = serde_json::from_reader(all.into_reader()).expect("it is JSON");
+        if wanted(&news) {
+            return news;
+        }
+        assert!(Instant::now() < deadline, "{news:#}");
+        let instance = news["instance"].as_str().expect("it is a text");
+        asked = format!("instance={instance}&after={}", news["version"]);
+    }
+}
+
+/// The texts that the bot has sent.
+fn echoes(news: &Value) -> Vec<&str> {
+    let messages = news["messages"].as_array().into_iter().flatten();
+    let of_bot = messages.filter(|message| message["bot"] == true);
+    of_bot
+        .filter_map(|message| message["text"].as_str())
+        .collect()
+}
+
+fn exchanges<'a>(news: &'a Value, what: &'static str) -> impl Iterator<Item = &'a Value> {
+    let exchanges = news["exchanges"].as_array().into_iter().flatten();
+    exchanges.filter(move |exchange| exchange["what"] == what)
+}
+
+#[test]
+fn clicks_are_done_and_their_consequences_are_news() {
+    let simulator = Simulator::start(&[]);
+    post(&simulator, "say", &json!({"person": "7", "text": "hello"}));
+    post(&simulator, "attach", &json!({"person": "7"}));
+    let news = wait_for_news(&simulator, |news| echoes(news).len() == 2);
+    assert_eq!(echoes(&news), ["hello", "I can't echo this"]);
+    assert_eq!(news["owed"], 0);
+    assert_eq!(news["own_bot"], true);
+
+    let outage = json!({"outage": true, "hanging": false, "latency": 10, "errors": 20});
+    post(&simulator, "trouble", &outage);
+    post(&simulator, "burst", &json!({"person": "7", "count": 3}));
+    let is_acknowledged = |message: &Value| message["acknowledged"].is_u64();
+    let news = wait_for_news(&simulator, |news| {
+        let messages = news["messages"].as_array().into_iter().flatten();
+        messages.filter(|message| is_acknowledged(message)).count() == 5
+    });
+    assert_eq!(news["owed"], 3);
+    assert_eq!(
+        news["trouble"],
+        json!({"outage": true, "hanging": false, "latency": 10, "errors": 20.0})
+    );
+
+    post(&simulator, "unsigned", &json!({"person": "7"}));
+    wait_for_news(&simulator, |news| {
+        exchanges(news, "webhook").any(|webhook| webhook["status"] == 403)
+    });
+    post(&simulator, "kill", &json!({}));
+    post(&simulator, "trouble", &json!({}));
+    post(&simulator, "redeliver", &json!({}));
+    let news = wait_for_news(&simulator, |news| {
+        let is_restarted = |bot: &Value| bot["took"].is_u64();
+        news["owed"] == 0 && exchanges(news, "bot").any(is_restarted)
+    });
+    assert_eq!(echoes(&news)[2..], ["1 of 3", "2 of 3", "3 of 3"]);
+    let answers: Vec<&Value> = exchanges(&news, "bot").map(|bot| &bot["answer"]).collect();
+    let answer = answers[0].as_str().unwrap_or_default();
+    assert!(answer.ends_with("has its outbox back"), "{answers:?}");
+}
