@@ -1,4 +1,4 @@
-//! Ends: of the door, of a client, of an answer.
+//! Ends: of the shield, of a client, of an answer.
 
 use super::*;
 
