@@ -72,9 +72,6 @@ impl Connection {
         if self.input.received().is_empty() {
             self.read(CHUNK, Instant::now() + deadlines.idle, None)?;
         }
-        if !self.slot.set_receiving() {
-            return Err(None);
-        }
         let deadline = Instant::now() + deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;
@@ -99,7 +96,7 @@ impl Connection {
                 let passed = self.shared.limits.headers_passed;
                 return Ok(scanner.judge(&received[..end], passed, &mut self.message)?);
             }
-            self.read(MAX_HEAD, deadline, Some(refusal::TIMEOUT))?;
+            self.read_more(MAX_HEAD, deadline)?;
         }
     }
 
@@ -116,8 +113,14 @@ impl Connection {
             if received == head.total_len() {
                 return Ok(());
             }
-            self.read(head.total_len(), deadline, Some(refusal::TIMEOUT))?;
+            self.read_more(head.total_len(), deadline)?;
         }
+    }
+
+    /// The request is not complete: nearly every one comes at once.
+    fn read_more(&mut self, at_most: usize, deadline: Instant) -> Result<(), End> {
+        self.slot.set_receiving().then_some(()).ok_or(None)?;
+        self.read(at_most, deadline, Some(refusal::TIMEOUT))
     }
 
     /// Reads once. `late` is the end of a connection on which nothing comes until the deadline.
