@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use echobot::config::Config;
 use echobot::server::{self, ServeError};
-use echobot::simulator::{Options, OtherBot};
+use echobot::simulator::{FAULTS, Fault, Options, OtherBot};
 use echobot::{echo, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
@@ -30,6 +30,8 @@ echobot: a Facebook Messenger echo bot
     --errors PERCENT               this share of the Send API's calls fails for the moment
     --hanging                      the Graph API never answers
     --outage                       the Graph API is down
+    --fault FAULT                  every call has it: a code such as 190 or 368/1346003,
+                                   delivered (and answered 500), gzip, or limited/MINUTES
     --webhook URL --verify-token TOKEN --app-secret SECRET
                                    play Messenger for another bot, written in anything
 
@@ -109,6 +111,7 @@ fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
             Long("errors") => trouble.transient = arguments.value()?.parse_with(percent)?,
             Long("hanging") => trouble.hanging = 1.0,
             Long("outage") => trouble.outage = true,
+            Long("fault") => options.fault = arguments.value()?.parse_with(fault)?,
             Long("webhook") => other_bot[0] = Some(arguments.value()?.string()?),
             Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
             Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
@@ -137,6 +140,10 @@ fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
         simulator::say(&options, &say, json, &mut io::stdout()).map_err(other)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    Fault::parse(text).ok_or_else(|| format!("it is {FAULTS}"))
 }
 
 fn percent(text: &str) -> Result<f64, &'static str> {
