@@ -86,6 +86,7 @@
 //! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
 //! `.ci/run`.
 
+mod call_log;
 pub mod config;
 mod descriptors;
 pub mod echo;

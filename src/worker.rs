@@ -9,13 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::Level;
 use tiny_http::{Header, Request, Response};
 
+use crate::call_log;
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::{Event, Platform};
 use crate::graph::{Graph, Outcome, Report};
-use crate::outbox::{
-    Accepted, Due, Ended, Fate, GIVE_UP_AFTER, Notice, Outbox, Reason, WriteBatch,
-};
+use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
@@ -156,44 +155,12 @@ impl Worker {
         let tell = |outbox: &mut Outbox<_>, now| (outbox.ended(due, outcome, now), outbox.owed());
         let (ended, owed) = self.pool.change(tell);
         if let Some(report) = report {
-            log_call(due, &report, &ended);
+            call_log::call(due, &report, &ended);
             if let Some(notice) = ended.notice {
-                self.log_page(notice, &report, owed);
+                call_log::page(notice, &report, owed, self.page.get());
             }
         }
         ended.safe
-    }
-
-    fn log_page(&self, notice: Notice, report: &Report, owed: usize) {
-        let (reason, pause) = match notice {
-            Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
-            Notice::Held(reason, pause) => (reason, pause.as_secs()),
-        };
-        match reason {
-            Reason::Outage => log::error!(
-                "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
-            ),
-            Reason::Limit => {
-                log::error!(
-                    "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
-                     nothing is sent for {pause} s"
-                );
-            }
-            Reason::Operator => log::error!(
-                "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
-                 is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
-                 back: nothing is sent for {pause} s"
-            ),
-            Reason::Evidence => {
-                let page = self.page.get().map(|page| format!(" (it is for {page})"));
-                let page = page.unwrap_or_default();
-                log::error!(
-                    "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN{page} \
-                     of the page that they write to, has it lost a permission, is APP_SECRET the app's, \
-                     is the app live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
-                );
-            }
-        }
     }
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
@@ -240,26 +207,6 @@ fn is_too_old(due: &Due) -> bool {
         .map(|at| UNIX_EPOCH + Duration::from_millis(at));
     let age = |written: SystemTime| written.elapsed().unwrap_or_default();
     due.came.elapsed() >= GIVE_UP_AFTER && written.is_none_or(|at| age(at) >= GIVE_UP_AFTER)
-}
-
-fn log_call(due: &Due, report: &Report, ended: &Ended<Request>) {
-    let label = due.echo.label();
-    match ended.fate {
-        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {report}"),
-        Fate::Done => {}
-        Fate::Dropped => log::warn!("echo dropped: {label}: {report}"),
-        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {report}"),
-        Fate::Delayed => log::warn!("echo delayed: {label}: {report}"),
-        Fate::Held => {}
-    }
-    if ended.fate == Fate::Done && due.is_last_part() {
-        log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
-        log::debug!("echoed: {label}, text {:?}", due.echo.text);
-    }
-    for echo in &ended.dropped {
-        let label = echo.label();
-        log::warn!("echo dropped: {label}: refused twice, and a later message got through");
-    }
 }
 
 /// Does something that a panic ends without ending the thread; none after a panic. A request that
