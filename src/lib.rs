@@ -47,6 +47,10 @@
 //! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One
 //!   thread that owns the store writes together what came meanwhile, and no lock is held while it does.
 //!
+//! - **Why evidence**: a code of the Graph API does not tell whether one message, its recipient, the page or
+//!   the app is refused. So a refusal is judged by whether other people's calls get through, and the page
+//!   is a circuit breaker that any success closes. `outbox/ended.rs` is the policy.
+//!
 //! # Promises
 //!
 //! - **A 200 is the truth**: every message in the webhook is on disk, or, without a data directory,
@@ -54,8 +58,10 @@
 //!   copy.
 //! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. One that
 //!   is still owed is joined, also after its webhook was answered 503.
-//! - **In order**: echoes to one person go out one at a time. One person's trouble delays nobody.
-//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait.
+//! - **In order**: echoes to one person go out one at a time.
+//! - **One person's trouble delays nobody else's echo**, whatever code the Graph API gives it.
+//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait, and goes out at
+//!   the page's own limit when the trouble ends.
 //! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`shield`].
 //! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed,
 //!   and no words of a library or of the Graph API are logged that could quote one.

@@ -46,7 +46,7 @@ pub(crate) fn start(config: &Config) -> std::io::Result<Arc<OnceLock<TokenPage>>
                 Ok(()) if account.app_id().is_none() => return,
                 Ok(()) => INTERVAL,
                 Err(error) => {
-                    log::warn!("failed to look after the page's subscription: {error}");
+                    log::warn!("failed to look after the page and its subscription: {error}");
                     AFTER_FAILURE
                 }
             };

@@ -110,7 +110,9 @@ impl Worker {
             Accepted::Waiting => {}
             Accepted::Safe(request) => respond(request, Answer::ok()),
             Accepted::Full(request) => {
-                log::error!("webhook refused: as many echoes are owed as MAX_PENDING allows");
+                log::error!(
+                    "webhook refused: as many echoes are owed as MAX_PENDING allows, in all or to one person"
+                );
                 respond(request, Answer::unavailable("too many echoes are owed"));
             }
         }

@@ -99,13 +99,12 @@ impl Page {
         if hold.is_probing && hold.reason != Reason::Outage {
             return None;
         }
-        let at_once = hold.last_probe.map_or(now, |last| last + FRESH_PROBE);
-        let may_be_sooner = is_fresh && hold.reason == Reason::Evidence;
-        let probe_at = if may_be_sooner {
-            hold.probe_at.min(at_once)
-        } else {
-            hold.probe_at
-        };
+        let mut probe_at = hold.probe_at;
+        if is_fresh && hold.reason == Reason::Evidence {
+            // A few people with forbidden texts look like a sick page, and must not silence it.
+            let soon = hold.last_probe.map_or(now, |last| last + FRESH_PROBE);
+            probe_at = probe_at.min(soon);
+        }
         Some(by_rate.max(probe_at))
     }
 
