@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Call, Reply};
+use super::Reply;
 
 /// How faults are written, for people.
 pub const FAULTS: &str =
@@ -29,12 +29,12 @@ impl Fault {
         })
     }
 
-    /// The reply to this call, if it has the fault.
-    pub fn take(&mut self, call: &Call) -> Option<Reply> {
+    /// The reply to a call for this person, if it has the fault.
+    pub fn take(&mut self, recipient: &str) -> Option<Reply> {
         let is_theirs = self
             .person
-            .as_ref()
-            .is_none_or(|person| *person == call.recipient);
+            .as_deref()
+            .is_none_or(|person| person == recipient);
         if !is_theirs || self.calls == Some(0) {
             return None;
         }

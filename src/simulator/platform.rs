@@ -19,7 +19,7 @@ const GRAPH_PORT: u16 = 8090;
 /// What is to be simulated.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The bot of somebody else; none: echobot itself.
+    /// Another bot; none: echobot itself.
     pub other_bot: Option<OtherBot>,
     /// The trouble that the Graph API makes from the start.
     pub trouble: Trouble,
@@ -212,12 +212,14 @@ fn graph_api(
 ) -> io::Result<GraphApi> {
     let (log, trouble, fault) = (Arc::clone(log), Arc::clone(trouble), Arc::clone(fault));
     let behave = move |call: &Call| {
-        let refused = call.refusal().or_else(|| lock(&fault).take(call));
+        let refused = call
+            .refusal()
+            .or_else(|| lock(&fault).take(&call.recipient));
         let reply = refused.unwrap_or_else(|| lock(&trouble).reply());
         let answered = log_call(&log, call, &reply);
         (reply, answered)
     };
-    // A bot of somebody else is told the address by hand: the same one each time, if it is free.
+    // Another bot is told the address by hand: the same one each time, if it is free.
     let listener = match any_bot {
         true => listen_near(GRAPH_PORT)?,
         false => TcpListener::bind("127.0.0.1:0")?,

@@ -4,28 +4,43 @@
 //! a clock of its own, in `src/outbox/tests/`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{PAGE, Reply, text_message, webhook};
+use echobot::simulator::{Fault, PAGE, Reply, text_message, webhook};
 
 use crate::graph_api::{Call, GraphApi};
 use crate::support::{Directory, PATIENCE, World, full, signal, start_bot, wait_for_end};
 
-/// A fault that can be switched on and off.
+/// A fault of the simulator's, which can be switched on and off.
 #[derive(Clone, Default)]
-struct Switch(Arc<AtomicU8>);
+struct Switch(Arc<Mutex<Fault>>);
 
 impl Switch {
-    fn set(&self, on: bool) {
-        self.0.store(u8::from(on), Ordering::SeqCst);
+    fn set(&self, what: &str) {
+        self.set_for(None, what);
     }
 
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+    fn set_for(&self, person: Option<&str>, what: &str) {
+        let fault = Fault::parse(what).expect("it is understood");
+        let person = person.map(str::to_string);
+        *self.0.lock().expect("nobody panics") = Fault { person, ..fault };
     }
+
+    fn reply(&self, call: &Call) -> Reply {
+        let mut fault = self.0.lock().expect("nobody panics");
+        fault.take(&call.recipient).unwrap_or_else(Reply::deliver)
+    }
+}
+
+/// A bot whose Graph API has what is switched on.
+fn world(settings: &[(&str, &str)]) -> (World, Switch) {
+    let switch = Switch::default();
+    let faulty = switch.clone();
+    let world = World::with(settings, move |call| faulty.reply(call));
+    (world, switch)
 }
 
 /// So many webhooks a second, of so many people in turns, each answered 200. The text is its number.
@@ -74,16 +89,11 @@ fn assert_once_and_in_order(graph_api: &GraphApi) {
 
 #[test]
 fn one_refused_person_delays_nobody_else_and_costs_nobody_a_503() {
-    let faults = [(368, Some(1_346_003)), (613, None), (9999, Some(9999))];
     thread::scope(|scope| {
-        for (code, subcode) in faults {
+        for code in ["368/1346003", "613", "9999/9999"] {
             scope.spawn(move || {
-                let world = World::with(&[("RUST_LOG", "info")], move |call| {
-                    match call.recipient == "sick" {
-                        true => Reply::error(400, code, subcode),
-                        false => Reply::deliver(),
-                    }
-                });
+                let (world, switch) = world(&[("RUST_LOG", "info")]);
+                switch.set_for(Some("sick"), code);
                 let (rate, count) = if full() { (20, 2000) } else { (10, 60) };
                 thread::scope(|scope| {
                     scope.spawn(|| {
@@ -124,24 +134,11 @@ fn one_person_alone_whose_text_is_refused_gets_the_next_one_answered_within_a_se
 }
 
 /// An app-wide fault while messages come and over a restart; then it is mended.
-fn app_fault(name: &str, fault: Reply, remedy: &str) {
-    let data = Directory::new(name);
-    let broken = Switch::default();
-    let is_broken = broken.clone();
-    let graph_api = GraphApi::start(move |_| match is_broken.is_on() {
-        true => fault.clone(),
-        false => Reply::deliver(),
-    });
-    let graph_api = graph_api.expect("the Graph API starts");
+fn app_fault(fault: &str, remedy: &str) {
+    let data = Directory::new("app-fault");
     let settings = [("DATA_DIR", data.text()), ("RUST_LOG", "info")];
-    let bot = start_bot(&graph_api.url(), &settings);
-    broken.set(true);
-    let messenger = echobot::simulator::Messenger::new(&bot.url());
-    let mut world = World {
-        bot,
-        graph_api,
-        messenger,
-    };
+    let (mut world, switch) = world(&settings);
+    switch.set(fault);
     let (people, count) = if full() { (50, 300) } else { (10, 60) };
     crowd(&world, people, 30, count);
     let told = world.bot.wait_for_log(remedy, PATIENCE);
@@ -153,7 +150,7 @@ fn app_fault(name: &str, fault: Reply, remedy: &str) {
 
     signal(&world.bot, "TERM");
     assert!(wait_for_end(&mut world.bot, PATIENCE).is_some_and(|status| status.success()));
-    broken.set(false);
+    switch.set("");
     world.bot = start_bot(&world.graph_api.url(), &settings);
     let echoed = delivered(&world.graph_api, count, PATIENCE);
     assert_eq!(echoed.len(), count, "{}", world.bot.log());
@@ -164,51 +161,36 @@ fn app_fault(name: &str, fault: Reply, remedy: &str) {
 fn a_fault_of_the_whole_app_drops_nothing_and_all_are_echoed_when_it_is_mended() {
     let refused = "several people's messages are refused in a row";
     let faults = [
-        ("proof", Reply::error(400, 100, None), refused),
-        ("unsupported", Reply::error(400, 100, Some(33)), refused),
-        ("right", Reply::error(403, 200, None), refused),
-        ("live", Reply::error(400, 230, None), refused),
-        (
-            "person",
-            Reply::error(400, 100, Some(2_018_001)),
-            "it is for Echo & Co",
-        ),
-        (
-            "token",
-            Reply::error(400, 190, Some(463)),
-            "is PAGE_ACCESS_TOKEN still valid",
-        ),
+        ("100", refused),
+        ("100/33", refused),
+        ("200", refused),
+        ("230", refused),
+        ("100/2018001", "it is for Echo & Co"),
+        ("190/463", "is PAGE_ACCESS_TOKEN still valid"),
     ];
     thread::scope(|scope| {
-        for (name, fault, remedy) in faults {
-            scope.spawn(move || app_fault(name, fault, remedy));
+        for (fault, remedy) in faults {
+            scope.spawn(move || app_fault(fault, remedy));
         }
     });
 }
 
 #[test]
 fn what_is_delivered_and_answered_oddly_is_shown_three_times_at_most() {
-    let gzip = Reply {
-        header: Some(("Content-Encoding", "gzip".to_string())),
-        ..Reply::answer(200, "\u{1f}\u{8b}\u{8}")
-    };
-    let mut ways = vec![
-        ("500", Reply::answer(500, "oops"), 3),
-        ("html", Reply::answer(200, "<html>thanks</html>"), 1),
-        ("gzip", gzip, 1),
-    ];
-    if full() {
-        let late = Reply::deliver().after(Duration::from_secs(12));
-        ways.push(("late", late, 3));
-    }
     thread::scope(|scope| {
-        for (name, odd, copies) in ways {
+        for (way, copies) in [("delivered", 3), ("html", 1), ("gzip", 1), ("late", 3)] {
+            if way == "late" && !full() {
+                continue;
+            }
             scope.spawn(move || {
-                let data = Directory::new(name);
+                let data = Directory::new(way);
+                let switch = Switch::default();
+                switch.set_for(Some("odd"), if copies == 3 { "delivered" } else { "gzip" });
                 let world = World::with(&[("DATA_DIR", data.text())], move |call| {
-                    match call.recipient == "odd" {
-                        true => odd.clone(),
-                        false => Reply::deliver(),
+                    match (call.recipient.as_str(), way) {
+                        ("odd", "html") => Reply::answer(200, "<html>thanks</html>"),
+                        ("odd", "late") => Reply::deliver().after(Duration::from_secs(12)),
+                        _ => switch.reply(call),
                     }
                 });
                 let first = [text_message("odd", "m_first", "first")];
@@ -218,8 +200,8 @@ fn what_is_delivered_and_answered_oddly_is_shown_three_times_at_most() {
                 crowd(&world, 5, 2, if full() { 150 } else { 36 });
                 let calls = world.graph_api.calls();
                 let of = |text: &str| calls.iter().filter(|call| call.text == text).count();
-                assert_eq!(of("first"), copies, "{name}:\n{}", world.bot.log());
-                assert!(of("second") > 0, "{name}: the next one goes out");
+                assert_eq!(of("first"), copies, "{way}:\n{}", world.bot.log());
+                assert!(of("second") > 0, "{way}: the next one goes out");
             });
         }
     });
@@ -228,15 +210,15 @@ fn what_is_delivered_and_answered_oddly_is_shown_three_times_at_most() {
 #[test]
 fn after_an_outage_all_that_is_owed_is_echoed_at_the_pages_limit() {
     let data = Directory::new("outage");
-    let broken = Switch::default();
-    let is_broken = broken.clone();
+    let is_out = Arc::new(AtomicBool::new(false));
+    let out = Arc::clone(&is_out);
     let settings = [("DATA_DIR", data.text()), ("RUST_LOG", "info")];
-    let world = World::with(&settings, move |_| match is_broken.is_on() {
+    let world = World::with(&settings, move |_| match out.load(Ordering::SeqCst) {
         true => Reply::answer(503, "<html>Service Unavailable</html>"),
         false => Reply::deliver(),
     });
     crowd(&world, 1, 10, 1);
-    broken.set(true);
+    is_out.store(true, Ordering::SeqCst);
     let (people, rate, count) = if full() {
         (2000, 100, 3000)
     } else {
@@ -250,7 +232,7 @@ fn after_an_outage_all_that_is_owed_is_echoed_at_the_pages_limit() {
         during < 12 + 2 * seconds,
         "{during} calls during the outage"
     );
-    broken.set(false);
+    is_out.store(false, Ordering::SeqCst);
     let ended = Instant::now();
     let within = Duration::from_secs_f64(count as f64 / 300.0 + 10.0);
     let echoed = delivered(&world.graph_api, count, within);
