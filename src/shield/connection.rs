@@ -25,7 +25,7 @@ const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 /// The end of a connection, with a refusal if there is something to be said.
 type End = Option<Refusal>;
 
-pub(super) struct Connection {
+struct Connection {
     shared: Arc<Shared>,
     client: Arc<TcpStream>,
     slot: Slot,
@@ -37,36 +37,32 @@ pub(super) struct Connection {
     message: Vec<u8>,
 }
 
+/// What a connection's thread does.
+pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
+    let mut connection = Connection {
+        shared,
+        client,
+        slot,
+        input: Buffer::default(),
+        output: Buffer::default(),
+        message: Vec::new(),
+    };
+    let end = loop {
+        if let Err(end) = connection.serve_one() {
+            break end;
+        }
+    };
+    if let Some(refusal) = end {
+        log::debug!("refused a request: {}", refusal.status);
+        let _ = connection.refuse(refusal, CLOSE, false);
+    }
+    connection.linger();
+    let Connection { shared, slot, .. } = connection;
+    drop(slot);
+    shared.backend.trim(shared.registry.connections());
+}
+
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) -> Connection {
-        Connection {
-            shared,
-            client,
-            slot,
-            input: Buffer::default(),
-            output: Buffer::default(),
-            message: Vec::new(),
-        }
-    }
-
-    pub(super) fn run(mut self) {
-        let end = loop {
-            if let Err(end) = self.serve_one() {
-                break end;
-            }
-        };
-        if let Some(refusal) = end {
-            log::debug!("refused a request: {}", refusal.status);
-            let _ = self.write(
-                refusal.print(CLOSE, false).as_bytes(),
-                self.write_deadline(),
-            );
-        }
-        self.linger();
-        drop(self.slot);
-        self.shared.backend.trim();
-    }
-
     fn serve_one(&mut self) -> Result<(), End> {
         let deadlines = self.shared.limits.deadlines;
         if self.input.received().is_empty() {
@@ -80,8 +76,7 @@ impl Connection {
         } else {
             // There is no room for one more request. There may be for the next.
             self.input.consume(head.total_len());
-            let busy = refusal::BUSY.print(self.connection_line(&head), head.is_head);
-            self.write(busy.as_bytes(), self.write_deadline())?;
+            self.refuse(refusal::BUSY, self.connection_line(&head), head.is_head)?;
         }
         let goes_on = !self.is_last(&head) && self.slot.set_idle();
         goes_on.then_some(()).ok_or(None)
@@ -137,7 +132,7 @@ impl Connection {
     }
 
     fn pass_on(&mut self, head: &Head) -> Result<(), End> {
-        let backend = self.shared.backend.take();
+        let backend = self.shared.connect();
         let backend =
             backend.map_err(|error| self.log("pass a request on", &error, refusal::BUSY))?;
         let body = &self.input.received()[head.head_len..head.total_len()];
@@ -150,7 +145,8 @@ impl Connection {
         let response =
             response.map_err(|error| self.log("get a response", &error, refusal::LOST))?;
         self.copy(&backend, response, head)?;
-        self.shared.backend.put_back(backend);
+        // Its response was read whole.
+        self.shared.backend.idle().push(backend);
         Ok(())
     }
 
@@ -177,17 +173,20 @@ impl Connection {
         Ok(())
     }
 
+    fn refuse(&self, refusal: Refusal, connection: &str, to_head: bool) -> Result<(), End> {
+        let response = refusal.print(connection, to_head);
+        self.write(response.as_bytes(), self.write_deadline())
+    }
+
     fn is_last(&self, head: &Head) -> bool {
         !head.keep_alive || self.shared.registry.is_closed()
     }
 
     fn connection_line(&self, head: &Head) -> &'static str {
-        match head {
-            _ if self.is_last(head) => CLOSE,
-            Head {
-                is_http10: true, ..
-            } => KEEP_ALIVE,
-            _ => "",
+        match (self.is_last(head), head.is_http10) {
+            (true, _) => CLOSE,
+            (false, true) => KEEP_ALIVE,
+            (false, false) => "",
         }
     }
 

@@ -13,10 +13,8 @@ pub(super) const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Bytes of a request body. Messenger's largest batches stay far below it.
 pub(super) const MAX_BODY: usize = 4 * 1024 * 1024;
-/// Empty lines before a request line: some clients end a body with one (RFC 9112, section 2.2).
-const MAX_EMPTY_LINES: usize = 2;
-/// Bytes of an empty line.
-const EMPTY_LINE: usize = 2;
+/// Bytes of empty lines before a request line: some clients end a body with one (RFC 9112, section 2.2).
+const MAX_EMPTY_LINES: usize = 4;
 
 /// The head of a request, as far as the shield cares.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,18 +81,13 @@ impl Scanner {
     /// Whether the line is the empty one that ends the head.
     fn end_line(&mut self, bytes: &[u8]) -> Result<bool, Refusal> {
         let line = &bytes[self.line_start..self.scanned];
-        let is_empty = line.len() == EMPTY_LINE;
         let is_first = self.line_start == self.skipped;
         self.line_start = self.scanned;
-        if !is_first {
-            return Ok(is_empty);
-        }
-        if !is_empty {
-            return check_request_line(line).map(|()| false);
-        }
-        self.skipped = self.scanned;
-        if self.skipped > MAX_EMPTY_LINES * EMPTY_LINE {
-            return Err(refusal::MALFORMED);
+        match (is_first, line) {
+            (false, line) => return Ok(line == b"\r\n"),
+            (true, b"\r\n") if self.scanned > MAX_EMPTY_LINES => return Err(refusal::MALFORMED),
+            (true, b"\r\n") => self.skipped = self.scanned,
+            (true, line) => check_request_line(line)?,
         }
         Ok(false)
     }
@@ -161,10 +154,9 @@ fn judge(
     if lengths.len() > 1 || (lengths.len() == 1 && codings > 0) {
         return Err(refusal::TWO_LENGTHS);
     }
-    match values("host").count() {
-        1 => {}
-        0 if is_http10 => {}
-        _ => return Err(refusal::HOST),
+    let hosts = values("host").count();
+    if hosts > 1 || (hosts == 0 && !is_http10) {
+        return Err(refusal::HOST);
     }
     if codings > 0 {
         return Err(refusal::LENGTH_REQUIRED);
@@ -194,11 +186,11 @@ fn judge(
 
 /// A number that is too large for a usize is too large for a body in any case.
 fn body_length(value: &[u8]) -> Result<usize, Refusal> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(refusal::BAD_LENGTH);
     }
-    let digits = std::str::from_utf8(value).map_err(|_| refusal::BAD_LENGTH)?;
-    Ok(digits.parse().unwrap_or(usize::MAX))
+    Ok(text.parse().unwrap_or(usize::MAX))
 }
 
 fn has_token(list: &[u8], token: &[u8]) -> bool {

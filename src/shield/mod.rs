@@ -29,7 +29,6 @@ use std::time::Duration;
 use log::Level;
 
 use self::backend::Backend;
-use self::connection::Connection;
 use self::registry::Registry;
 use crate::essential_thread;
 use crate::private_directory::PrivateDirectory;
@@ -113,11 +112,11 @@ pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny
     places.extend(limits.directory.clone());
     let (directory, socket) = PrivateDirectory::listen_in(&places)?;
     let server = tiny_http::Server::from_listener(socket, None).map_err(io::Error::other)?;
-    let registry = Arc::new(Registry::new(&limits));
     let shared = Arc::new(Shared {
-        backend: Backend::new(directory, limits.deadlines, Arc::clone(&registry)),
+        registry: Arc::new(Registry::new(&limits)),
         limits,
-        registry,
+        directory,
+        backend: Backend::default(),
         errors: RateLimitedLog::default(),
     });
     let accept = Arc::clone(&shared);
@@ -143,6 +142,8 @@ pub struct Shield {
 struct Shared {
     limits: Limits,
     registry: Arc<Registry>,
+    /// Of the Unix socket.
+    directory: PrivateDirectory,
     backend: Backend,
     /// Hostile clients can cause some of them.
     errors: RateLimitedLog,
@@ -191,7 +192,7 @@ impl Shield {
     /// the Unix socket is removed, so that the process may exit: nothing is passed on any more.
     pub fn wait_until_answered(&self, at_most: Duration) -> bool {
         let is_answered = self.shared.registry.wait_until_answered(at_most);
-        self.shared.backend.directory.remove();
+        self.shared.directory.remove();
         is_answered
     }
 }
@@ -204,9 +205,8 @@ impl Drop for Shield {
 
 fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.registry.is_closed() {
-        let admitted = listener
-            .accept()
-            .and_then(|(stream, _)| admit(stream, shared));
+        let accepted = listener.accept();
+        let admitted = accepted.and_then(|(stream, _)| admit(stream, shared));
         if let Err(error) = admitted
             && !shared.registry.is_closed()
         {
@@ -222,19 +222,19 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let stream = Arc::new(stream);
     // Where descriptors or threads are short, the longest idle connection makes room for the next one too.
     let reject = || {
-        shared.registry.evict();
+        shared.registry.state().evict();
         connection::reject(&stream);
     };
-    let has_room = shared.backend.check_descriptors(RESERVE);
+    let has_room = shared.check_descriptors(RESERVE);
     has_room.inspect_err(|_| reject())?;
     let Some(slot) = Registry::admit(&shared.registry, &stream) else {
         connection::reject(&stream);
         return Ok(());
     };
-    let connection = Connection::new(Arc::clone(shared), Arc::clone(&stream), slot);
+    let (of_all, client) = (Arc::clone(shared), Arc::clone(&stream));
     let thread = thread::Builder::new()
         .name("shield connection".into())
         .stack_size(STACK);
-    let spawned = thread.spawn(move || connection.run());
+    let spawned = thread.spawn(move || connection::run(of_all, client, slot));
     spawned.map(drop).inspect_err(|_| reject())
 }

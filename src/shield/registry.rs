@@ -25,13 +25,13 @@ pub(super) struct Registry {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     failure: Option<io::Error>,
     next_id: u64,
     connections: HashMap<u64, Entry>,
 }
 
-struct Entry {
+pub(super) struct Entry {
     stream: Arc<TcpStream>,
     phase: Phase,
     /// Bytes of the body that count.
@@ -77,11 +77,6 @@ impl Registry {
         Some(Slot { registry, id })
     }
 
-    /// Closes the connection that has been idle longest, if one is idle.
-    pub(super) fn evict(&self) {
-        self.state().evict();
-    }
-
     /// From now on no connection is let in, and idle ones end. What has arrived on one of them before is still read.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
@@ -111,28 +106,26 @@ impl Registry {
     /// Waits until all connections are idle, and tells whether they are.
     pub(super) fn wait_until_answered(&self, at_most: Duration) -> bool {
         let is_busy = |state: &mut State| state.idle().count() < state.connections.len();
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), at_most, is_busy);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !is_busy(&mut state)
+        let (state, changed) = (self.state(), &self.changed);
+        let waited = changed.wait_timeout_while(state, at_most, is_busy);
+        let waited = waited.unwrap_or_else(PoisonError::into_inner);
+        !waited.1.timed_out()
     }
 
-    /// How many connections are open, and how many of them are idle.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let state = self.state();
-        (state.connections.len(), state.idle().count())
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.state().connections.len()
     }
 
     /// It is sound even after a panic: no change of it has two steps.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     /// The idle connections, and since when they are.
-    fn idle(&self) -> impl Iterator<Item = ((Instant, u64), &Entry)> {
+    pub(super) fn idle(&self) -> impl Iterator<Item = ((Instant, u64), &Entry)> {
         let connections = self.connections.iter();
         connections.filter_map(|(id, entry)| match entry.phase {
             Phase::Idle(since) => Some(((since, *id), entry)),
@@ -140,22 +133,12 @@ impl State {
         })
     }
 
-    fn evict(&mut self) -> bool {
+    /// Closes the connection that has been idle longest, if one is idle.
+    pub(super) fn evict(&mut self) -> bool {
         let longest = self.idle().map(|(key, _)| key).min();
         let evicted = longest.and_then(|(_, id)| self.connections.remove(&id));
         let closed = evicted.map(|entry| entry.stream.shutdown(Shutdown::Both));
         closed.is_some()
-    }
-
-    fn held(&self) -> usize {
-        self.connections.values().map(|entry| entry.held).sum()
-    }
-
-    fn in_flight(&self) -> usize {
-        let entries = self.connections.values();
-        entries
-            .filter(|entry| entry.phase == Phase::InFlight)
-            .count()
     }
 }
 
@@ -184,8 +167,9 @@ impl Slot {
     /// A request is complete. `false` when too many are in flight.
     pub(super) fn set_in_flight(&self) -> bool {
         let mut state = self.registry.state();
-        let has_room = state.in_flight() < self.registry.max_in_flight;
-        has_room && self.enter(&mut state, Phase::InFlight)
+        let is_in_flight = |entry: &&Entry| entry.phase == Phase::InFlight;
+        let in_flight = state.connections.values().filter(is_in_flight).count();
+        in_flight < self.registry.max_in_flight && self.enter(&mut state, Phase::InFlight)
     }
 
     /// So many bytes of a body have arrived. `false` when all bodies together are too large.
@@ -194,7 +178,8 @@ impl Slot {
         if let Some(entry) = state.connections.get_mut(&self.id) {
             entry.held = bytes;
         }
-        state.held() <= MAX_HELD
+        let held = state.connections.values().map(|entry| entry.held);
+        held.sum::<usize>() <= MAX_HELD
     }
 
     fn enter(&self, state: &mut State, phase: Phase) -> bool {

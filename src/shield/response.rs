@@ -39,19 +39,14 @@ pub(super) fn measure(bytes: &[u8], to_head: bool) -> io::Result<Option<Response
     };
     let head = String::from_utf8_lossy(&bytes[..end]);
     // These have no body, whatever their headers say (RFC 9112, section 6.3).
-    let has_body = !to_head
-        && !["1", "204", "304"]
-            .iter()
-            .any(|code| head[9..].starts_with(code));
+    let is_status = |code: &&str| head[9..].starts_with(*code);
+    let has_body = !to_head && !["1", "204", "304"].iter().any(is_status);
     let mut lines = head.lines();
     let length = lines.find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+    let body_len = if has_body { length } else { Some(0) };
     let no_length = || io::Error::other("the response has no Content-Length");
     Ok(Some(Response {
         head_len: end + 4,
-        body_len: if has_body {
-            length.ok_or_else(no_length)?
-        } else {
-            0
-        },
+        body_len: body_len.ok_or_else(no_length)?,
     }))
 }

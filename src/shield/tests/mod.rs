@@ -218,11 +218,11 @@ fn post(len: usize, lines: &str) -> String {
 
 impl Shielded {
     fn connections(&self) -> usize {
-        self.shield.shared.registry.counts().0
+        self.shield.shared.registry.connections()
     }
 
     fn idle_connections(&self) -> usize {
-        self.shield.shared.registry.counts().1
+        self.shield.shared.registry.state().idle().count()
     }
 
     /// Opens that many connections at once, sends a request on each and waits until all are in flight.
