@@ -7,8 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::echo_log::EchoLog;
 use crate::http::{Reader, find, number};
-use crate::ledger::Ledger;
+
+const OUTAGE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n\
@@ -20,79 +22,91 @@ const LONGEST_HOLD: Duration = Duration::from_secs(8);
 /// It is closed when this is dropped.
 pub(crate) struct GraphApi {
     address: SocketAddr,
-    manner: Arc<Manner>,
+    behaviour: Arc<Behaviour>,
 }
 
-struct Manner {
-    ledger: Arc<Ledger>,
+struct Behaviour {
+    echo_log: Arc<EchoLog>,
     /// From a call to its answer.
     latency: Duration,
     /// While it is closed, no call is answered.
     gate_is_open: Mutex<bool>,
     gate_moved: Condvar,
+    /// Every call is answered 503.
+    is_out: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl GraphApi {
     /// Opens one on a free port of this machine.
-    pub(crate) fn open(ledger: &Arc<Ledger>, latency: Duration) -> GraphApi {
+    pub(crate) fn open(echo_log: &Arc<EchoLog>, latency: Duration) -> GraphApi {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("the socket is bound");
-        let manner = Arc::new(Manner {
-            ledger: Arc::clone(ledger),
+        let behaviour = Arc::new(Behaviour {
+            echo_log: Arc::clone(echo_log),
             latency,
             gate_is_open: Mutex::new(true),
             gate_moved: Condvar::new(),
+            is_out: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
-        let of_thread = Arc::clone(&manner);
+        let of_thread = Arc::clone(&behaviour);
         thread::spawn(move || accept(&listener, &of_thread));
-        GraphApi { address, manner }
+        GraphApi { address, behaviour }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
+    pub(crate) fn set_outage(&self, is_out: bool) {
+        self.behaviour.is_out.store(is_out, SeqCst);
+    }
+
     pub(crate) fn move_gate(&self, is_open: bool) {
-        let mut gate = self.manner.gate_is_open.lock();
+        let mut gate = self.behaviour.gate_is_open.lock();
         *gate.as_deref_mut().expect("nobody panics at the gate") = is_open;
-        self.manner.gate_moved.notify_all();
+        self.behaviour.gate_moved.notify_all();
     }
 }
 
 impl Drop for GraphApi {
     fn drop(&mut self) {
-        self.manner.is_over.store(true, SeqCst);
+        self.behaviour.is_over.store(true, SeqCst);
         let _ = TcpStream::connect(self.address);
     }
 }
 
-fn accept(listener: &TcpListener, manner: &Arc<Manner>) {
+fn accept(listener: &TcpListener, behaviour: &Arc<Behaviour>) {
     while let Ok((stream, _)) = listener.accept() {
-        if manner.is_over.load(SeqCst) {
+        if behaviour.is_over.load(SeqCst) {
             return;
         }
-        let manner = Arc::clone(manner);
-        thread::spawn(move || serve(stream, &manner));
+        let behaviour = Arc::clone(behaviour);
+        thread::spawn(move || serve(stream, &behaviour));
     }
 }
 
-fn serve(mut stream: TcpStream, manner: &Manner) -> io::Result<()> {
+fn serve(mut stream: TcpStream, behaviour: &Behaviour) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = Reader::new();
     while let Some(call) = reader.next(&mut stream)? {
+        // The bot asks for its page once.
+        if call.body.is_empty() || behaviour.is_out.load(SeqCst) {
+            stream.write_all(OUTAGE)?;
+            continue;
+        }
         let recipient = number(value(call.body, b"\"id\":"));
         let message = number(value(call.body, b"\"text\":"));
-        manner.ledger.called(recipient, message);
-        manner.take_time();
+        behaviour.echo_log.called(recipient, message);
+        behaviour.take_time();
         stream.write_all(ANSWER)?;
-        manner.ledger.answered(message);
+        behaviour.echo_log.answered(message);
     }
     Ok(())
 }
 
-impl Manner {
+impl Behaviour {
     fn take_time(&self) {
         if !self.latency.is_zero() {
             thread::sleep(self.latency);

@@ -9,11 +9,11 @@
 
 mod arguments;
 mod bare;
+mod echo_log;
 mod floor;
 mod graph_api;
 mod hot;
 mod http;
-mod ledger;
 mod load;
 mod messages;
 mod open_loop;

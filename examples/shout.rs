@@ -1,33 +1,28 @@
-//! A bot that shouts: each text comes back in upper case.
+//! Another bot: it shouts back. Everything else is echobot's: signatures, retries, order, the outbox.
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use echobot::server::ServeError;
 use echobot::{Config, Event, EventKind, Reply, serve};
-
-/// What an event is answered with; none is silence.
-fn shout(event: &Event) -> Option<Reply> {
-    match &event.kind {
-        EventKind::Text(text) => Some(Reply::text(text.to_uppercase())),
-        EventKind::Attachments => Some(Reply::text("I SHOUT TEXTS ONLY")),
-        EventKind::Postback | EventKind::Other(_) => None,
-    }
-}
 
 fn main() -> ExitCode {
     let config = match Config::from_environment() {
         Ok(config) => config,
-        Err(error) => return fail(&error, 2),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
     };
-    match serve(&config, shout) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ ServeError::Store(_)) => fail(&error, 2),
-        Err(error) => fail(&error, 1),
+    if let Err(error) = serve(&config, shout) {
+        eprintln!("shout: {error}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
-fn fail(error: &dyn Error, code: u8) -> ExitCode {
-    eprintln!("{error}");
-    ExitCode::from(code)
+fn shout(event: &Event) -> Option<Reply> {
+    match &event.kind {
+        EventKind::Text(text) => Some(Reply::text(text.to_uppercase())),
+        EventKind::Attachments => Some(Reply::text("WHAT A PICTURE!")),
+        _ => None,
+    }
 }

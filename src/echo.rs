@@ -1,5 +1,6 @@
 //! The bot: what an event is answered with.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use unicode_segmentation::UnicodeSegmentation;
@@ -45,6 +46,12 @@ pub struct Echo {
 }
 
 impl Echo {
+    /// The echo in a line of the log.
+    pub fn label(&self) -> String {
+        let mid = self.mid.as_deref().unwrap_or("-");
+        format!("mid {mid}, to {}", self.recipient)
+    }
+
     /// What a bot says to an event, as it is owed. The bot is not asked about what no person did:
     /// an answer to our own message would be answered in turn, for ever.
     pub fn answering(event: &Event, reply: fn(&Event) -> Option<Reply>) -> Option<Echo> {
@@ -62,6 +69,18 @@ impl Echo {
             platform: event.platform,
         })
     }
+}
+
+/// The next part of a text of which so many bytes are sent. No part is blank, because the Graph API
+/// refuses it: blanks that fill a part are passed over, and so are those at the end.
+pub fn next_part(text: &str, sent: usize, platform: Platform) -> Range<usize> {
+    let rest = &text[sent..];
+    let part = first_part(rest, platform);
+    let blank = rest.len() - rest.trim_start().len();
+    if part.trim().is_empty() && blank < rest.len() {
+        return next_part(text, sent + blank, platform);
+    }
+    sent..sent + part.len()
 }
 
 /// The first part of a text that fits into one message of the platform; what is left is sent

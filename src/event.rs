@@ -1,18 +1,20 @@
 //! Messenger's JSON -> events.
 //!
-//! A lenient reader: what is not understood is an [`EventKind::Other`] or is passed over, and
-//! never costs its neighbours. Only a body that is no webhook document at all is an error.
+//! The reader is lenient: an event that it does not understand becomes an [`EventKind::Other`] and
+//! does not affect the others. Only a body that is not a webhook document is an error.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json_borrow::Value;
+use serde_json::Value;
 
 /// Something that happened in a conversation with the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Where the conversation takes place.
     pub platform: Platform,
+    /// The id of the page that it is with, if Messenger says so: an app hears all its pages.
+    pub page: Option<String>,
     /// The page-scoped id of the person; none when the sender cannot be answered.
     pub sender: Option<String>,
     /// Messenger's id of the message. The same in every copy of a redelivered event.
@@ -41,11 +43,11 @@ pub enum EventKind {
     Attachments,
     /// A button was pressed.
     Postback,
-    /// Our own message, a receipt, or anything else that must not be answered; with its name.
+    /// The page's own message, a receipt, or anything else that must not be answered; with its name.
     Other(&'static str),
 }
 
-/// The body is no webhook document; says what is wrong with it, and repeats nothing of it.
+/// The body is not a webhook document. The message quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Not JSON.
@@ -63,20 +65,15 @@ impl fmt::Display for BodyError {
     }
 }
 
-/// The events of one webhook, in the order in which they stand.
+/// The events of one webhook, in their order.
 ///
 /// # Errors
 /// [`BodyError`] when the body is not `{"object":"…","entry":[…]}`.
 pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
-    let mended;
-    let document: Value<'_> = match serde_json::from_slice(body) {
-        Ok(document) => document,
-        Err(_) => {
-            mended = mend_lone_surrogates(body);
-            serde_json::from_slice(&mended).map_err(|_| BodyError::NotJson)?
-        }
-    };
-    let (object, entries) = (field(&document, "object"), field(&document, "entry"));
+    let document: Value = serde_json::from_slice(body)
+        .or_else(|_| serde_json::from_slice(&mend_lone_surrogates(body)))
+        .map_err(|_| BodyError::NotJson)?;
+    let (object, entries) = (&document["object"], &document["entry"]);
     let (Some(object), Some(entries)) = (object.as_str(), entries.as_array()) else {
         return Err(BodyError::NotAWebhook);
     };
@@ -87,15 +84,14 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
     };
     // Only `messaging`: in `standby` another app owns the conversation, `changes` is the feed.
     let events = entries.iter().flat_map(|entry| {
-        let messaging = field(entry, "messaging").as_array().into_iter().flatten();
-        messaging.map(move |event| read_event(platform, field(entry, "id"), event))
+        let messaging = entry["messaging"].as_array().into_iter().flatten();
+        messaging.map(move |event| read_event(platform, &entry["id"], event))
     });
     Ok(events.collect())
 }
 
-fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event {
-    let sender = id(field(field(event, "sender"), "id"));
-    let mid = |what| id(field(field(event, what), "mid"));
+fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
+    let sender = id(&event["sender"]["id"]);
     let kind = if sender.is_some() && sender == id(page) {
         EventKind::Other("from the page itself")
     } else {
@@ -103,54 +99,44 @@ fn read_event(platform: Platform, page: &Value<'_>, event: &Value<'_>) -> Event 
     };
     Event {
         platform,
+        page: id(page),
         sender,
-        mid: mid("message").or_else(|| mid("postback")),
-        timestamp: timestamp(field(event, "timestamp")),
+        mid: id(&event["message"]["mid"]).or_else(|| id(&event["postback"]["mid"])),
+        timestamp: timestamp(&event["timestamp"]),
         kind,
     }
 }
 
-fn kind(event: &Value<'_>) -> EventKind {
-    let message = field(event, "message");
-    let has = |flag| is_set(field(message, flag));
-    if message.is_object() {
-        if has("is_echo") {
-            EventKind::Other("echo")
-        } else if has("is_deleted") {
-            EventKind::Other("deleted message")
-        } else if has("is_unsupported") {
-            EventKind::Other("unsupported message")
-        } else if let Some(text) = field(message, "text")
-            .as_str()
-            .filter(|text| !text.is_empty())
-        {
-            EventKind::Text(text.to_string())
-        } else if has("attachments") {
-            EventKind::Attachments
+fn kind(event: &Value) -> EventKind {
+    let message = &event["message"];
+    if !message.is_object() {
+        return if event["postback"].is_object() {
+            EventKind::Postback
         } else {
-            EventKind::Other("message without text or attachments")
-        }
-    } else if field(event, "postback").is_object() {
-        EventKind::Postback
-    } else {
-        EventKind::Other("not a message")
+            EventKind::Other("not a message")
+        };
+    }
+    let flags = [
+        ("is_echo", "echo"),
+        ("is_deleted", "deleted message"),
+        ("is_unsupported", "unsupported message"),
+    ];
+    if let Some((_, name)) = flags.iter().find(|(flag, _)| is_set(&message[flag])) {
+        return EventKind::Other(name);
+    }
+    match message["text"].as_str() {
+        Some(text) if !text.is_empty() => EventKind::Text(text.to_string()),
+        _ if is_set(&message["attachments"]) => EventKind::Attachments,
+        _ => EventKind::Other("message without text or attachments"),
     }
 }
 
-/// A field of an object, the last one of this name; null where there is none.
-fn field<'a>(value: &'a Value<'a>, name: &str) -> &'a Value<'a> {
-    static NULL: Value<'_> = Value::Null;
-    let fields = value.iter_object().into_iter().flatten();
-    let named = fields.filter(|(key, _)| *key == name);
-    named.last().map_or(&NULL, |(_, value)| value)
-}
-
-/// Whether a field says yes. Any value but these says yes, so that a flag of an odd type (as
-/// `"is_echo":"true"`) never makes the bot answer itself.
-fn is_set(value: &Value<'_>) -> bool {
+/// Whether a flag or a list is set. In doubt it is: a flag of an odd type (`"is_echo":"true"`) must
+/// not make the bot answer itself.
+fn is_set(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
-        Value::Str(text) => !matches!(&**text, "" | "false" | "0"),
+        Value::String(text) => !matches!(text.as_str(), "" | "false" | "0"),
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::Array(items) => !items.is_empty(),
         Value::Bool(true) | Value::Object(_) => true,
@@ -158,22 +144,19 @@ fn is_set(value: &Value<'_>) -> bool {
 }
 
 /// An id: a string, or a number where a string belongs.
-fn id(value: &Value<'_>) -> Option<String> {
+fn id(value: &Value) -> Option<String> {
     match value {
-        Value::Str(text) if !text.is_empty() => Some(text.to_string()),
-        Value::Number(number) => Some(serde_json::Number::from(*number).to_string()),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// A time in milliseconds since 1970, from milliseconds or seconds, as a number or a string.
-fn timestamp(value: &Value<'_>) -> Option<u64> {
+fn timestamp(value: &Value) -> Option<u64> {
     /// In milliseconds this is 1973, in seconds the year 5138.
     const LEAST_MILLISECONDS: u64 = 100_000_000_000;
-    let time = match value {
-        Value::Str(text) => text.parse().ok()?,
-        value => value.as_u64()?,
-    };
+    let time = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
     match time {
         0 => None,
         seconds if seconds < LEAST_MILLISECONDS => Some(seconds * 1000),
@@ -181,23 +164,23 @@ fn timestamp(value: &Value<'_>) -> Option<u64> {
     }
 }
 
-/// The body with every `\uXXXX` that is half of a surrogate pair replaced by `\ufffd`.
+/// The body with each `\uXXXX` that is half of a surrogate pair replaced by `\ufffd`. Public for
+/// `fuzz/`.
 ///
-/// Such a half is legal JSON and no Unicode, so serde_json refuses the whole body. Refusing it
-/// too would make Messenger redeliver it until it unsubscribes the app: one person's broken
+/// Such a half is legal JSON but not Unicode, so serde_json refuses the whole body. If the bot did
+/// too, Messenger would redeliver the body until it unsubscribes the app: one person's broken
 /// emoji would silence the bot for everyone.
-fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
-    const REPLACEMENT: &[u8] = br"\ufffd";
+pub fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(body);
     let mut at = 0;
     while at < body.len() {
         at += match (escaped_unit(body, at), escaped_unit(body, at + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(0xd800..=0xdfff), _) => {
-                mended.to_mut()[at..at + 6].copy_from_slice(REPLACEMENT);
+                mended.to_mut()[at..at + 6].copy_from_slice(br"\ufffd");
                 6
             }
-            // An escape of one character: the one behind the backslash starts nothing.
+            // Skips the escaped character: a backslash there starts no escape of its own.
             (None, _) if body[at] == b'\\' => 2,
             _ => 1,
         };
@@ -205,19 +188,13 @@ fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     mended
 }
 
-/// The UTF-16 unit that is written `\uXXXX` at this place.
+/// The UTF-16 code unit written as `\uXXXX` at this position.
 fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + 6)?.strip_prefix(br"\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// [`mend_lone_surrogates`], for `fuzz/`.
-#[cfg(fuzzing)]
-pub fn mend(body: &[u8]) -> Cow<'_, [u8]> {
-    mend_lone_surrogates(body)
 }
 
 #[cfg(test)]

@@ -6,34 +6,50 @@
 //! # The way of a message
 //!
 //! ```text
-//! Messenger ──► door ──► server: accept loop ──► pool thread: webhook ──► event ──► echo ──► outbox
-//!                                                                                             │
-//!                        Graph API ◄── graph ◄── pool thread: the next call that is due ◄─────┘
+//! Messenger ─► shield ─► tiny_http ─► receiver: webhook ─► event ─► echo ─► outbox ─► 200
+//!                                                                             │   └► writer: store
+//!                         Graph API ◄─ graph ◄──────────────── sender ◄───────┘
 //! ```
 //!
-//! 1. [`door`] takes the connection and lets one whole, well-formed, bounded request in at a time.
-//!    Who answers it writes to the client directly.
-//! 2. [`server`]'s accept loop (tiny_http) hands the request to the [`pool`], or answers 503 at
-//!    once when too many wait.
-//! 3. A pool thread asks [`webhook`], which checks size, signature (over the raw bytes) and JSON,
-//!    in that order. Before the signature is right nothing of a body is parsed.
-//! 4. [`event`] reads the events; what it does not understand costs its neighbours nothing.
-//! 5. [`echo`] decides what an event is answered with. **Here another reply is added.**
-//! 6. [`outbox`] takes what is owed: each message once, each person's in order. With a data
-//!    directory, [`store`] writes it to disk, webhooks that arrive together with one sync, and the
-//!    webhook is answered 200.
-//! 7. Whichever pool thread is free makes the next call of the Send API that is due ([`graph`])
-//!    and settles it: done, refused for good, or due again later. Without a data directory the
-//!    webhook is answered when its last echo is settled.
+//! 1. [`shield`] takes the connection, reads one whole, well-formed, bounded request, and passes it
+//!    on to tiny_http. The response goes back the same way.
+//! 2. A receiver (`worker`) gets the request from tiny_http and asks [`webhook`], which checks size,
+//!    signature (over the raw bytes) and JSON, in that order. Before the signature is right nothing
+//!    of a body is parsed.
+//! 3. [`event`] reads the events; what it does not understand costs its neighbours nothing.
+//! 4. [`echo`] decides what an event is answered with. **Here another reply is added**; another bot
+//!    is another function, see [`serve`] and `examples/shout.rs`.
+//! 5. [`outbox`] takes what is owed: each message once, each person's in order. With a data
+//!    directory the writer hands it to [`store`], many webhooks in one commit, and each webhook is
+//!    answered 200 when it is on disk.
+//! 6. A sender takes the next call that is due and makes it ([`graph`]), and tells the outbox what
+//!    came of it: done, refused for good, or due again later. Without a data directory the webhook is
+//!    answered when its last echo is done.
 //!
-//! Data flows one way; no file calls back. Only [`config`] reads settings (the environment
-//! also names the temporary directory and proxies), only [`server`]
-//! (and the simulator) answers requests, only [`door`] names tiny_http's server, only [`graph`] (and the
-//! simulator's Messenger) names ureq, only [`store`] names redb. [`simulator`] plays Messenger and Graph API to try and to
-//! test the bot; the bot never names it.
+//! Data flows one way; no file calls back. Only [`config`] reads settings (the environment also
+//! names the temporary directory and proxies), only [`server`] and `worker` (and the simulator) handle
+//! tiny_http's requests, only [`graph`] (and the simulator's Messenger) names ureq, only [`store`]
+//! names redb. [`simulator`] plays Messenger and Graph API to try and to test the bot; the bot never
+//! names it.
 //!
-//! Beside the way of a message: [`setup`] is `echobot check` and `echobot setup`, `watch` looks whether the
+//! Beside the way of a message: [`server`] starts and ends everything, [`pool`] is where its threads
+//! wait for each other, [`setup`] is `echobot check` and `echobot setup`, `watch` looks whether the
 //! page is still subscribed.
+//!
+//! # Why it is built so
+//!
+//! - **Why a shield**: tiny_http is a pleasure to use and trusts what arrives: a header can abort the
+//!   process, a burst can be lost, nothing has a deadline. A reverse proxy in front of it costs one
+//!   folder, and is deleted the day tiny_http has limits of its own: nothing else would change.
+//! - **Why receivers and senders**: the tutorial called the Send API in the request handler, so a Graph
+//!   API that hung blocked the webhook. Receivers never send, so webhooks are answered while every
+//!   sender waits. Their numbers are fixed at the start: load becomes a queue, not threads.
+//! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One
+//!   thread that owns the store writes together what came meanwhile, and no lock is held while it does.
+//!
+//! - **Why evidence**: a code of the Graph API does not tell whether one message, its recipient, the page or
+//!   the app is refused. So a refusal is judged by whether other people's calls get through, and the page
+//!   is a circuit breaker that any success closes. `outbox/ended.rs` is the policy.
 //!
 //! # Promises
 //!
@@ -41,10 +57,12 @@
 //!   echoed or refused by the Graph API for good. Anything else is 503, and Messenger still has its
 //!   copy.
 //! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. One that
-//!   is still owed is joined.
-//! - **In order**: echoes to one person go out one at a time. One person's trouble delays nobody.
-//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait.
-//! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`door`].
+//!   is still owed is joined, also after its webhook was answered 503.
+//! - **In order**: echoes to one person go out one at a time.
+//! - **One person's trouble delays nobody else's echo**, whatever code the Graph API gives it.
+//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait, and goes out at
+//!   the page's own limit when the trouble ends.
+//! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`shield`].
 //! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed,
 //!   and no words of a library or of the Graph API are logged that could quote one.
 //!
@@ -54,7 +72,7 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | `error` | somebody must act: the bot cannot do its work, or has a bug |
+//! | `error` | a person must act: the bot cannot do its work, or has a bug |
 //! | `warn` | one message or request failed, or waits; with codes, never with texts or secrets |
 //! | `info` | start, stop, handshakes, and one line per echo: mid, recipient, milliseconds |
 //! | `debug` | people's texts, and why an event was not answered |
@@ -64,19 +82,21 @@
 //!
 //! # Stopping
 //!
-//! On SIGTERM or SIGINT the door closes, what is inside is answered, calls under way come to their
-//! end, the outbox is written, and the exit code is 0: within 15 seconds. Without a data directory
-//! what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a second
-//! SIGINT exits at once.
+//! On SIGTERM or SIGINT the port closes, what has begun to arrive is answered, calls in flight come to
+//! their end, the outbox is written, and the exit code is 0: within 15 seconds. Without a data
+//! directory what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a
+//! second SIGINT exits at once.
 //!
 //! systemd is told of the start and the end, and that the port answers: see [`notify`].
 //!
 //! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
 //! `.ci/run`.
 
+mod call_log;
 pub mod config;
 mod descriptors;
 pub mod echo;
+mod essential_thread;
 pub mod event;
 pub mod graph;
 mod hex;
@@ -84,10 +104,12 @@ pub mod logger;
 pub mod notify;
 pub mod outbox;
 pub mod pool;
+mod private_directory;
 mod rate_limited_log;
 pub mod server;
 pub mod setup;
 pub mod shield;
+mod signals;
 pub mod simulator;
 pub mod store;
 mod watch;

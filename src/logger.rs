@@ -1,7 +1,7 @@
 //! The log: simple_logger to stdout, made safe.
 //!
-//! simple_logger panics when a line cannot be written (closed pipe, full disk), and passes
-//! control characters on. A bot must outlive its log, and no text from outside may forge a line.
+//! simple_logger panics when a line cannot be written (closed pipe, full disk), and does not escape
+//! control characters. The bot must outlive its log, and no text from outside may forge a line.
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -12,10 +12,10 @@ use simple_logger::SimpleLogger;
 
 /// Starts the log. Lines that cannot be written are dropped.
 ///
-/// Panics are logged from then on with their place only: their message may quote a user's text.
+/// From then on a panic is logged with its location only: its message may quote a person's text.
 pub fn start(level: LevelFilter) {
     let logger = SafeLogger(SimpleLogger::new().with_level(level));
-    // A second start in one process (as in tests) keeps the first logger.
+    // A second start in the same process (as in tests) changes nothing.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
         panic::set_hook(Box::new(log_panic));
@@ -25,13 +25,14 @@ pub fn start(level: LevelFilter) {
 struct SafeLogger(SimpleLogger);
 
 thread_local! {
-    /// Whether this thread is writing a line: a panic then is a line that cannot be made or written.
+    /// Whether this thread is writing a line. A panic meanwhile means that it cannot be written, and
+    /// cannot be logged.
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Log for SafeLogger {
-    /// Only what echobot itself says: at `debug` and `trace` the libraries below log whole
-    /// addresses, and `appsecret_proof` is in one.
+    /// Only echobot's own entries: at `debug` and `trace` ureq logs whole addresses, and one of them
+    /// contains the `appsecret_proof`.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("echobot") && self.0.enabled(metadata)
     }
@@ -60,14 +61,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     if WRITING.get() {
         return;
     }
-    let place = panic.location().map(ToString::to_string);
+    let location = panic.location().map(ToString::to_string);
     log::error!(
         "a bug in echobot: panic at {}; please report it",
-        place.as_deref().unwrap_or("an unknown place")
+        location.as_deref().unwrap_or("an unknown place")
     );
 }
 
-/// The message with every control character escaped, and those that reorder or break lines.
+/// The message with all characters escaped that control a terminal, or reorder or break lines.
 struct OneLine<'a>(&'a fmt::Arguments<'a>);
 
 impl fmt::Display for OneLine<'_> {
@@ -76,7 +77,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// Escapes what is written through it.
+/// Escapes the text that is written to it.
 struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl Write for Escaping<'_, '_> {

@@ -1,5 +1,5 @@
-//! Tells the service manager how the bot fares: systemd's notify protocol, sd_notify(3). It is a
-//! datagram with lines of text. Where nobody asks for it, nothing is told.
+//! Reports the bot's state to systemd, over its notify protocol, sd_notify(3): each report is a
+//! datagram with lines of text. Without a socket to report to, nothing is sent.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,42 +7,42 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::config::Systemd;
 
-/// Where the service manager listens, if there is one.
+/// The service manager's socket, if there is one.
 pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 
 impl Notifier {
-    /// The service manager that has started this process. One that cannot be reached is a line in
-    /// the log and no more: it will notice by itself.
+    /// Connects to the service manager that has started this process. A failure is only logged: the
+    /// service manager will notice it too.
     pub fn new(systemd: &Systemd) -> Notifier {
         let connect = |name: &OsStr| Ok((UnixDatagram::unbound()?, address(name)?));
         let connected = systemd.notify_socket.as_deref().map(connect);
-        Notifier(connected.and_then(|result| result.inspect_err(complain).ok()))
+        Notifier(connected.and_then(|result| result.inspect_err(log_failure).ok()))
     }
 
-    /// The bot serves.
+    /// The bot is ready to serve.
     pub fn ready(&self) {
-        self.tell("READY=1");
+        self.send("READY=1");
     }
 
-    /// The bot is on its way down, which has deadlines of its own: the watchdog begins anew.
+    /// The bot is stopping, which has deadlines of its own, so the watchdog's time begins again.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nWATCHDOG=1");
+        self.send("STOPPING=1\nWATCHDOG=1");
     }
 
     /// The bot is alive.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.send("WATCHDOG=1");
     }
 
-    fn tell(&self, what: &str) {
+    fn send(&self, state: &str) {
         if let Some((socket, address)) = &self.0 {
-            let told = socket.send_to_addr(what.as_bytes(), address);
-            let _ = told.inspect_err(complain);
+            let sent = socket.send_to_addr(state.as_bytes(), address);
+            let _ = sent.inspect_err(log_failure);
         }
     }
 }
 
-fn complain(error: &io::Error) {
+fn log_failure(error: &io::Error) {
     log::warn!("failed to tell the service manager how the bot fares: {error}");
 }
 

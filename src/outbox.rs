@@ -1,4 +1,4 @@
-//! What is owed: accept, next due, done, retry.
+//! What is owed: accept, next due, ended.
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
@@ -8,6 +8,8 @@
 mod acknowledgements;
 mod dedup;
 mod due;
+mod ended;
+mod evidence;
 mod page;
 mod pending;
 mod recipient_queues;
@@ -16,12 +18,15 @@ mod writes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::acknowledgements::{AcknowledgementId, Acknowledgements};
+use self::acknowledgements::Acknowledgements;
 pub use self::dedup::MidDigest;
 pub use self::due::Due;
+pub use self::ended::{Ended, Fate, Notice};
+use self::evidence::Results;
 use self::page::Page;
-use self::pending::PendingEchoes;
-use self::recipient_queues::{RecipientQueues, recipient};
+pub use self::page::Reason;
+use self::pending::{Pending, PendingEchoes};
+use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
 use self::writes::Writes;
 pub use self::writes::{StoredEcho, WriteBatch};
 use crate::echo::{self, Echo};
@@ -42,6 +47,8 @@ pub struct Limits {
     pub send_rate: u32,
     /// Calls at once at most that are another try.
     pub max_retries: usize,
+    /// Calls that a crash may repeat at most: in flight, or ended and not on disk.
+    pub max_repeated: usize,
     /// Whether there is a store behind it.
     pub durable: bool,
 }
@@ -56,6 +63,13 @@ pub struct Outbox<R> {
     acknowledgements: Acknowledgements<R>,
     writes: Writes,
     last_id: EchoId,
+    /// Calls of the Send API that are in flight.
+    in_flight: usize,
+    /// How many have begun.
+    calls: u64,
+    results: Results,
+    /// Whether this token has delivered anything to anybody.
+    has_delivered: bool,
 }
 
 /// What has become of a webhook.
@@ -69,15 +83,6 @@ pub enum Accepted<R> {
     Full(R),
 }
 
-/// What a failed call concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// This message: its recipient's queue waits.
-    Message,
-    /// The whole page: all queues wait, for this time if it is known.
-    Page(Option<Duration>),
-}
-
 impl<R> Outbox<R> {
     /// An outbox that owes what the store has kept, in this order.
     pub fn new(limits: Limits, kept: Vec<StoredEcho>, now: Instant) -> Outbox<R> {
@@ -85,10 +90,14 @@ impl<R> Outbox<R> {
             limits,
             pending: PendingEchoes::default(),
             queues: RecipientQueues::default(),
-            page: Page::new(limits.send_rate),
+            page: Page::new(limits.send_rate, !kept.is_empty(), now),
             acknowledgements: Acknowledgements::default(),
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
+            in_flight: 0,
+            calls: 0,
+            results: Results::default(),
+            has_delivered: false,
         };
         for stored in kept {
             outbox.pending.add(&stored, true);
@@ -102,8 +111,10 @@ impl<R> Outbox<R> {
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        let new = mids.iter().filter(|mid| !self.pending.knows(**mid)).count();
-        if new > 0 && self.pending.len() + new > self.limits.max_pending {
+        if !self
+            .pending
+            .has_room(&echoes, &mids, self.limits.max_pending)
+        {
             return Accepted::Full(caller);
         }
         let acknowledgement = self.acknowledgements.next_id();
@@ -129,83 +140,51 @@ impl<R> Outbox<R> {
     }
 
     /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
-    /// is done, dropped, expired or to be retried.
+    /// has ended.
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
-        if self.page.next_time(now)? > now {
-            return None;
-        }
-        let id = self.queues.take_due(now, self.limits.max_retries)?;
-        let is_probe = self.page.begin_call(now);
+        self.next_time(now).filter(|time| *time <= now)?;
+        let (_, class) = self.next_class(now)?;
+        let recipient = self.queues.take(class)?;
+        let is_aside = |id: &EchoId| {
+            self.pending
+                .get(*id)
+                .is_some_and(|one| one.tries.is_aside())
+        };
+        let mut echoes = self.queues.echoes(&recipient);
+        let id = echoes.find(|id| !is_aside(id));
+        let id = id.or_else(|| self.queues.echoes(&recipient).next())?;
+        self.in_flight += 1;
+        self.calls += 1;
+        self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let part = echo::first_part(&pending.echo.text[pending.sent..], pending.echo.platform);
+        let part = echo::next_part(&pending.echo.text, pending.sent, pending.echo.platform);
         Some(Due {
             id,
+            number: self.calls,
             echo: Arc::clone(&pending.echo),
-            start: pending.sent,
-            end: pending.sent + part.len(),
+            start: part.start,
+            end: part.end,
             came: pending.came,
-            is_probe,
         })
-    }
-
-    /// The text of this call was delivered. Returns the callers whose webhooks are safe now.
-    pub fn done(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        if due.is_last_part() {
-            return self.drop(due, now);
-        }
-        self.resume_page(due);
-        if let Some(pending) = self.pending.get_mut(due.id) {
-            pending.sent = due.end;
-        }
-        if self.limits.durable {
-            self.writes.sent(due.id, due.end, now);
-        }
-        self.queues.requeue(recipient(&due.echo), now, true);
-        Vec::new()
-    }
-
-    /// The echo is not owed any more: delivered, or refused for good. Returns the callers whose
-    /// webhooks are safe now.
-    pub fn drop(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.resume_page(due);
-        self.remove(due, now)
     }
 
     /// The echo is not owed any more, and no call was made for it. Returns the callers whose
     /// webhooks are safe now.
     pub fn expire(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        if due.is_probe {
-            self.page.probe_next();
-        }
-        self.remove(due, now)
+        self.end_call(&recipient(&due.echo));
+        self.page.cancel_call(now);
+        self.remove(due.id, now)
     }
 
-    /// The call failed for now. Returns how long its recipient's queue waits, or the whole page;
-    /// none when the page is waiting already.
-    pub fn retry(&mut self, due: &Due, scope: Scope, now: Instant) -> Option<Duration> {
-        match scope {
-            Scope::Message => {
-                if due.is_probe {
-                    self.page.probe_later(now);
-                }
-                Some(self.queues.back_off(recipient(&due.echo), now))
-            }
-            Scope::Page(regain) => {
-                self.queues.requeue(recipient(&due.echo), now, false);
-                self.page.hold(regain, due.is_probe, now)
-            }
-        }
-    }
-
-    /// What is to be written now, if anything; nothing while a write is under way. `at_once`:
-    /// what is done does not wait for a webhook to be written with.
+    /// What is to be written now, if anything; nothing while a commit is under way. `at_once`, and
+    /// before calls have to wait for it, what is done does not wait for a webhook to be written with.
     pub fn take_batch(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
-        self.writes.take(now, at_once)
+        self.writes.take(now, at_once || self.is_urgent())
     }
 
     /// When [`take_batch`](Self::take_batch) has something to give.
     pub fn next_write(&self) -> Option<Instant> {
-        self.writes.next_time()
+        self.writes.next_time(self.is_urgent())
     }
 
     /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
@@ -213,9 +192,9 @@ impl<R> Outbox<R> {
         self.writes.unwritten()
     }
 
-    /// Whether all that is to be written is written.
+    /// Whether no call is in flight, and all that is to be written is written.
     pub fn is_flushed(&self) -> bool {
-        self.writes.is_empty()
+        self.in_flight == 0 && self.writes.is_empty()
     }
 
     /// This batch is on disk, but for those echoes that the store has `seen` before, in order:
@@ -230,7 +209,7 @@ impl<R> Outbox<R> {
                 self.enqueue(*id, now);
                 self.pending.set_safe(*id)
             };
-            safe.extend(self.complete(waiting));
+            safe.extend(self.acknowledgements.complete(waiting));
         }
         safe
     }
@@ -259,8 +238,17 @@ impl<R> Outbox<R> {
 
     /// When [`next_due`](Self::next_due) has something to give.
     pub fn next_time(&self, now: Instant) -> Option<Instant> {
-        let queue = self.queues.next_time(self.limits.max_retries)?;
-        self.page.next_time(now).map(|page| page.max(queue))
+        if self.in_flight + self.unwritten() >= self.limits.max_repeated {
+            return None;
+        }
+        let (time, class) = self.next_class(now)?;
+        let page = self.page.next_time(now, class == Class::Fresh)?;
+        Some(page.max(time))
+    }
+
+    fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
+        self.queues
+            .next(now, self.limits.max_retries, self.page.is_held())
     }
 
     /// How many echoes are owed.
@@ -268,9 +256,14 @@ impl<R> Outbox<R> {
         self.pending.len()
     }
 
-    /// Whether it takes no more.
-    pub fn is_full(&self) -> bool {
-        self.pending.len() >= self.limits.max_pending
+    /// Whether it takes webhooks: there is room, and the last commit did not fail.
+    pub fn is_ok(&self) -> bool {
+        self.pending.len() < self.limits.max_pending && !self.writes.has_failed()
+    }
+
+    /// Whether there is a store behind it.
+    pub fn is_durable(&self) -> bool {
+        self.limits.durable
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
@@ -292,39 +285,46 @@ impl<R> Outbox<R> {
         self.last_id
     }
 
-    /// Puts an echo into its recipient's queue. What has not been sent yet stands there in the
+    /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
     fn enqueue(&mut self, id: EchoId, now: Instant) {
         let Some(new) = self.pending.get(id) else {
             return;
         };
         let comes_before = |other: EchoId| {
-            let other = self.pending.get(other).filter(|other| other.sent == 0);
+            let is_untried = |other: &&Pending| other.sent == 0 && !other.tries.is_refused();
+            let other = self.pending.get(other).filter(is_untried);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
-        self.queues.add(recipient(&new.echo), id, now, comes_before);
+        let recipient = recipient(&new.echo);
+        let has_suspect = self.queues.add(&recipient, id, now, comes_before);
+        if has_suspect && !self.page.is_held() {
+            // The next message is a witness: first the refused ones are tried again.
+            self.queues.schedule(&recipient, Class::Retry, now);
+        }
     }
 
-    fn remove(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.queues.remove_first(recipient(&due.echo), now);
+    fn end_call(&mut self, recipient: &Recipient) {
+        self.in_flight -= 1;
+        self.queues.end_call(recipient);
+    }
+
+    /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.
+    fn remove(&mut self, id: EchoId, now: Instant) -> Vec<R> {
+        if let Some(pending) = self.pending.get(id) {
+            let recipient = recipient(&pending.echo);
+            self.queues.remove(&recipient, id);
+            self.queues.schedule(&recipient, Class::Fresh, now);
+        }
         if self.limits.durable {
-            self.writes.done(due.id, now);
+            self.writes.done(id, now);
         }
-        let waiting = self.pending.remove(due.id);
-        self.complete(waiting)
+        self.acknowledgements.complete(self.pending.remove(id))
     }
 
-    fn complete(&mut self, waiting: Vec<AcknowledgementId>) -> Vec<R> {
-        let waiting = waiting.into_iter();
-        let safe = waiting.filter_map(|id| self.acknowledgements.complete(id));
-        safe.collect()
-    }
-
-    fn resume_page(&mut self, due: &Due) {
-        if due.is_probe {
-            self.page.resume();
-        }
+    fn is_urgent(&self) -> bool {
+        2 * self.unwritten() >= self.limits.max_repeated
     }
 }
 

@@ -1,4 +1,5 @@
-//! Log lines that strangers can cause: once a second at most, so that nobody can fill the disk.
+//! Log lines that strangers can cause: once a second at most, or less often, so that nobody can
+//! fill the disk.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
@@ -6,12 +7,20 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// The shortest time between two lines.
+/// The shortest time between two lines, if no other is chosen.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lines of one kind.
-#[derive(Default)]
-pub(crate) struct RateLimitedLog(Mutex<State>);
+pub(crate) struct RateLimitedLog {
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+impl Default for RateLimitedLog {
+    fn default() -> RateLimitedLog {
+        RateLimitedLog::every(INTERVAL)
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -21,6 +30,12 @@ struct State {
 }
 
 impl RateLimitedLog {
+    /// A line each time that so much has passed, at most.
+    pub(crate) fn every(interval: Duration) -> RateLimitedLog {
+        let state = Mutex::default();
+        RateLimitedLog { interval, state }
+    }
+
     /// Logs a line, or counts it only. The next line tells the count.
     pub(crate) fn log(&self, target: &str, level: Level, line: impl Display) {
         match self.turn(Instant::now()) {
@@ -34,8 +49,8 @@ impl RateLimitedLog {
 
     /// How many were omitted before this one; none when this one is omitted too.
     fn turn(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now < last + INTERVAL) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| now < last + self.interval) {
             state.omitted += 1;
             return None;
         }

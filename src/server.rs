@@ -3,24 +3,21 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
 use crate::config::Config;
 use crate::descriptors;
 use crate::echo::Reply;
+use crate::essential_thread;
 use crate::event::Event;
 use crate::logger;
 use crate::notify::Notifier;
-use crate::outbox::StoredEcho;
-use crate::pool::{Limits, Pool};
+use crate::outbox::{Limits, Outbox, StoredEcho};
+use crate::pool::Pool;
 use crate::shield::{self, Shield};
+use crate::signals;
 use crate::store::{Store, StoreError};
 use crate::watch;
 use crate::watchdog;
@@ -42,29 +39,22 @@ const ECHOES_END_WITHIN: Duration = Duration::from_secs(25);
 /// One of so many threads receives requests, two at least; the others send.
 const RECEIVING_SHARE: usize = 32;
 
-/// The stack of a thread, in bytes. TLS and JSON need a few dozen kilobytes of it.
-const STACK: usize = 512 * 1024;
+/// Calls whose end is not on disk yet, as a share of the senders, that keep no sender waiting.
+const UNWRITTEN_SHARE: usize = 8;
 
 /// Why the bot could not start, or stopped by itself.
 #[derive(Debug)]
 pub enum ServeError {
     /// The data directory cannot be used: a setting is wrong.
     Store(StoreError),
-    /// No address could be bound; with the addresses that were tried.
-    Listen(String, io::Error),
     /// Something that the operating system refused.
-    System(&'static str, io::Error),
+    System(String, io::Error),
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Store(error) => error.fmt(f),
-            ServeError::Listen(addresses, cause) => write!(
-                f,
-                "failed to listen on {addresses}: {cause}; is another program there? BIND and PORT \
-                 choose the address"
-            ),
             ServeError::System(what, cause) => write!(f, "failed to {what}: {cause}"),
         }
     }
@@ -78,27 +68,31 @@ impl std::error::Error for ServeError {}
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    let system = |what| move |error| ServeError::System(what, error);
+    let system = |what: &'static str| move |error| ServeError::System(what.into(), error);
     logger::start(config.log_level);
-    let signals = Signals::new([SIGTERM, SIGINT]).map_err(system("watch signals"))?;
+    let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let receivers = receivers(share.threads);
     let senders = share.threads - receivers;
     let (store, kept) = open_store(config)?.unzip();
     let (shield, server) = listen(config, share.limits())?;
     let (shield, server) = (Arc::new(shield), Arc::new(server));
-    let pool = Pool::new(
-        senders,
-        limits(config, senders, store.is_some()),
-        kept.unwrap_or_default(),
-    );
-    let worker = Arc::new(Worker::new(config, pool, reply));
+    let limits = Limits {
+        max_pending: config.max_pending,
+        send_rate: config.send_rate,
+        // Half of the calls are for people whose messages get through.
+        max_retries: senders.div_ceil(2),
+        max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
+        durable: store.is_some(),
+    };
+    let outbox = Outbox::new(limits, kept.unwrap_or_default(), Instant::now());
+    let page = watch::start(config).map_err(system("look after the subscription"))?;
+    let worker = Arc::new(Worker::new(config, Pool::new(outbox), reply, page));
     let threads = start_threads(&worker, &shield, &server, receivers, senders, store);
     let threads = threads.map_err(system("start the threads"))?;
     let notifier = Arc::new(Notifier::new(&config.systemd));
-    close_on_signal(signals, Arc::clone(&shield), Arc::clone(&notifier))
+    signals::close_on(signals, Arc::clone(&shield), Arc::clone(&notifier))
         .map_err(system("watch signals"))?;
-    watch::start(config).map_err(system("look after the subscription"))?;
 
     let (address, path) = (shield.address(), &config.webhook_path);
     log::info!("listening on http://{address}{path}");
@@ -111,7 +105,6 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
         log::warn!("some requests were not answered in time");
     }
-    shield.remove_directory();
     (0..receivers).for_each(|_| server.unblock());
     finish(worker.pool(), &threads, config.data_dir.is_some());
     Ok(())
@@ -143,27 +136,19 @@ fn listen(
 ) -> Result<(Shield, tiny_http::Server), ServeError> {
     let listener = TcpListener::bind(&config.listen[..]).map_err(|error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        ServeError::Listen(addresses.join(" and "), error)
+        let why = format!("{error}; is another program there? BIND and PORT choose the address");
+        let error = io::Error::new(error.kind(), why);
+        ServeError::System(format!("listen on {}", addresses.join(" and ")), error)
     })?;
     let limits = shield::Limits {
         connections,
         requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
+        directory: config.data_dir.clone(),
+        deadlines: shield::DEADLINES,
     };
-    let mut places = vec![std::env::temp_dir()];
-    places.extend(config.data_dir.clone());
-    shield::listen_in(&places, listener, limits)
-        .map_err(|error| ServeError::System("start the shield", error))
-}
-
-fn limits(config: &Config, senders: usize, durable: bool) -> Limits {
-    Limits {
-        max_pending: config.max_pending,
-        send_rate: config.send_rate,
-        // Half of the calls are for people whose messages get through.
-        max_retries: senders.div_ceil(2),
-        durable,
-    }
+    shield::listen(listener, limits)
+        .map_err(|error| ServeError::System("start the shield".into(), error))
 }
 
 fn start_threads(
@@ -177,56 +162,24 @@ fn start_threads(
     let mut threads = Vec::new();
     for n in 0..receivers {
         let (worker, shield, server) = (Arc::clone(worker), Arc::clone(shield), Arc::clone(server));
-        threads.push(spawn(format!("receiver-{n}"), move || {
-            worker.receive(&server, &shield);
-        })?);
+        threads.push(essential_thread::spawn(
+            format!("receiver-{n}"),
+            move || {
+                worker.receive(&server, &shield);
+            },
+        )?);
     }
     for n in 0..senders {
         let worker = Arc::clone(worker);
-        threads.push(spawn(format!("sender-{n}"), move || worker.send())?);
+        threads.push(essential_thread::spawn(format!("sender-{n}"), move || {
+            worker.send()
+        })?);
     }
     let worker = Arc::clone(worker);
-    threads.push(spawn("writer".to_string(), move || worker.write(store))?);
+    threads.push(essential_thread::spawn("writer".to_string(), move || {
+        worker.write(store)
+    })?);
     Ok(threads)
-}
-
-/// A thread that the bot cannot do without: a panic that gets so far ends the process, and a
-/// supervisor starts it anew.
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let work = move || {
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            log::error!("a thread has ended by a panic: the bot stops, to be started again");
-            process::exit(1);
-        }
-    };
-    let thread = thread::Builder::new().name(name).stack_size(STACK);
-    thread.spawn(work)
-}
-
-/// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a
-/// second SIGINT means now.
-fn close_on_signal(
-    mut signals: Signals,
-    shield: Arc<Shield>,
-    notifier: Arc<Notifier>,
-) -> io::Result<()> {
-    let watch = move || {
-        let mut interrupts = 0;
-        for signal in signals.forever() {
-            interrupts += u32::from(signal == SIGINT);
-            if interrupts > 1 {
-                log::warn!("interrupted twice: stopping at once");
-                process::exit(130);
-            }
-            if !shield.is_closed() {
-                log::info!("stopping: the port is closed");
-                notifier.stopping();
-                shield.close();
-            }
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(watch)?;
-    Ok(())
 }
 
 /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
@@ -242,12 +195,13 @@ fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durabl
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
     }
-    if pool.unwritten() > 0 {
+    let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
+    if unwritten > 0 {
         log::error!(
             "the outbox could not be written: what was sent last is sent again after the next start"
         );
     }
-    match pool.owed() {
+    match owed {
         0 => log::info!("stopped: nothing is owed"),
         owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
         owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),

@@ -1,138 +1,117 @@
-//! `check` and `setup`: what is wrong between this bot and Messenger, said before Messenger does,
-//! and the clicking in the dashboard, done.
+//! `echobot check` finds what is wrong between this bot and Messenger, and `echobot setup` does
+//! the subscribing that otherwise takes many clicks in Meta's dashboard.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError};
-use crate::graph::account::{Account, AccountError, AppSubscription, FIELDS, Page, TokenState};
+use crate::graph::account::{Account, AccountError, FIELDS, items, text};
 
-/// What the token must allow (Messenger Platform, "Permissions").
+/// The permissions that the token needs (Messenger Platform, "Permissions").
 const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 
-/// A token that expires sooner than this is worth a word.
+/// A token that expires sooner than this fails the check.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// One thing that was looked at.
+const RENEW: &str = "make a new one in the Messenger settings of your app";
+const SUBSCRIBE: &str = "run echobot setup --callback-url https://…";
+
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at, in a word or two.
+    /// What was checked, in a word or two.
     pub topic: &'static str,
     /// How it is.
     pub mark: Mark,
-    /// What it means, and what to do.
+    /// What that means, and what to do.
     pub says: String,
 }
 
-/// How a thing is.
+/// How a checked thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// As it should be.
-    Well,
+    Ok,
     /// Not as it should be: the bot does not work, or soon will not.
-    Broken,
-    /// Not looked at.
-    LeftOut,
+    Failed,
+    /// Not checked.
+    Skipped,
 }
 
 impl Finding {
-    fn well(topic: &'static str, says: impl Into<String>) -> Finding {
-        Finding {
-            topic,
-            mark: Mark::Well,
-            says: says.into(),
-        }
+    fn new(topic: &'static str, result: Result<String, String>) -> Finding {
+        let (mark, says) = match result {
+            Ok(says) => (Mark::Ok, says),
+            Err(says) => (Mark::Failed, says),
+        };
+        Finding { topic, mark, says }
     }
 
-    fn broken(topic: &'static str, says: impl Into<String>) -> Finding {
+    fn skipped(topic: &'static str, says: &str) -> Finding {
         Finding {
             topic,
-            mark: Mark::Broken,
-            says: says.into(),
+            mark: Mark::Skipped,
+            says: says.to_string(),
         }
-    }
-
-    fn left_out(topic: &'static str, says: impl Into<String>) -> Finding {
-        Finding {
-            topic,
-            mark: Mark::LeftOut,
-            says: says.into(),
-        }
-    }
-
-    fn failed(topic: &'static str, error: &AccountError) -> Finding {
-        Finding::broken(topic, error.to_string())
     }
 }
 
-/// Looks at everything that must be right for the bot to work.
+impl From<AccountError> for String {
+    fn from(error: AccountError) -> String {
+        error.to_string()
+    }
+}
+
+/// Checks everything that must be right for the bot to work.
 pub fn check(config: &Result<Config, ConfigError>) -> Vec<Finding> {
-    let config = match config {
-        Ok(config) => config,
-        Err(error) => {
-            return error
-                .lines()
-                .map(|line| Finding::broken("settings", line))
-                .collect();
-        }
-    };
+    match config {
+        Ok(config) => check_all(config),
+        Err(error) => error
+            .to_string()
+            .lines()
+            .map(|line| Finding::new("settings", Err(line.to_string())))
+            .collect(),
+    }
+}
+
+fn check_all(config: &Config) -> Vec<Finding> {
     let account = Account::new(config);
-    let mut findings = vec![
-        Finding::well("settings", "all are understood"),
-        data_directory(config),
-    ];
-    let page = match account.page() {
-        Ok(page) => {
-            findings.push(Finding::well(
-                "page",
-                format!("the token is for {} ({})", page.name, page.id),
-            ));
-            Some(page)
-        }
-        Err(error) => {
-            findings.push(Finding::failed("page", &error));
-            None
-        }
+    let page = account.page();
+    let subscription = match &page {
+        Ok(page) => Finding::new("subscription", subscription(&account, page)),
+        Err(_) => Finding::skipped("subscription", "the page is not known"),
     };
-    if account.app_id().is_some() {
-        findings.push(token(&account));
-        findings.extend(app(config, &account));
-    } else {
-        let says = "set APP_ID (App settings > Basic) to look at it";
-        findings.extend(["token", "app", "callback"].map(|topic| Finding::left_out(topic, says)));
-    }
-    findings.push(match page {
-        Some(page) => subscription(&account, &page),
-        None => Finding::left_out("subscription", "the page is not known"),
-    });
-    findings
+    let [token, app, callback] = app(config, &account);
+    vec![
+        Finding::new("settings", Ok("all are understood".to_string())),
+        Finding::new("data directory", data_directory(config)),
+        Finding::new("page", page_of_token(page)),
+        token,
+        app,
+        callback,
+        subscription,
+    ]
 }
 
-fn data_directory(config: &Config) -> Finding {
-    let topic = "data directory";
+fn data_directory(config: &Config) -> Result<String, String> {
     let Some(directory) = &config.data_dir else {
-        return Finding::well(
-            topic,
-            "none: what is owed is kept in memory, and webhooks wait for their echoes",
-        );
+        let says = "none: what is owed is kept in memory, and webhooks wait for their echoes";
+        return Ok(says.to_string());
     };
+    let shown = directory.display();
     match try_to_write(directory) {
-        Ok(()) => Finding::well(topic, format!("{} can be written", directory.display())),
-        Err(error) => Finding::broken(
-            topic,
-            format!(
-                "failed to write to {}: {error}; name another DATA_DIR, or give echobot the right to write there",
-                directory.display()
-            ),
-        ),
+        Ok(()) => Ok(format!("{shown} can be written")),
+        Err(error) => Err(format!(
+            "failed to write to {shown}: {error}; name another DATA_DIR, or give echobot the right to write there"
+        )),
     }
 }
 
-/// A running bot has the outbox open, so another file is written.
+/// Writes a file of its own, because a running bot has locked the outbox.
 fn try_to_write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let file = directory.join(format!("check-{}", std::process::id()));
@@ -140,155 +119,134 @@ fn try_to_write(directory: &Path) -> io::Result<()> {
     fs::remove_file(&file)
 }
 
-fn token(account: &Account) -> Finding {
-    let topic = "token";
-    let state = match account.token() {
-        Ok(state) => state,
-        Err(error) => return Finding::failed(topic, &error),
+fn page_of_token(page: Result<Value, AccountError>) -> Result<String, String> {
+    let page = page?;
+    let (name, id) = (text(&page["name"]), text(&page["id"]));
+    Ok(format!("the token is for {name} ({id})"))
+}
+
+/// The page's subscription to the app.
+fn subscription(account: &Account, page: &Value) -> Result<String, String> {
+    let Some(subscription) = account.page_subscription(page)? else {
+        return Err(format!(
+            "the page is not subscribed to the app, so it hears nothing: {SUBSCRIBE}"
+        ));
     };
-    let renew = "make a new one in the Messenger settings of your app";
-    let missing = missing(&SCOPES, &state.scopes);
-    if !state.is_valid {
-        Finding::broken(topic, format!("it is not valid any more: {renew}"))
-    } else if account.app_id() != Some(&state.app_id) {
-        Finding::broken(
-            topic,
-            format!("it was made for another app ({}): {renew}", state.app_id),
-        )
-    } else if !missing.is_empty() {
-        Finding::broken(
-            topic,
-            format!("it does not allow {missing}: {renew}, and tick these permissions"),
-        )
-    } else {
-        expiry(&state, renew)
+    match missing(&FIELDS, &subscription["subscribed_fields"]) {
+        None => Ok("the page is subscribed to the app".to_string()),
+        Some(fields) => Err(format!(
+            "the page does not tell the app of {fields}: {SUBSCRIBE}"
+        )),
     }
 }
 
-fn expiry(state: &TokenState, renew: &str) -> Finding {
-    let topic = "token";
-    let Some(expires_at) = state.expires_at else {
-        return Finding::well(
-            topic,
-            "it is valid, never expires, and allows what is needed",
-        );
+/// What can only be checked as the app: the token, the app's subscription and its callback address.
+fn app(config: &Config, account: &Account) -> [Finding; 3] {
+    if account.app_id().is_none() {
+        let says = "set APP_ID (App settings > Basic) to look at it";
+        return ["token", "app", "callback"].map(|topic| Finding::skipped(topic, says));
+    }
+    let subscription = account.app_subscription();
+    let callback = match &subscription {
+        Ok(Some(subscription)) => {
+            let url = text(&subscription["callback_url"]);
+            Finding::new("callback", callback(config, account, &url))
+        }
+        _ => Finding::skipped("callback", "the address is not known"),
     };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let left = Duration::from_secs(expires_at).saturating_sub(now);
+    [
+        Finding::new("token", token(account)),
+        Finding::new("app", app_subscription(subscription)),
+        callback,
+    ]
+}
+
+fn token(account: &Account) -> Result<String, String> {
+    let token = account.token()?;
+    let app_id = text(&token["app_id"]);
+    if token["is_valid"] != true {
+        return Err(format!("it is not valid any more: {RENEW}"));
+    }
+    if account.app_id() != Some(&app_id) {
+        return Err(format!("it was made for another app ({app_id}): {RENEW}"));
+    }
+    if let Some(scopes) = missing(&SCOPES, &token["scopes"]) {
+        return Err(format!(
+            "it does not allow {scopes}: {RENEW}, and tick these permissions"
+        ));
+    }
+    // 0 is never.
+    let Some(expires_at) = token["expires_at"].as_u64().filter(|at| *at > 0) else {
+        return Ok("it is valid, never expires, and allows what is needed".to_string());
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let left = Duration::from_secs(expires_at).saturating_sub(now.unwrap_or_default());
     let days = left.as_secs() / (24 * 60 * 60);
     if left < SOON {
-        Finding::broken(topic, format!("it expires in {days} days: {renew}"))
-    } else {
-        Finding::well(
-            topic,
-            format!("it is valid for {days} days, and allows what is needed"),
-        )
+        return Err(format!("it expires in {days} days: {RENEW}"));
+    }
+    Ok(format!(
+        "it is valid for {days} days, and allows what is needed"
+    ))
+}
+
+fn app_subscription(subscription: Result<Option<Value>, AccountError>) -> Result<String, String> {
+    let Some(subscription) = subscription? else {
+        return Err(format!(
+            "Messenger does not know where to send webhooks: {SUBSCRIBE}"
+        ));
+    };
+    let url = text(&subscription["callback_url"]);
+    if subscription["active"] != true {
+        return Err(format!(
+            "the subscription to {url} is not active: {SUBSCRIBE}"
+        ));
+    }
+    match missing(&FIELDS, &subscription["fields"]) {
+        None => Ok(format!("webhooks go to {url}")),
+        Some(fields) => Err(format!("it is not subscribed to {fields}: {SUBSCRIBE}")),
     }
 }
 
-/// The app's subscription, and whether its callback address leads to a bot with this verify token.
-fn app(config: &Config, account: &Account) -> [Finding; 2] {
-    let not_known = Finding::left_out("callback", "the address is not known");
-    let subscribe = "run echobot setup --callback-url https://…";
-    let subscription = match account.app_subscription() {
-        Ok(Some(subscription)) => subscription,
-        Ok(None) => {
-            let says = format!("Messenger does not know where to send webhooks: {subscribe}");
-            return [Finding::broken("app", says), not_known];
-        }
-        Err(error) => return [Finding::failed("app", &error), not_known],
-    };
-    let AppSubscription {
-        callback_url,
-        active,
-        fields,
-    } = subscription;
-    let missing = missing(&FIELDS, &fields);
-    let app = if !active {
-        Finding::broken(
-            "app",
-            format!("the subscription to {callback_url} is not active: {subscribe}"),
-        )
-    } else if !missing.is_empty() {
-        Finding::broken(
-            "app",
-            format!("it is not subscribed to {missing}: {subscribe}"),
-        )
-    } else {
-        Finding::well("app", format!("webhooks go to {callback_url}"))
-    };
-    let callback = match account.handshake(&callback_url, &config.verify_token) {
-        Ok(()) => Finding::well(
-            "callback",
-            format!("a bot with this VERIFY_TOKEN answers at {callback_url}"),
-        ),
-        Err(error) => Finding::broken(
-            "callback",
-            format!(
-                "the handshake with {callback_url} fails from here: {error}; is the bot up, and the proxy before it?"
-            ),
-        ),
-    };
-    [app, callback]
-}
-
-fn subscription(account: &Account, page: &Page) -> Finding {
-    let topic = "subscription";
-    let subscribe = "run echobot setup --callback-url https://…";
-    match account.page_subscription(page) {
-        Ok(None) => Finding::broken(
-            topic,
-            format!("the page is not subscribed to the app, so it hears nothing: {subscribe}"),
-        ),
-        Ok(Some(fields)) => match missing(&FIELDS, &fields) {
-            missing if missing.is_empty() => {
-                Finding::well(topic, "the page is subscribed to the app")
-            }
-            missing => Finding::broken(
-                topic,
-                format!("the page does not tell the app of {missing}: {subscribe}"),
-            ),
-        },
-        Err(error) => Finding::failed(topic, &error),
+/// Whether a bot with this verify token answers at the callback address.
+fn callback(config: &Config, account: &Account, url: &str) -> Result<String, String> {
+    match account.handshake(url, &config.verify_token) {
+        Ok(()) => Ok(format!("a bot with this VERIFY_TOKEN answers at {url}")),
+        Err(error) => Err(format!(
+            "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
+        )),
     }
 }
 
-fn missing(wanted: &[&str], there: &[String]) -> String {
-    let missing: Vec<&str> = wanted
-        .iter()
-        .copied()
-        .filter(|wanted| !there.iter().any(|one| one == wanted))
-        .collect();
-    missing.join(" and ")
+/// The names that are not in the list, whose items are names or objects with a name.
+fn missing(names: &[&str], list: &Value) -> Option<String> {
+    let is_missing = |name: &&str| items(list).all(|item| item != name && item["name"] != *name);
+    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
+    (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
-/// Writes a line for each finding, or, `as_json`, a line of JSON. Returns whether all is well.
+/// Writes a line for each finding, or, `as_json`, a line of JSON. Returns whether nothing failed.
 ///
 /// # Errors
 /// When a line cannot be written.
 pub fn report(findings: &[Finding], as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
     for Finding { topic, mark, says } in findings {
         let (sign, word) = match mark {
-            Mark::Well => ("✓", "well"),
-            Mark::Broken => ("✗", "broken"),
-            Mark::LeftOut => ("–", "left out"),
+            Mark::Ok => ("✓", "ok"),
+            Mark::Failed => ("✗", "failed"),
+            Mark::Skipped => ("–", "skipped"),
         };
         if as_json {
-            writeln!(
-                out,
-                "{}",
-                json!({"topic": topic, "mark": word, "says": says})
-            )?;
+            let line = json!({"topic": topic, "mark": word, "says": says});
+            writeln!(out, "{line}")?;
         } else {
             writeln!(out, "{sign} {topic}: {says}")?;
         }
     }
-    Ok(findings.iter().all(|finding| finding.mark != Mark::Broken))
+    Ok(findings.iter().all(|finding| finding.mark != Mark::Failed))
 }
 
-/// Subscribes app and page, and tells each step. May be run again at any time.
+/// Subscribes the app and the page, and writes a line for each step. It can be run again at any time.
 ///
 /// # Errors
 /// The first step that failed, in words.
@@ -302,24 +260,21 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
             "setup needs APP_ID: your app's id, the number in App settings > Basic".to_string(),
         );
     }
-    let step = |what: String, done: Result<(), AccountError>| {
-        done.map_err(|error| format!("failed to {what}: {error}"))
+    let mut print = |step: String| {
+        writeln!(out, "✓ {step}").map_err(|error| format!("failed to print: {error}"))
     };
-    let mut tell =
-        |what: &str| writeln!(out, "✓ {what}").map_err(|error| format!("failed to print: {error}"));
     let page = account
         .page()
         .map_err(|error| format!("failed to find the page: {error}"))?;
-    step(
-        format!("subscribe the app to {callback_url}"),
-        account.subscribe_app(callback_url, &config.verify_token),
-    )?;
-    tell(&format!(
+    account
+        .subscribe_app(callback_url, &config.verify_token)
+        .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
+    print(format!(
         "the app is subscribed: webhooks go to {callback_url}"
     ))?;
-    step(
-        format!("subscribe the page {}", page.name),
-        account.subscribe_page(&page),
-    )?;
-    tell(&format!("the page {} is subscribed to the app", page.name))
+    let name = text(&page["name"]);
+    account
+        .subscribe_page(&page)
+        .map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
+    print(format!("the page {name} is subscribed to the app"))
 }

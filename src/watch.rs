@@ -1,45 +1,75 @@
-//! Looks whether the page still tells the app of its messages.
+//! Finds out which page the token is for, and checks now and then that the page still tells the app
+//! of its messages.
 //!
-//! After an hour of failures Messenger unsubscribes the app from the page, and the bot hears
-//! nothing any more (Messenger Platform, "Webhooks"). Nothing else would tell.
+//! After an hour of failed webhooks Messenger unsubscribes the app from the page (Messenger
+//! Platform, "Webhooks"). The bot then receives nothing, and notices nothing either.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::config::Config;
-use crate::graph::account::{Account, AccountError};
+use crate::graph::account::{Account, AccountError, text};
 
-/// The time from one look to the next.
+/// The time between two checks, and until the next one after a failure.
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
-/// Looks from now on, in a thread of its own; not without the app's id.
-pub(crate) fn start(config: &Config) -> std::io::Result<()> {
-    let account = Account::new(config);
-    if account.app_id().is_none() {
-        return Ok(());
+/// The page that the token is for.
+pub(crate) struct TokenPage {
+    pub(crate) id: String,
+    name: String,
+}
+
+impl fmt::Display for TokenPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.id)
     }
+}
+
+/// Starts the thread that asks and checks. The page is empty until the Graph API has told it.
+pub(crate) fn start(config: &Config) -> std::io::Result<Arc<OnceLock<TokenPage>>> {
+    let account = Account::new(config);
+    let page = Arc::new(OnceLock::new());
+    let known = Arc::clone(&page);
     let watch = move || {
         loop {
-            if let Err(error) = look(&account) {
-                log::warn!("failed to look after the page's subscription: {error}");
-            }
-            thread::sleep(INTERVAL);
+            let checked = account.page().and_then(|page| {
+                let (id, name) = (text(&page["id"]), text(&page["name"]));
+                known.get_or_init(|| TokenPage { id, name });
+                check(&account, &page)
+            });
+            let pause = match checked {
+                Ok(()) if account.app_id().is_none() => return,
+                Ok(()) => INTERVAL,
+                Err(error) => {
+                    log::warn!("failed to look after the page and its subscription: {error}");
+                    AFTER_FAILURE
+                }
+            };
+            thread::sleep(pause);
         }
     };
     thread::Builder::new().name("watch".into()).spawn(watch)?;
-    Ok(())
+    Ok(page)
 }
 
-fn look(account: &Account) -> Result<(), AccountError> {
-    let page = account.page()?;
-    if account.page_subscription(&page)?.is_some() {
+/// Not without the app's id: another app's subscription would be taken for ours.
+fn check(account: &Account, page: &Value) -> Result<(), AccountError> {
+    if account.app_id().is_none() {
+        return Ok(());
+    }
+    if account.page_subscription(page)?.is_some() {
         log::debug!("the page is subscribed to the app");
         return Ok(());
     }
     log::error!(
         "the page is not subscribed to the app: Messenger sends nothing; subscribing it again"
     );
-    account.subscribe_page(&page)?;
+    account.subscribe_page(page)?;
     log::info!("the page is subscribed again");
     Ok(())
 }

@@ -54,10 +54,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub text: Cow<'static, str>,
-    /// The value of an `Allow` header.
-    pub allow: Option<&'static str>,
-    /// The value of a `Retry-After` header, in seconds.
-    pub retry_after: Option<u32>,
+    /// A header besides, as name and value.
+    pub header: Option<(&'static str, &'static str)>,
 }
 
 impl Answer {
@@ -68,25 +66,27 @@ impl Answer {
 
     /// Not now: Messenger keeps its copy and delivers it again.
     pub fn unavailable(reason: &'static str) -> Answer {
+        let header = Some(("Retry-After", "1"));
         Answer {
-            retry_after: Some(1),
+            header,
             ..Answer::new(503, reason)
         }
     }
 
-    fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
+    fn method_not_allowed(allow: &'static str) -> Answer {
+        let header = Some(("Allow", allow));
         Answer {
-            status,
-            text: text.into(),
-            allow: None,
-            retry_after: None,
+            header,
+            ..Answer::new(405, "this method is not allowed here")
         }
     }
 
-    fn method_not_allowed(allow: &'static str) -> Answer {
+    fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
+        let (text, header) = (text.into(), None);
         Answer {
-            allow: Some(allow),
-            ..Answer::new(405, "this method is not allowed here")
+            status,
+            text,
+            header,
         }
     }
 }
@@ -96,13 +96,8 @@ pub struct Webhook {
     path: String,
     verify_token: Secret,
     app_secret: hmac::Key,
-    refusals: Refusals,
-}
-
-/// Lines about what strangers can send as often as they like.
-#[derive(Default)]
-struct Refusals {
-    handshake: RateLimitedLog,
+    /// Lines about what strangers can send as often as they like, a kind each.
+    handshakes_refused: RateLimitedLog,
     unsigned: RateLimitedLog,
     wrongly_signed: RateLimitedLog,
 }
@@ -115,17 +110,19 @@ impl Webhook {
             path: config.webhook_path.clone(),
             verify_token: config.verify_token.clone(),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret),
-            refusals: Refusals::default(),
+            handshakes_refused: RateLimitedLog::default(),
+            unsigned: RateLimitedLog::default(),
+            wrongly_signed: RateLimitedLog::default(),
         }
     }
 
     /// Judges a request.
     pub fn judge(&self, request: Request<'_>) -> Verdict {
-        let (path, query) = match request.target.split_once('?') {
-            Some((path, query)) => (path, query),
-            None => (request.target, ""),
-        };
-        let answer = match (path, request.method) {
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((request.target, ""));
+        Verdict::Answer(match (path, request.method) {
             (HEALTH_PATH, "GET" | "HEAD") => return Verdict::Health,
             (HEALTH_PATH, _) => Answer::method_not_allowed("GET, HEAD"),
             (path, _) if path != self.path => Answer::new(404, "nothing is here"),
@@ -135,45 +132,39 @@ impl Webhook {
                 Err(refusal) => refusal,
             },
             _ => Answer::method_not_allowed("GET, HEAD, POST"),
-        };
-        Verdict::Answer(answer)
+        })
     }
 
     /// Messenger asks, when the webhook is saved in the dashboard, whether it is really ours
     /// (Messenger Platform, "Verification Requests").
     fn handshake(&self, query: &str) -> Answer {
-        let parameter = |name| parameter(query, name);
         if !query.split('&').any(|pair| pair.starts_with("hub.")) {
             return Answer::new(
                 200,
                 "echobot: a Messenger webhook. It answers Messenger only.",
             );
         }
-        let token_is_right =
-            parameter("hub.verify_token").is_some_and(|t| self.is_verify_token(&t));
-        match (parameter("hub.mode").as_deref(), parameter("hub.challenge")) {
-            (Some("subscribe"), Some(challenge)) if token_is_right => {
+        let token = parameter(query, "hub.verify_token");
+        let challenge = parameter(query, "hub.challenge");
+        let cause = match (parameter(query, "hub.mode").as_deref(), challenge) {
+            _ if !token.is_some_and(|token| self.is_verify_token(&token)) => {
+                "the verify token is wrong"
+            }
+            (Some("subscribe"), Some(challenge)) => {
                 log::info!("handshake accepted");
-                Answer::new(200, challenge)
+                return Answer::new(200, challenge);
             }
-            _ => {
-                let cause = if token_is_right {
-                    "mode or challenge is missing or wrong"
-                } else {
-                    "the verify token is wrong"
-                };
-                let line = format_args!(
-                    "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
-                );
-                self.refusals
-                    .handshake
-                    .log(module_path!(), Level::Warn, line);
-                Answer::new(
-                    403,
-                    "handshake refused: mode, verify token or challenge is wrong",
-                )
-            }
-        }
+            _ => "mode or challenge is missing or wrong",
+        };
+        let line = format_args!(
+            "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
+        );
+        self.handshakes_refused
+            .log(module_path!(), Level::Warn, line);
+        Answer::new(
+            403,
+            "handshake refused: mode, verify token or challenge is wrong",
+        )
     }
 
     /// Compares in constant time: the time taken tells nothing about the token.
@@ -189,16 +180,12 @@ impl Webhook {
         }
         let Some(signature) = signature else {
             let line = "webhook refused: it is not signed";
-            self.refusals
-                .unsigned
-                .log(module_path!(), Level::Warn, line);
+            self.unsigned.log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
         };
         if !self.is_signed(signature, body) {
             let line = "webhook refused: its signature is wrong; is APP_SECRET this app's secret?";
-            self.refusals
-                .wrongly_signed
-                .log(module_path!(), Level::Warn, line);
+            self.wrongly_signed.log(module_path!(), Level::Warn, line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
         }
         event::read(body).map_err(|error| {
@@ -228,7 +215,7 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
 mod tests {
     use ring::hmac;
 
-    use super::{Refusals, Webhook, parameter};
+    use super::{RateLimitedLog, Webhook, parameter};
     use crate::config::Secret;
 
     fn webhook(app_secret: &str) -> Webhook {
@@ -236,7 +223,9 @@ mod tests {
             path: "/".to_string(),
             verify_token: Secret::new("token"),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()),
-            refusals: Refusals::default(),
+            handshakes_refused: RateLimitedLog::default(),
+            unsigned: RateLimitedLog::default(),
+            wrongly_signed: RateLimitedLog::default(),
         }
     }
 

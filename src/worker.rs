@@ -1,20 +1,25 @@
 //! What the threads do: receive requests, make calls of the Send API, write to the disk.
 
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use log::Level;
 use tiny_http::{Header, Request, Response};
 
+use crate::call_log;
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
-use crate::event::Event;
-use crate::graph::{Action, Graph, SendError};
-use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Scope, WriteBatch};
-use crate::pool::{Outcome, Pool, WriterTask};
+use crate::event::{Event, Platform};
+use crate::graph::{Graph, Outcome, Report};
+use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
+use crate::pool::{Pool, WriterTask};
+use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
 use crate::store::Store;
+use crate::watch::TokenPage;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// What a bot that answers, but takes no webhooks, says of its health.
@@ -26,6 +31,9 @@ pub(crate) struct Worker {
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
+    /// The page that the token is for, when it is known.
+    page: Arc<OnceLock<TokenPage>>,
+    other_pages: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
     received: AtomicU64,
 }
@@ -35,12 +43,15 @@ impl Worker {
         config: &Config,
         pool: Pool<Request>,
         reply: fn(&Event) -> Option<Reply>,
+        page: Arc<OnceLock<TokenPage>>,
     ) -> Worker {
         Worker {
             pool,
             webhook: Webhook::new(config),
             graph: Graph::new(config),
             reply,
+            page,
+            other_pages: RateLimitedLog::every(Duration::from_secs(60)),
             received: AtomicU64::new(0),
         }
     }
@@ -72,9 +83,8 @@ impl Worker {
 
     fn answer(&self, mut request: Request) {
         let mut body = Vec::new();
-        if let Err(error) = request.as_reader().read_to_end(&mut body) {
-            log::warn!("failed to read the body of a request: {error}");
-        }
+        // The shield lets only whole requests in.
+        let _ = request.as_reader().read_to_end(&mut body);
         let mut headers = request.headers().iter();
         let signature = headers.find(|header| header.field.equiv(webhook::SIGNATURE_HEADER));
         let verdict = self.webhook.judge(webhook::Request {
@@ -92,36 +102,67 @@ impl Worker {
     }
 
     fn accept(&self, events: &[Event], request: Request) {
+        let ours = events.iter().filter(|event| self.is_ours(event));
         let echo = |event| Echo::answering(event, self.reply);
-        let echoes = events.iter().filter_map(echo).collect();
-        match self.pool.accept(echoes, request) {
+        let echoes = ours.filter_map(echo).collect();
+        let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
+        match self.pool.change(accept) {
             Accepted::Waiting => {}
             Accepted::Safe(request) => respond(request, Answer::ok()),
             Accepted::Full(request) => {
-                log::error!("webhook refused: as many echoes are owed as MAX_PENDING allows");
+                log::error!(
+                    "webhook refused: as many echoes are owed as MAX_PENDING allows, in all or to one person"
+                );
                 respond(request, Answer::unavailable("too many echoes are owed"));
             }
         }
     }
 
+    /// Whether the token can answer it: an app hears all its pages.
+    fn is_ours(&self, event: &Event) -> bool {
+        let (Some(page), Some(other)) = (self.page.get(), &event.page) else {
+            return true;
+        };
+        // Instagram's accounts have ids of their own.
+        if *other == page.id || event.platform == Platform::Instagram {
+            return true;
+        }
+        let line = format_args!(
+            "passed over: an event of the page {other}; PAGE_ACCESS_TOKEN is for {page}: unsubscribe \
+             the app from the other page, or run another bot with that page's token"
+        );
+        self.other_pages.log(module_path!(), Level::Warn, line);
+        false
+    }
+
     /// What a sender does: one call of the Send API after the other.
     pub(crate) fn send(&self) {
         while let Some(due) = self.pool.next_call() {
-            let outcome = if due.came.elapsed() >= GIVE_UP_AFTER {
-                log::error!("echo given up after 24 hours: {}", Label(&due));
-                Outcome::Expired
+            let safe = if is_too_old(&due) {
+                log::error!("echo given up after 24 hours: {}", due.echo.label());
+                self.pool.change(|outbox, now| outbox.expire(&due, now))
             } else {
-                let sent = catch(|| self.graph.send(&due.echo.recipient, due.text()));
-                let a_bug = Outcome::Failed(Scope::Message);
-                sent.map_or(a_bug, |result| outcome(&due, result))
+                let report = catch(|| self.graph.send(&due.echo.recipient, due.text()));
+                self.end(&due, report)
             };
-            let (safe, pause) = self.pool.ended(&due, outcome);
-            if let (Outcome::Failed(Scope::Page(_)), Some(pause)) = (outcome, pause) {
-                let seconds = pause.as_secs();
-                log::error!("the page is held back: nothing is sent for {seconds} s");
-            }
             respond_all(safe, &Answer::ok());
         }
+    }
+
+    fn end(&self, due: &Due, report: Option<Report>) -> Vec<Request> {
+        // A panic is a bug, and no reason to drop the echo.
+        let outcome = report
+            .as_ref()
+            .map_or(Outcome::Unsent, |report| report.outcome);
+        let tell = |outbox: &mut Outbox<_>, now| (outbox.ended(due, outcome, now), outbox.owed());
+        let (ended, owed) = self.pool.change(tell);
+        if let Some(report) = report {
+            call_log::call(due, &report, &ended);
+            if let Some(notice) = ended.notice {
+                call_log::page(notice, &report, owed, self.page.get());
+            }
+        }
+        ended.safe
     }
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
@@ -141,9 +182,14 @@ impl Worker {
     /// Answers the webhooks that are safe with this batch.
     fn commit(&self, batch: WriteBatch, store: &mut Store) {
         match store.commit(&batch) {
-            Ok(known) => respond_all(self.pool.written(batch, Some(known)), &Answer::ok()),
+            Ok(known) => {
+                let written = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &known, now);
+                respond_all(self.pool.change(written), &Answer::ok());
+            }
             Err(error) => {
-                let refused = self.pool.written(batch, None);
+                let refused = self
+                    .pool
+                    .change(|outbox, now| outbox.not_written(batch, now));
                 log::error!("{error}; webhooks refused: {}", refused.len());
                 respond_all(
                     refused,
@@ -154,57 +200,21 @@ impl Worker {
     }
 }
 
+/// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
+/// loses a message.
+fn is_too_old(due: &Due) -> bool {
+    let written = due
+        .echo
+        .timestamp
+        .map(|at| UNIX_EPOCH + Duration::from_millis(at));
+    let age = |written: SystemTime| written.elapsed().unwrap_or_default();
+    due.came.elapsed() >= GIVE_UP_AFTER && written.is_none_or(|at| age(at) >= GIVE_UP_AFTER)
+}
+
 /// Does something that a panic ends without ending the thread; none after a panic. A request that
 /// is dropped unanswered in it is answered 500 by tiny_http.
 fn catch<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
-}
-
-/// Logs what came of a call, and says what to do next.
-fn outcome(due: &Due, result: Result<(), SendError>) -> Outcome {
-    let label = Label(due);
-    let error = match result {
-        Ok(()) => {
-            if due.is_last_part() {
-                log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
-                log::debug!("echoed: {label}, text {:?}", due.echo.text);
-            }
-            return Outcome::Sent;
-        }
-        Err(error) => error,
-    };
-    match error.action {
-        Action::Drop => {
-            log::warn!("echo dropped: {label}: {error}");
-            Outcome::Dropped
-        }
-        Action::Retry => {
-            log::warn!("echo delayed: {label}: {error}");
-            Outcome::Failed(Scope::Message)
-        }
-        Action::HoldPage { regain_access } => {
-            log::warn!("the page is limited: {label}: {error}");
-            Outcome::Failed(Scope::Page(regain_access))
-        }
-        Action::CallOperator => {
-            log::error!(
-                "nothing can be sent until somebody acts: {error}; is PAGE_ACCESS_TOKEN still \
-                 valid, and is the page restricted?"
-            );
-            Outcome::Failed(Scope::Page(None))
-        }
-    }
-}
-
-/// An echo in a line of the log.
-struct Label<'a>(&'a Due);
-
-impl fmt::Display for Label<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let echo = &self.0.echo;
-        let mid = echo.mid.as_deref().unwrap_or("-");
-        write!(f, "mid {mid}, to {}", echo.recipient)
-    }
 }
 
 fn respond_all(requests: Vec<Request>, answer: &Answer) {
@@ -215,20 +225,15 @@ fn respond_all(requests: Vec<Request>, answer: &Answer) {
 
 /// Sends the answer. A client that has left is no trouble of ours.
 fn respond(request: Request, answer: Answer) {
-    let mut response = Response::from_data(answer.text.into_owned())
-        .with_status_code(answer.status)
-        .with_header(header("Content-Type", "text/plain; charset=utf-8"))
-        .with_header(header("X-Content-Type-Options", "nosniff"));
-    if let Some(allow) = answer.allow {
-        response.add_header(header("Allow", allow));
-    }
-    if let Some(seconds) = answer.retry_after {
-        response.add_header(header("Retry-After", &seconds.to_string()));
+    let always = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    let mut response =
+        Response::from_data(answer.text.into_owned()).with_status_code(answer.status);
+    for (name, value) in always.into_iter().chain(answer.header) {
+        let header = Header::from_bytes(name, value);
+        response.add_header(header.expect("it is a header because it is ASCII of our own"));
     }
     let _ = request.respond(response);
-}
-
-fn header(name: &str, value: &str) -> Header {
-    let header = Header::from_bytes(name, value);
-    header.expect("it is a header because name and value are ASCII of our own")
 }

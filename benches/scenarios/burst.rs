@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Round;
+use crate::echo_log::EchoLog;
 use crate::graph_api::GraphApi;
-use crate::ledger::Ledger;
 use crate::load::Line;
 use crate::messages::Messages;
 use crate::program::{Directory, Program};
@@ -20,8 +20,8 @@ pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
         people: count,
         per_webhook: count,
     };
-    let ledger = Arc::new(Ledger::new(&messages));
-    let graph = GraphApi::open(&ledger, LATENCY);
+    let echo_log = Arc::new(EchoLog::new(&messages));
+    let graph = GraphApi::open(&echo_log, LATENCY);
     let directory = Directory::new();
     let settings = [("SEND_RATE", "0".to_string()), directory.setting()];
     let program = Program::echobot(graph.address(), &settings);
@@ -32,10 +32,10 @@ pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
         Line::new(program.address()).deliver(webhook);
     }
     let acknowledged = begun.elapsed();
-    ledger.wait_for(count);
+    echo_log.wait_for(count);
     let echoed = begun.elapsed();
 
-    ledger.check(program);
+    echo_log.check(program);
     vec![
         Measured::new("acknowledged", acknowledged.as_secs_f64() * 1e3, "ms"),
         Measured::new("the last one echoed", echoed.as_secs_f64(), "s").at_most(4.5),

@@ -1,4 +1,4 @@
-//! The way through door, server and pool alone, beside the server library.
+//! The way through shield and tiny_http alone, beside the server library.
 
 use std::time::Instant;
 

@@ -4,6 +4,7 @@ mod burst;
 mod ceiling;
 mod handshakes;
 mod micro;
+mod recovery;
 mod saturation;
 mod size;
 mod start;
@@ -80,6 +81,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "handshakes: 16 connections, beside bare tiny_http",
         most_rounds: usize::MAX,
         run: handshakes::run,
+    },
+    Scenario {
+        name: "recovery",
+        what: "the way back: 10,000 owed to 2,000 people when an outage ends, calls of 50 ms, on disk",
+        most_rounds: 3,
+        run: recovery::run,
     },
     Scenario {
         name: "micro",

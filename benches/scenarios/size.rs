@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Round;
+use crate::echo_log::EchoLog;
 use crate::graph_api::GraphApi;
-use crate::ledger::Ledger;
 use crate::load;
 use crate::messages::Messages;
 use crate::program::{Directory, Program};
@@ -43,8 +43,8 @@ fn cost(size: usize, cycles: usize) -> f64 {
         people: size,
         per_webhook: size.min(100),
     };
-    let ledger = Arc::new(Ledger::new(&messages));
-    let graph = GraphApi::open(&ledger, Duration::ZERO);
+    let echo_log = Arc::new(EchoLog::new(&messages));
+    let graph = GraphApi::open(&echo_log, Duration::ZERO);
     let requests = messages.requests();
     let directory = Directory::new();
     let settings = [
@@ -60,10 +60,10 @@ fn cost(size: usize, cycles: usize) -> f64 {
         graph.move_gate(false);
         load::closed_loop(&mut lines, requests);
         graph.move_gate(true);
-        ledger.wait_for((cycle + 1) * size);
+        echo_log.wait_for((cycle + 1) * size);
     }
     let cpu = program.cpu() - cpu;
 
-    ledger.check(program);
+    echo_log.check(program);
     cpu.as_secs_f64() * 1e6 / messages.count as f64
 }

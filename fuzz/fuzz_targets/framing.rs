@@ -1,9 +1,9 @@
-//! Bytes -> the door's verdict. What it lets in has one meaning only, and the verdict does not depend on how the bytes
-//! arrive.
+//! Bytes -> the shield's verdict. What it lets in has one meaning only, and the verdict does not depend on how the
+//! bytes arrive.
 
 #![no_main]
 
-use echobot::door::fuzzing::{Request, Verdict, judge};
+use echobot::shield::framing::{Head, Refusal, Scanner};
 use libfuzzer_sys::fuzz_target;
 
 const PASSED: &[&str] = &["X-Hub-Signature-256"];
@@ -13,15 +13,36 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Prefixes that are judged for each input. All of them would be slow for a long one.
 const PREFIXES: usize = 256;
 
+/// None as long as more bytes are needed.
+type Verdict = Result<Option<Request>, Refusal>;
+
+/// The head of a request, and what tiny_http sees of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    head: Head,
+    canonical: Vec<u8>,
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let verdict = judge(bytes, PASSED);
+    let verdict = judge(bytes);
     match &verdict {
-        Verdict::Incomplete => check_incomplete(bytes),
-        Verdict::Request(request) => check_request(bytes, request),
-        Verdict::Refused(status) => assert!((400..600).contains(status)),
+        Ok(None) => check_incomplete(bytes),
+        Ok(Some(request)) => check_request(bytes, request),
+        Err(refusal) => assert!((400..600).contains(&refusal.status)),
     }
     check_prefixes(bytes, &verdict);
 });
+
+/// As a connection does to which all these bytes have come at once.
+fn judge(bytes: &[u8]) -> Verdict {
+    let mut scanner = Scanner::default();
+    let Some(end) = scanner.find_end(bytes)? else {
+        return Ok(None);
+    };
+    let mut canonical = Vec::new();
+    let head = scanner.judge(&bytes[..end], PASSED, &mut canonical)?;
+    Ok(Some(Request { head, canonical }))
+}
 
 /// More is waited for only while there is room for more, and the end of the head is not there.
 fn check_incomplete(bytes: &[u8]) {
@@ -30,9 +51,12 @@ fn check_incomplete(bytes: &[u8]) {
 }
 
 fn check_request(bytes: &[u8], request: &Request) {
-    assert!(request.head_len <= MAX_HEAD && request.head_len <= bytes.len());
-    assert!(request.body_len <= MAX_BODY);
-    let head = without_empty_lines(&bytes[..request.head_len]);
+    let Head {
+        head_len, body_len, ..
+    } = request.head;
+    assert!(head_len <= MAX_HEAD && head_len <= bytes.len());
+    assert!(body_len <= MAX_BODY);
+    let head = without_empty_lines(&bytes[..head_len]);
     assert_eq!(find_empty_line(head), Some(head.len() - 4));
     let lines = lines(head);
     check_headers(&lines[1..], request);
@@ -61,10 +85,10 @@ fn check_headers(lines: &[&[u8]], request: &Request) {
         }
     }
     assert!(lengths.len() <= 1);
-    assert_eq!(lengths.first().copied().unwrap_or(0), request.body_len);
-    let [is_head, is_http10, ..] = request.flags;
-    assert!(hosts == 1 || (hosts == 0 && is_http10));
-    assert_eq!(is_head, request.canonical.starts_with(b"HEAD "));
+    let head = &request.head;
+    assert_eq!(lengths.first().copied().unwrap_or(0), head.body_len);
+    assert!(hosts == 1 || (hosts == 0 && head.is_http10));
+    assert_eq!(head.is_head, request.canonical.starts_with(b"HEAD "));
 }
 
 fn number(digits: &[u8]) -> usize {
@@ -92,7 +116,11 @@ fn check_canonical(original: &httparse::Request, request: &Request) {
     assert_eq!(lines(head).len(), 1 + canonical.headers.len());
 
     let mut names = canonical.headers.iter().map(|header| header.name);
-    assert!(names.all(|name| PASSED.contains(&name)));
+    assert!(names.all(|name| name == "Content-Length" || PASSED.contains(&name)));
+    let length = values(&canonical, "Content-Length")
+        .first()
+        .map_or(0, |value| number(value));
+    assert_eq!(length, request.head.body_len);
     for name in PASSED {
         assert_eq!(values(&canonical, name), values(original, name));
     }
@@ -110,8 +138,8 @@ fn check_prefixes(bytes: &[u8], verdict: &Verdict) {
         .step_by(1 + bytes.len() / PREFIXES)
         .collect();
     lens.push(MAX_HEAD);
-    if let Verdict::Request(request) = verdict {
-        lens.extend([request.head_len - 1, request.head_len]);
+    if let Ok(Some(request)) = verdict {
+        lens.extend([request.head.head_len - 1, request.head.head_len]);
     }
     for prefix in lens.iter().filter_map(|len| bytes.get(..*len)) {
         check_prefix(prefix, verdict);
@@ -119,13 +147,11 @@ fn check_prefixes(bytes: &[u8], verdict: &Verdict) {
 }
 
 fn check_prefix(prefix: &[u8], verdict: &Verdict) {
-    let earlier = judge(prefix, PASSED);
+    let earlier = judge(prefix);
     match (&earlier, verdict) {
-        (Verdict::Incomplete, Verdict::Request(request)) => {
-            assert!(prefix.len() < request.head_len);
-        }
-        (Verdict::Incomplete, _) => assert!(prefix.len() < MAX_HEAD),
-        (Verdict::Refused(_), Verdict::Refused(_)) => {}
+        (Ok(None), Ok(Some(request))) => assert!(prefix.len() < request.head.head_len),
+        (Ok(None), _) => assert!(prefix.len() < MAX_HEAD),
+        (Err(_), Err(_)) => {}
         _ => assert_eq!(&earlier, verdict, "after {} bytes", prefix.len()),
     }
 }

@@ -1,15 +1,15 @@
-//! What systemd tells a service in its environment. None of it is a setting: who starts the bot by
-//! hand sets none of these.
+//! The variables that systemd sets for a service. They are not settings: without systemd none of
+//! them is set.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Where the service manager wants to hear how the bot fares, and how often.
+/// Where and how often systemd wants to hear of the bot's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Systemd {
     /// The socket of `Type=notify`, as sd_notify(3) writes it: a path, or a name after an `@`.
     pub notify_socket: Option<OsString>,
-    /// `WatchdogSec=`: the bot is to say that it is alive within this time, again and again.
+    /// `WatchdogSec=`: the bot must report that it is alive at least this often.
     pub watchdog: Option<Duration>,
 }
 

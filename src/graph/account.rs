@@ -1,23 +1,25 @@
-//! The calls of setting up: the page, its token, and who is subscribed to what.
+//! The Graph API's calls about the app, the page, its token and their subscriptions.
 
 use std::fmt;
 
 use serde_json::Value;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
-use super::answer::GraphError;
-use super::{MAX_ANSWER, agent, appsecret_proof, network_words};
+use super::outcome::GraphError;
+use super::{CachingResolver, agent, appsecret_proof, describe, read_body};
 use crate::config::{Config, Secret};
 
-/// What the bot wants to hear of.
+/// The webhook fields that the bot subscribes to.
 pub const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
 
-/// The Graph API, as the operator of app and page.
+/// The Graph API, called in the name of the app and of the page.
 pub struct Account {
     agent: Agent,
+    /// The address of the Graph API, with its version.
     base: String,
     page_token: Secret,
+    /// The `appsecret_proof` of the page's token. The app's token needs none.
     proof: Secret,
     app: Option<App>,
 }
@@ -26,46 +28,6 @@ struct App {
     id: String,
     /// `APP_ID|APP_SECRET` (Graph API, "Access Tokens", app access tokens).
     token: Secret,
-}
-
-/// Whose token a call is made with.
-#[derive(Clone, Copy)]
-enum As {
-    Page,
-    App,
-}
-
-/// The page that the token is for.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// What Meta says of the page's token.
-#[derive(Debug, Clone)]
-pub struct TokenState {
-    /// Whether it can be used.
-    pub is_valid: bool,
-    /// When it expires, in seconds since 1970; none: never.
-    pub expires_at: Option<u64>,
-    /// What it allows.
-    pub scopes: Vec<String>,
-    /// The app that it was made for.
-    pub app_id: String,
-}
-
-/// Where Messenger sends the app's webhooks.
-#[derive(Debug, Clone)]
-pub struct AppSubscription {
-    /// The address.
-    pub callback_url: String,
-    /// Whether Messenger uses it.
-    pub active: bool,
-    /// What it is told of.
-    pub fields: Vec<String>,
 }
 
 /// A call failed; in words, with what to do.
@@ -80,112 +42,94 @@ impl fmt::Display for AccountError {
 
 impl std::error::Error for AccountError {}
 
+impl From<ureq::Error> for AccountError {
+    fn from(error: ureq::Error) -> AccountError {
+        let cause = describe(&error);
+        AccountError(format!("failed to reach the Graph API: {cause}"))
+    }
+}
+
 impl Account {
-    /// A client. Does not connect yet.
+    /// A client that does not connect yet.
     pub fn new(config: &Config) -> Account {
         let page_token = config.page_access_token.clone();
         let proof = appsecret_proof(&config.app_secret, page_token.expose());
-        let app = config.app_id.as_ref().map(|id| App {
-            id: id.clone(),
-            token: Secret::new(format!("{id}|{}", config.app_secret.expose())),
-        });
         Account {
-            agent: agent(),
+            agent: agent(&CachingResolver::default()),
             base: format!("{}/{}", config.graph_url, config.graph_version),
             page_token,
             proof: Secret::new(proof),
-            app,
+            app: config.app_id.as_ref().map(|id| App {
+                id: id.clone(),
+                token: Secret::new(format!("{id}|{}", config.app_secret.expose())),
+            }),
         }
     }
 
-    /// The app's id, if it is known.
+    /// The app's id, if it is set.
     pub fn app_id(&self) -> Option<&str> {
         self.app.as_ref().map(|app| app.id.as_str())
     }
 
-    /// The page that the token is for.
+    /// The page that the token is for, with its `id` and `name`.
     ///
     /// # Errors
-    /// When the Graph API refuses or is not reached; so with all that follow.
-    pub fn page(&self) -> Result<Page, AccountError> {
-        let page = self.get("me", As::Page, &[("fields", "id,name")])?;
-        Ok(Page {
-            id: text(&page["id"]),
-            name: text(&page["name"]),
-        })
+    /// When the Graph API refuses the call or is not reached; so with all that follow.
+    pub fn page(&self) -> Result<Value, AccountError> {
+        let call = self.agent.get(self.url("me")).query("fields", "id,name");
+        read(self.as_page(call).call()?)
     }
 
-    /// What Meta says of the page's token. Needs the app's id.
-    pub fn token(&self) -> Result<TokenState, AccountError> {
-        let token = self.get(
-            "debug_token",
-            As::App,
-            &[("input_token", self.page_token.expose())],
-        )?;
-        let token = &token["data"];
-        Ok(TokenState {
-            is_valid: token["is_valid"] == true,
-            expires_at: token["expires_at"].as_u64().filter(|at| *at > 0),
-            scopes: texts(&token["scopes"]),
-            app_id: text(&token["app_id"]),
-        })
+    /// What Meta knows of the page's token (Graph API, "Debug Token"). Needs the app's id.
+    pub fn token(&self) -> Result<Value, AccountError> {
+        let call = self.agent.get(self.url("debug_token"));
+        let call = call.query("input_token", self.page_token.expose());
+        let mut answer = read(authorize(call, &self.app()?.token).call()?)?;
+        Ok(answer["data"].take())
     }
 
-    /// Where Messenger sends the app's webhooks about pages, if it does. Needs the app's id.
-    pub fn app_subscription(&self) -> Result<Option<AppSubscription>, AccountError> {
-        let subscriptions = self.get(&self.app_path()?, As::App, &[])?;
-        let mut all = subscriptions["data"].as_array().into_iter().flatten();
-        let page = all.find(|subscription| subscription["object"] == "page");
-        Ok(page.map(|page| AppSubscription {
-            callback_url: text(&page["callback_url"]),
-            active: page["active"] == true,
-            fields: page["fields"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|field| text(&field["name"]))
-                .collect(),
-        }))
+    /// The app's subscription to webhooks about pages, if it has one. Needs the app's id.
+    pub fn app_subscription(&self) -> Result<Option<Value>, AccountError> {
+        let app = self.app()?;
+        let call = self.agent.get(self.subscriptions(app));
+        let all = read(authorize(call, &app.token).call()?)?;
+        let page = items(&all["data"]).find(|subscription| subscription["object"] == "page");
+        Ok(page.cloned())
     }
 
-    /// Subscribes the app: Messenger is to send webhooks about pages to this address. It makes the
-    /// handshake there, so the bot must be up. Needs the app's id.
+    /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
+    /// handshake first, so the bot must be up. Needs the app's id.
     pub fn subscribe_app(
         &self,
         callback_url: &str,
         verify_token: &Secret,
     ) -> Result<(), AccountError> {
-        let fields = FIELDS.join(",");
-        let form = [
+        let app = self.app()?;
+        let call = self.agent.post(self.subscriptions(app));
+        confirm(authorize(call, &app.token).send_form([
             ("object", "page"),
             ("callback_url", callback_url),
-            ("fields", &fields),
+            ("fields", &FIELDS.join(",")),
             ("verify_token", verify_token.expose()),
             ("include_values", "true"),
-        ];
-        self.post(&self.app_path()?, As::App, &form)
+        ])?)
     }
 
-    /// What the page tells the app of; none when it is not subscribed to it. Without the app's id
-    /// any app counts.
-    pub fn page_subscription(&self, page: &Page) -> Result<Option<Vec<String>>, AccountError> {
-        let apps = self.get(&format!("{}/subscribed_apps", page.id), As::Page, &[])?;
-        let mut apps = apps["data"].as_array().into_iter().flatten();
-        let ours = apps.find(|app| self.app_id().is_none_or(|id| text(&app["id"]) == id));
-        Ok(ours.map(|app| texts(&app["subscribed_fields"])))
+    /// The page's subscription to the app, if it has one. Without the app's id, to any app.
+    pub fn page_subscription(&self, page: &Value) -> Result<Option<Value>, AccountError> {
+        let call = self.agent.get(self.subscribed_apps(page));
+        let apps = read(self.as_page(call).call()?)?;
+        let is_ours = |app: &&Value| self.app_id().is_none_or(|id| text(&app["id"]) == id);
+        Ok(items(&apps["data"]).find(is_ours).cloned())
     }
 
     /// Subscribes the page to the app.
-    pub fn subscribe_page(&self, page: &Page) -> Result<(), AccountError> {
-        let fields = FIELDS.join(",");
-        self.post(
-            &format!("{}/subscribed_apps", page.id),
-            As::Page,
-            &[("subscribed_fields", &fields)],
-        )
+    pub fn subscribe_page(&self, page: &Value) -> Result<(), AccountError> {
+        let call = self.as_page(self.agent.post(self.subscribed_apps(page)));
+        confirm(call.send_form([("subscribed_fields", FIELDS.join(","))])?)
     }
 
-    /// Makes the handshake with a webhook as Messenger does; what is wrong, in words.
+    /// Makes the handshake with a webhook as Messenger does.
     ///
     /// # Errors
     /// When the challenge does not come back.
@@ -199,106 +143,67 @@ impl Account {
             .query("hub.challenge", challenge);
         let mut answer = request
             .call()
-            .map_err(|error| AccountError(network_words(&error)))?;
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_to_vec()
-            .unwrap_or_default();
-        match answer.status().as_u16() {
-            200 if body == challenge.as_bytes() => Ok(()),
-            200 => Err(AccountError(
-                "something else answered, without the challenge".to_string(),
-            )),
-            403 => Err(AccountError(
-                "the bot there has another VERIFY_TOKEN (403)".to_string(),
-            )),
-            status => Err(AccountError(format!("it answered {status}"))),
-        }
+            .map_err(|error| AccountError(describe(&error)))?;
+        let body = read_body(answer.body_mut()).unwrap_or_default();
+        Err(AccountError(match answer.status().as_u16() {
+            200 if body == challenge.as_bytes() => return Ok(()),
+            200 => "something else answered, without the challenge".to_string(),
+            403 => "the bot there has another VERIFY_TOKEN (403)".to_string(),
+            status => format!("it answered {status}"),
+        }))
     }
 
-    fn app_path(&self) -> Result<String, AccountError> {
-        let id = self
-            .app_id()
-            .ok_or_else(|| AccountError("APP_ID is not set".to_string()))?;
-        Ok(format!("{id}/subscriptions"))
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
     }
 
-    fn get(&self, path: &str, who: As, query: &[(&str, &str)]) -> Result<Value, AccountError> {
-        let url = format!("{}/{path}", self.base);
-        let request = self
-            .agent
-            .get(url)
-            .header("Authorization", self.authorization(who)?);
-        let request = request
-            .query_pairs(self.proof(who))
-            .query_pairs(query.iter().copied());
-        read(request.call())
+    fn subscriptions(&self, app: &App) -> String {
+        self.url(&format!("{}/subscriptions", app.id))
     }
 
-    fn post(&self, path: &str, who: As, form: &[(&str, &str)]) -> Result<(), AccountError> {
-        let url = format!("{}/{path}", self.base);
-        let request = self
-            .agent
-            .post(url)
-            .header("Authorization", self.authorization(who)?);
-        let request = request.query_pairs(self.proof(who));
-        let answer = read(request.send_form(form.iter().copied()))?;
-        if answer["success"] == true {
-            Ok(())
-        } else {
-            Err(AccountError(
-                "the Graph API did not say that it succeeded".to_string(),
-            ))
-        }
+    fn subscribed_apps(&self, page: &Value) -> String {
+        self.url(&format!("{}/subscribed_apps", text(&page["id"])))
     }
 
-    fn authorization(&self, who: As) -> Result<String, AccountError> {
-        let token = match (who, &self.app) {
-            (As::Page, _) => &self.page_token,
-            (As::App, Some(app)) => &app.token,
-            (As::App, None) => return Err(AccountError("APP_ID is not set".to_string())),
-        };
-        Ok(format!("Bearer {}", token.expose()))
+    fn app(&self) -> Result<&App, AccountError> {
+        let not_set = || AccountError("APP_ID is not set".to_string());
+        self.app.as_ref().ok_or_else(not_set)
     }
 
-    /// The proof is of the page's token; the app's own is proof enough.
-    fn proof(&self, who: As) -> Option<(&str, &str)> {
-        matches!(who, As::Page).then(|| ("appsecret_proof", self.proof.expose()))
+    fn as_page<B>(&self, call: RequestBuilder<B>) -> RequestBuilder<B> {
+        authorize(call, &self.page_token).query("appsecret_proof", self.proof.expose())
     }
 }
 
-fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, AccountError> {
-    let unreached = |error| {
-        AccountError(format!(
-            "failed to reach the Graph API: {}",
-            network_words(&error)
-        ))
-    };
-    let mut answer = answer.map_err(unreached)?;
-    let status = answer.status().as_u16();
-    let body = answer
-        .body_mut()
-        .with_config()
-        .limit(MAX_ANSWER)
-        .read_to_vec()
-        .map_err(unreached)?;
-    let body: serde_json_borrow::Value<'_> = serde_json::from_slice(&body).unwrap_or_default();
-    if let Some(error) = GraphError::read(status, body.get("error")) {
-        return Err(AccountError(format!("{error}; {}", remedy(error.code))));
+fn authorize<B>(call: RequestBuilder<B>, token: &Secret) -> RequestBuilder<B> {
+    call.header("Authorization", format!("Bearer {}", token.expose()))
+}
+
+fn confirm(response: Response<Body>) -> Result<(), AccountError> {
+    if read(response)?["success"] == true {
+        return Ok(());
+    }
+    let what = "the Graph API did not say that it succeeded";
+    Err(AccountError(what.to_string()))
+}
+
+fn read(mut response: Response<Body>) -> Result<Value, AccountError> {
+    let body = read_body(response.body_mut())?;
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(error) = GraphError::read(status, &body["error"]) {
+        return Err(AccountError(format!("{error}; {}", advice(error.code))));
     }
     if status != 200 || !body.is_object() {
-        let what = format!(
+        return Err(AccountError(format!(
             "the Graph API's answer was not understood (status {status}); is GRAPH_URL right?"
-        );
-        return Err(AccountError(what));
+        )));
     }
-    Ok(body.into())
+    Ok(body)
 }
 
-/// What somebody can do about a code of the Graph API (Graph API, "Handle Errors").
-fn remedy(code: i64) -> &'static str {
+/// What the operator can do about an error code (Graph API, "Handle Errors").
+fn advice(code: i64) -> &'static str {
     match code {
         1 | 2 => "a passing fault: try again in a minute",
         4 | 17 | 32 | 341 | 613 => "too many calls: try again in an hour",
@@ -321,14 +226,16 @@ fn remedy(code: i64) -> &'static str {
     }
 }
 
-fn text(value: &Value) -> String {
+/// The items of a list; none when it is no list.
+pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// A name or an id as text: Meta writes some ids as numbers.
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     }
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().map(text).collect()
 }

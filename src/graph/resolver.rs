@@ -1,33 +1,25 @@
-//! Names -> addresses for ureq, remembered.
+//! Name resolution for ureq, with a cache.
 //!
-//! Without this, ureq starts a thread for every request that has a timeout, to bound the time
-//! that name resolution takes, and asks again for every request. Here a thread is started only
-//! when a name is asked for the first time or its addresses have grown old.
+//! Without it, ureq resolves the name for each request, and starts a thread to do so within the
+//! request's timeout.
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{NextTimeout, time};
 
-/// Addresses are asked for anew after this time: about as long as those of the Graph API live.
+/// The time after which a name is resolved again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Remembers the addresses of the last name: there is one Graph API, or one proxy.
-#[derive(Debug, Default)]
-pub(super) struct CachingResolver {
-    last: Mutex<Option<Known>>,
-}
-
-#[derive(Debug)]
-struct Known {
-    place: Uri,
-    addresses: ResolvedSocketAddrs,
-    asked: Instant,
-}
+/// The last name with its addresses, and when they were asked for. One name is enough: there is
+/// one Graph API, or one proxy.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CachingResolver(Arc<Mutex<Option<(Uri, ResolvedSocketAddrs, Instant)>>>);
 
 impl Resolver for CachingResolver {
     fn resolve(
@@ -35,58 +27,47 @@ impl Resolver for CachingResolver {
         uri: &Uri,
         config: &Config,
         timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let old = match self.known(uri) {
-            Some((addresses, true)) => return Ok(addresses),
-            Some((addresses, false)) => Some(addresses),
-            None => None,
-        };
-        match ask(uri, config, timeout) {
-            Ok(addresses) => {
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known {
-                    place: uri.clone(),
-                    addresses: addresses.clone(),
-                    asked: Instant::now(),
-                });
-                Ok(addresses)
-            }
-            // Old addresses are better than none while the name server is away.
-            Err(error) => old.ok_or(error),
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let cached = self.cached(uri);
+        if let Some((addresses, true)) = cached {
+            return Ok(addresses);
         }
+        let addresses = look_up(uri.clone(), config.clone(), timeout)
+            // Old addresses are better than none while the name server is away.
+            .or_else(|error| cached.map(|(addresses, _)| addresses).ok_or(error))?;
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *cache = Some((uri.clone(), addresses.clone(), Instant::now()));
+        Ok(addresses)
     }
-}
-
-/// Asks for the addresses, in a thread of its own: nothing else bounds the time that it takes.
-/// ureq would do the same, but panics where no thread is to be had.
-fn ask(
-    uri: &Uri,
-    config: &Config,
-    timeout: NextTimeout,
-) -> Result<ResolvedSocketAddrs, ureq::Error> {
-    let (uri, config, mut endless) = (uri.clone(), config.clone(), timeout);
-    endless.after = time::Duration::NotHappening;
-    let (sender, answer) = mpsc::sync_channel(1);
-    let ask = move || {
-        let addresses = DefaultResolver::default().resolve(&uri, &config, endless);
-        sender.send(addresses).ok()
-    };
-    thread::Builder::new().name("resolver".into()).spawn(ask)?;
-    let answer = answer.recv_timeout(*timeout.after);
-    answer.unwrap_or(Err(ureq::Error::Timeout(timeout.reason)))
 }
 
 impl CachingResolver {
-    /// The addresses known, and whether they are fresh. Who is told that they are not is to ask
-    /// anew; the others go on with the old ones meanwhile.
-    fn known(&self, uri: &Uri) -> Option<(ResolvedSocketAddrs, bool)> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.as_mut().filter(|known| {
-            known.place.authority() == uri.authority() && known.place.scheme() == uri.scheme()
-        })?;
-        let fresh = known.asked.elapsed() < FRESH;
-        if !fresh {
-            known.asked = Instant::now();
+    /// The cached addresses, and whether they are fresh. The first caller that gets stale ones
+    /// looks the name up; meanwhile they count as fresh for all others.
+    fn cached(&self, uri: &Uri) -> Option<(ResolvedSocketAddrs, bool)> {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cached, addresses, since) = cache.as_mut()?;
+        if cached.authority() != uri.authority() || cached.scheme() != uri.scheme() {
+            return None;
         }
-        Some((known.addresses.clone(), fresh))
+        let is_fresh = since.elapsed() < FRESH;
+        if !is_fresh {
+            *since = Instant::now();
+        }
+        Some((addresses.clone(), is_fresh))
     }
+}
+
+/// Looks the name up in a thread of its own, because only that bounds the time. ureq would do
+/// the same, but panics when no thread can be started.
+fn look_up(uri: Uri, config: Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    let mut no_timeout = timeout;
+    no_timeout.after = time::Duration::NotHappening;
+    let (sender, result) = mpsc::channel();
+    let thread = thread::Builder::new().name("resolver".to_string());
+    thread.spawn(move || {
+        let _ = sender.send(DefaultResolver::default().resolve(&uri, &config, no_timeout));
+    })?;
+    let result = result.recv_timeout(*timeout.after);
+    result.unwrap_or(Err(Error::Timeout(timeout.reason)))
 }

@@ -50,14 +50,19 @@ impl<R> Acknowledgements<R> {
         self.waiting.insert(self.last_id, acknowledgement);
     }
 
-    /// One of its echoes is safe. Returns the caller if it was the last one.
-    pub(super) fn complete(&mut self, id: AcknowledgementId) -> Option<R> {
-        let acknowledgement = self.waiting.get_mut(&id)?;
-        acknowledgement.open -= 1;
-        if acknowledgement.open > 0 {
-            return None;
+    /// One echo of each of these is safe. Returns the callers for whom it was the last one.
+    pub(super) fn complete(&mut self, ids: Vec<AcknowledgementId>) -> Vec<R> {
+        let mut safe = Vec::new();
+        for id in ids {
+            let Some(acknowledgement) = self.waiting.get_mut(&id) else {
+                continue;
+            };
+            acknowledgement.open -= 1;
+            if acknowledgement.open == 0 {
+                safe.extend(self.fail(id));
+            }
         }
-        self.fail(id)
+        safe
     }
 
     /// One of its echoes is not safe. Returns the caller, unless it was answered before.

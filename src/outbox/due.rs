@@ -10,14 +10,14 @@ use crate::echo::Echo;
 #[derive(Debug, Clone)]
 pub struct Due {
     pub(super) id: EchoId,
+    /// Calls are numbered in the order in which they begin, from 1.
+    pub(super) number: u64,
     /// The echo that it is a part of.
     pub echo: Arc<Echo>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// When the message came.
     pub came: Instant,
-    /// Whether it is to find out if the page may send again.
-    pub(super) is_probe: bool,
 }
 
 impl Due {
@@ -28,6 +28,6 @@ impl Due {
 
     /// Whether the echo is complete with it.
     pub fn is_last_part(&self) -> bool {
-        self.end == self.echo.text.len()
+        self.echo.text[self.end..].trim().is_empty()
     }
 }

@@ -1,19 +1,27 @@
 //! What is owed, and by which message; and which messages were answered before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
+use super::evidence::Tries;
+use super::recipient_queues::{Recipient, recipient};
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
+
+/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
+const PERSONS_SHARE: usize = 100;
+const LEAST_SHARE: usize = 100;
 
 #[derive(Default)]
 pub(super) struct PendingEchoes {
     pending: HashMap<EchoId, Pending>,
     by_mid: HashMap<MidDigest, EchoId>,
+    by_person: HashMap<Recipient, usize>,
     answered: Dedup,
 }
 
@@ -27,6 +35,7 @@ pub(super) struct Pending {
     pub(super) is_safe: bool,
     /// The acknowledgements that wait until it is safe.
     pub(super) waiting: Vec<AcknowledgementId>,
+    pub(super) tries: Tries,
 }
 
 impl PendingEchoes {
@@ -38,7 +47,9 @@ impl PendingEchoes {
             came: stored.came,
             is_safe,
             waiting: Vec::new(),
+            tries: Tries::default(),
         };
+        *self.by_person.entry(recipient(&stored.echo)).or_default() += 1;
         self.pending.insert(stored.id, pending);
         if let Some(mid) = stored.mid {
             self.by_mid.insert(mid, stored.id);
@@ -51,6 +62,12 @@ impl PendingEchoes {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
+        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.echo)) {
+            *owed.get_mut() -= 1;
+            if *owed.get() == 0 {
+                owed.remove();
+            }
+        }
         if let Some(mid) = pending.mid {
             self.by_mid.remove(&mid);
             self.answered.insert(mid);
@@ -92,6 +109,25 @@ impl PendingEchoes {
     /// Whether this message is owed an echo already, or was answered.
     pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
         mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
+    }
+
+    /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
+    /// is owed. Above half of it, one person may hold a small share.
+    pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
+        let mut new: HashMap<Recipient, usize> = HashMap::new();
+        for (echo, mid) in echoes.iter().zip(mids) {
+            if !self.knows(*mid) {
+                *new.entry(recipient(echo)).or_default() += 1;
+            }
+        }
+        let total = self.len() + new.values().sum::<usize>();
+        let share = (max / PERSONS_SHARE).max(LEAST_SHARE);
+        let is_modest = |(person, new): (&Recipient, &usize)| {
+            let owed = self.by_person.get(person).copied().unwrap_or_default();
+            owed + new <= share
+        };
+        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
+        self.pending.is_empty() || new.is_empty() || is_fair
     }
 
     pub(super) fn len(&self) -> usize {

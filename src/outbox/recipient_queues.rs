@@ -1,20 +1,12 @@
 //! A queue for each recipient: the order of echoes to one person, and when the next one is due.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::EchoId;
 use crate::echo::Echo;
 use crate::event::Platform;
-
-/// The longest pause before the first retry; doubled for each one after it.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest pause of all.
-const SLOWEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// A person in the conversations of one platform.
 pub(super) type Recipient = (Platform, Arc<str>);
@@ -23,139 +15,148 @@ pub(super) fn recipient(echo: &Echo) -> Recipient {
     (echo.platform, Arc::clone(&echo.recipient))
 }
 
+/// What a recipient waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A first try.
+    Fresh,
+    /// Another try, after a pause.
+    Retry,
+    /// A refused message waits for another person's call to get through.
+    Suspect,
+}
+
 #[derive(Default)]
 pub(super) struct RecipientQueues {
     queues: HashMap<Recipient, RecipientQueue>,
-    /// Recipients who wait for a first try, and those who wait for another one: apart, so that
-    /// retries never take all the senders.
-    fresh: Schedule,
-    retries: Schedule,
+    /// A schedule for each class: recipients by the time at which they are due, equal times in the
+    /// order in which they came.
+    schedules: [BTreeMap<Key, Recipient>; 3],
     scheduled: u64,
-    /// Retries that are in flight.
+    /// Calls in flight that are another try.
     retrying: usize,
-    jitter: RandomState,
 }
 
-/// Recipients by the time at which they are due; equal times in the order in which they came.
-type Schedule = BinaryHeap<Reverse<(Instant, u64, Recipient)>>;
+type Key = (Instant, u64);
 
-/// Echoes to one person, in order. The first one is in flight, or the recipient is scheduled.
+/// Echoes to one person, in order. One is in flight, or the recipient is scheduled.
 #[derive(Default)]
 struct RecipientQueue {
     echoes: VecDeque<EchoId>,
-    failures: u32,
-    in_flight: bool,
+    scheduled: Option<(Class, Key)>,
+    /// The class of the call that is in flight.
+    in_flight: Option<Class>,
 }
 
 impl RecipientQueues {
     /// Adds an echo to the end of its queue, or before those that `comes_before` says it precedes.
-    /// What is in flight stays first.
+    /// What was tried stays first. Returns whether the recipient waits for a witness.
     pub(super) fn add(
         &mut self,
-        recipient: Recipient,
+        recipient: &Recipient,
         id: EchoId,
         now: Instant,
         comes_before: impl Fn(EchoId) -> bool,
-    ) {
+    ) -> bool {
         let queue = self.queues.entry(recipient.clone()).or_default();
-        let movable = queue.echoes.len() - usize::from(queue.in_flight);
+        let movable = queue.echoes.len() - usize::from(queue.in_flight.is_some());
         let after = queue.echoes.iter().rev().take(movable);
         let passed = after.take_while(|other| comes_before(**other)).count();
         queue.echoes.insert(queue.echoes.len() - passed, id);
-        if queue.echoes.len() == 1 {
-            self.schedule(recipient, now);
+        let class = queue.scheduled.map(|(class, _)| class);
+        if class.is_none() && queue.in_flight.is_none() {
+            self.schedule(recipient, Class::Fresh, now);
         }
+        class == Some(Class::Suspect)
     }
 
-    /// Takes the first echo of the recipient who is due longest, at most `max_retries` of them
-    /// retries at once. The queue waits until it is told what came of it.
-    pub(super) fn take_due(&mut self, now: Instant, max_retries: usize) -> Option<EchoId> {
-        let (time, is_retry) = self.next(max_retries)?;
-        if time > now {
-            return None;
-        }
-        let Reverse((_, _, recipient)) = self.schedule_of(is_retry).pop()?;
+    /// When the next recipient is due, and its class; at most `max_retries` calls at once are
+    /// another try. `is_held`: first tries come first, and no recipient waits for a witness.
+    pub(super) fn next(
+        &self,
+        now: Instant,
+        max_retries: usize,
+        is_held: bool,
+    ) -> Option<(Instant, Class)> {
+        let first = |class: Class| {
+            let (key, _) = self.schedules[class as usize].first_key_value()?;
+            Some((*key, class))
+        };
+        let has_room = self.retrying < max_retries;
+        let fresh = first(Class::Fresh);
+        let retry = first(Class::Retry).filter(|_| has_room);
+        let suspect = first(Class::Suspect).filter(|_| has_room);
+        let next = if is_held {
+            // By turns: the one that was scheduled first of those that may be tried now.
+            let is_due = |((time, _), _): &(Key, Class)| *time <= now;
+            let due = retry.filter(is_due).into_iter();
+            let suspect = suspect.map(|((_, turn), class)| ((now, turn), class));
+            let turns = due.chain(suspect).min_by_key(|((_, turn), _)| *turn);
+            fresh.or(turns).or(retry)
+        } else {
+            let all = fresh.into_iter().chain(retry).chain(suspect);
+            all.min_by_key(|(key, _)| *key)
+        };
+        next.map(|((time, _), class)| (time, class))
+    }
+
+    /// Takes the first recipient of this class. The queue waits until the call has ended.
+    pub(super) fn take(&mut self, class: Class) -> Option<Recipient> {
+        let (_, recipient) = self.schedules[class as usize].pop_first()?;
         let queue = self.queues.get_mut(&recipient)?;
-        queue.in_flight = true;
-        self.retrying += usize::from(is_retry);
-        queue.echoes.front().copied()
+        queue.scheduled = None;
+        queue.in_flight = Some(class);
+        self.retrying += usize::from(class != Class::Fresh);
+        Some(recipient)
     }
 
-    /// When [`take_due`](Self::take_due) has something to give.
-    pub(super) fn next_time(&self, max_retries: usize) -> Option<Instant> {
-        self.next(max_retries).map(|(time, _)| time)
+    /// The call in flight has ended.
+    pub(super) fn end_call(&mut self, recipient: &Recipient) {
+        let queue = self.queues.get_mut(recipient);
+        let class = queue.and_then(|queue| queue.in_flight.take());
+        self.retrying -= usize::from(class.is_some_and(|class| class != Class::Fresh));
     }
 
-    /// The echo in flight is not owed any more; the next one is due.
-    pub(super) fn remove_first(&mut self, recipient: Recipient, now: Instant) {
-        let Some(queue) = self.end_flight(&recipient) else {
+    /// The recipient is due at this time, and at no other.
+    pub(super) fn schedule(&mut self, recipient: &Recipient, class: Class, time: Instant) {
+        let Some(queue) = self.queues.get_mut(recipient) else {
             return;
         };
-        queue.echoes.pop_front();
-        queue.failures = 0;
-        if queue.echoes.is_empty() {
-            self.queues.remove(&recipient);
-        } else {
-            self.schedule(recipient, now);
-        }
-    }
-
-    /// The echo in flight is due again: its next part, or all of it.
-    pub(super) fn requeue(&mut self, recipient: Recipient, now: Instant, has_succeeded: bool) {
-        let Some(queue) = self.end_flight(&recipient) else {
+        if queue.in_flight.is_some() {
             return;
-        };
-        if has_succeeded {
-            queue.failures = 0;
         }
-        self.schedule(recipient, now);
-    }
-
-    /// The echo in flight is due again after a pause. Returns the pause.
-    pub(super) fn back_off(&mut self, recipient: Recipient, now: Instant) -> Duration {
-        let jitter = self.jitter.hash_one(self.scheduled) as f64 / u64::MAX as f64;
-        let Some(queue) = self.end_flight(&recipient) else {
-            return Duration::ZERO;
-        };
-        let longest = FIRST_RETRY.saturating_mul(1 << queue.failures.min(16));
-        // Any time up to the longest: retries after an outage are not to come all at once.
-        let pause = longest.min(SLOWEST_RETRY).mul_f64(jitter);
-        queue.failures += 1;
-        self.schedule(recipient, now + pause);
-        pause
-    }
-
-    /// The queue whose first echo was in flight.
-    fn end_flight(&mut self, recipient: &Recipient) -> Option<&mut RecipientQueue> {
-        let queue = self.queues.get_mut(recipient)?;
-        queue.in_flight = false;
-        self.retrying -= usize::from(queue.failures > 0);
-        Some(queue)
-    }
-
-    fn schedule(&mut self, recipient: Recipient, time: Instant) {
         self.scheduled += 1;
-        let queue = self.queues.get(&recipient);
-        let is_retry = queue.is_some_and(|queue| queue.failures > 0);
-        let entry = Reverse((time, self.scheduled, recipient));
-        self.schedule_of(is_retry).push(entry);
+        let key = (time, self.scheduled);
+        if let Some((class, key)) = queue.scheduled.replace((class, key)) {
+            self.schedules[class as usize].remove(&key);
+        }
+        self.schedules[class as usize].insert(key, recipient.clone());
     }
 
-    fn schedule_of(&mut self, is_retry: bool) -> &mut Schedule {
-        if is_retry {
-            &mut self.retries
-        } else {
-            &mut self.fresh
+    /// The echo is not owed any more.
+    pub(super) fn remove(&mut self, recipient: &Recipient, id: EchoId) {
+        let Some(queue) = self.queues.get_mut(recipient) else {
+            return;
+        };
+        if let Some(place) = queue.echoes.iter().position(|other| *other == id) {
+            queue.echoes.remove(place);
+        }
+        if queue.echoes.is_empty() {
+            if let Some((class, key)) = queue.scheduled {
+                self.schedules[class as usize].remove(&key);
+            }
+            self.queues.remove(recipient);
         }
     }
 
-    /// When the next recipient is due, and whether it is a retry.
-    fn next(&self, max_retries: usize) -> Option<(Instant, bool)> {
-        let first = |schedule: &Schedule| schedule.peek().map(|Reverse((time, n, _))| (*time, *n));
-        let retry = first(&self.retries).filter(|_| self.retrying < max_retries);
-        let fresh = first(&self.fresh);
-        let is_retry = retry.is_some_and(|retry| fresh.is_none_or(|fresh| retry < fresh));
-        let (time, _) = if is_retry { retry } else { fresh }?;
-        Some((time, is_retry))
+    /// The echoes to this person, in order.
+    pub(super) fn echoes(&self, recipient: &Recipient) -> impl Iterator<Item = EchoId> {
+        let queue = self.queues.get(recipient).into_iter();
+        queue.flat_map(|queue| queue.echoes.iter().copied())
+    }
+
+    /// The recipients of this class.
+    pub(super) fn of(&self, class: Class) -> Vec<Recipient> {
+        self.schedules[class as usize].values().cloned().collect()
     }
 }

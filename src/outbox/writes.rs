@@ -79,11 +79,9 @@ impl Writes {
         self.due = Some(self.due.map_or(time, |due| due.min(time)));
     }
 
+    /// `at_once`: what is done does not wait for a webhook to be written with.
     pub(super) fn take(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
-        let at_once = at_once && !self.has_failed;
-        if !self.next_time().is_some_and(|time| time <= now || at_once) {
-            return None;
-        }
+        self.next_time(at_once).filter(|time| *time <= now)?;
         self.in_write = self.unwritten();
         self.is_writing = true;
         self.last_write = Some(now);
@@ -91,10 +89,17 @@ impl Writes {
         Some(mem::take(&mut self.batch))
     }
 
-    pub(super) fn next_time(&self) -> Option<Instant> {
+    pub(super) fn next_time(&self, at_once: bool) -> Option<Instant> {
         let due = self.due.filter(|_| !self.is_writing)?;
-        let earliest = self.last_write.map(|last| last + WRITES_APART);
-        Some(earliest.map_or(due, |earliest| earliest.max(due)))
+        let Some(last) = self.last_write else {
+            return Some(due);
+        };
+        let is_now = at_once && !self.has_failed;
+        Some(if is_now {
+            last
+        } else {
+            due.max(last + WRITES_APART)
+        })
     }
 
     /// Calls that have come to an end which is not on disk.
@@ -110,6 +115,10 @@ impl Writes {
         self.is_writing = false;
         self.in_write = 0;
         self.has_failed = false;
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// All of it is still to be written, before what has come since.

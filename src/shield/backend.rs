@@ -6,14 +6,14 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use super::Deadlines;
 use super::buffer::Buffer;
-use super::directory::PrivateDirectory;
+use super::registry::Registry;
 use super::response;
+use crate::private_directory::PrivateDirectory;
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
@@ -28,43 +28,33 @@ const DESCRIPTORS: usize = 4;
 const MIN_IDLE: usize = 4;
 
 pub(super) struct Backend {
+    pub(super) directory: PrivateDirectory,
+    deadlines: Deadlines,
+    /// Is told when tiny_http has stopped for good.
+    registry: Arc<Registry>,
     /// The last one used is used first.
     idle: Mutex<Vec<UnixStream>>,
     /// The probes in a row that were not answered. Locked while a connection is opened.
     unanswered: Mutex<u32>,
-    directory: PrivateDirectory,
-    probe_timeout: Duration,
-    handling_timeout: Duration,
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(super) enum OpenError {
-    /// There may be one later.
-    Busy(io::Error),
-    /// tiny_http has stopped for good.
-    Ended(io::Error),
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> OpenError {
-        OpenError::Busy(error)
-    }
 }
 
 impl Backend {
-    pub(super) fn new(directory: PrivateDirectory, deadlines: Deadlines) -> Backend {
+    pub(super) fn new(
+        directory: PrivateDirectory,
+        deadlines: Deadlines,
+        registry: Arc<Registry>,
+    ) -> Backend {
         Backend {
+            directory,
+            deadlines,
+            registry,
             idle: Mutex::default(),
             unanswered: Mutex::default(),
-            directory,
-            probe_timeout: deadlines.probe,
-            handling_timeout: deadlines.handling,
         }
     }
 
     /// A connection on which no request is in flight.
-    pub(super) fn take(&self) -> Result<UnixStream, OpenError> {
+    pub(super) fn take(&self) -> io::Result<UnixStream> {
         let idle = self.idle().pop();
         idle.map_or_else(|| self.open(), Ok)
     }
@@ -74,55 +64,46 @@ impl Backend {
         self.idle().push(stream);
     }
 
-    /// Keeps no more idle connections than so many clients can use.
-    pub(super) fn trim(&self, clients: usize) {
+    /// Keeps no more idle connections than the clients can use.
+    pub(super) fn trim(&self) {
+        let (clients, _) = self.registry.counts();
         let mut idle = self.idle();
-        let kept = clients.max(MIN_IDLE);
-        let surplus = idle.len().saturating_sub(kept);
+        let surplus = idle.len().saturating_sub(clients.max(MIN_IDLE));
         idle.drain(..surplus);
     }
 
-    fn open(&self) -> Result<UnixStream, OpenError> {
-        let mut unanswered = self
-            .unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn open(&self) -> io::Result<UnixStream> {
+        let unanswered = self.unanswered.lock();
+        let mut unanswered = unanswered.unwrap_or_else(PoisonError::into_inner);
         // One may have become idle while this thread waited for the lock.
         if let Some(stream) = self.idle().pop() {
             return Ok(stream);
         }
         self.check_room()?;
-        let stream =
-            UnixStream::connect(self.directory.socket()).map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => OpenError::Ended(
-                    wrap("tiny_http does not accept connections any more", &error),
-                ),
-                _ => OpenError::Busy(error),
-            })?;
-        stream.set_read_timeout(Some(self.probe_timeout))?;
-        stream.set_write_timeout(Some(self.handling_timeout))?;
-        if let Err(error) = probe(&stream) {
-            *unanswered += 1;
-            return Err(if *unanswered < MAX_UNANSWERED {
-                OpenError::Busy(wrap("tiny_http does not answer", &error))
-            } else {
-                OpenError::Ended(wrap("tiny_http does not answer any more", &error))
-            });
-        }
+        let stream = UnixStream::connect(self.directory.socket()).inspect_err(|error| {
+            if [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound].contains(&error.kind()) {
+                self.fail("tiny_http does not accept connections any more", error);
+            }
+        })?;
+        stream.set_read_timeout(Some(self.deadlines.probe))?;
+        stream.set_write_timeout(Some(self.deadlines.handling))?;
+        *unanswered += 1;
+        probe(&stream).inspect_err(|error| {
+            if *unanswered >= MAX_UNANSWERED {
+                self.fail("tiny_http does not answer any more", error);
+            }
+        })?;
         *unanswered = 0;
-        stream.set_read_timeout(Some(self.handling_timeout))?;
+        stream.set_read_timeout(Some(self.deadlines.handling))?;
         Ok(stream)
     }
 
     /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
     fn check_room(&self) -> io::Result<()> {
         self.check_descriptors(DESCRIPTORS)?;
-        let spare = thread::Builder::new()
-            .name("shield room".into())
-            .spawn(|| {})?;
-        spare
-            .join()
-            .map_err(|_| io::Error::other("a thread that does nothing has panicked"))
+        let thread = thread::Builder::new().name("shield room".into());
+        let spare = thread.spawn(|| {})?.join();
+        spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
     }
 
     /// Fails when fewer than `count` descriptors are left.
@@ -132,13 +113,9 @@ impl Backend {
         spare.map(drop)
     }
 
-    pub(super) fn remove_directory(&self) {
-        self.directory.remove();
-    }
-
-    #[cfg(test)]
-    pub(super) fn directory(&self) -> &PrivateDirectory {
-        &self.directory
+    fn fail(&self, what: &str, error: &io::Error) {
+        let why = io::Error::new(error.kind(), format!("{what}: {error}"));
+        self.registry.fail(why);
     }
 
     pub(super) fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
@@ -154,8 +131,4 @@ fn probe(mut stream: &UnixStream) -> io::Result<()> {
         received if received == response.total_len() => Ok(()),
         _ => Err(io::Error::other("its answer to a probe is too long")),
     }
-}
-
-fn wrap(what: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }

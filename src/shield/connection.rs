@@ -9,7 +9,6 @@ use std::time::Instant;
 use log::Level;
 
 use super::Shared;
-use super::backend::OpenError;
 use super::buffer::{Buffer, CHUNK};
 use super::framing::{Head, MAX_HEAD, Scanner};
 use super::refusal::{self, CLOSE, Refusal};
@@ -23,6 +22,9 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// they look for a response.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
+/// The end of a connection, with a refusal if there is something to be said.
+type End = Option<Refusal>;
+
 pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<TcpStream>,
@@ -33,27 +35,6 @@ pub(super) struct Connection {
     output: Buffer,
     /// What is written next, to tiny_http or to the client.
     message: Vec<u8>,
-}
-
-/// Why a connection ends.
-enum End {
-    /// Nobody is there, or nothing is to be said.
-    Silent,
-    /// The last response is sent.
-    Answered,
-    Refused(Refusal),
-}
-
-impl From<io::Error> for End {
-    fn from(_: io::Error) -> End {
-        End::Silent
-    }
-}
-
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> End {
-        End::Refused(refusal)
-    }
 }
 
 impl Connection {
@@ -69,64 +50,41 @@ impl Connection {
     }
 
     pub(super) fn run(mut self) {
-        match self.serve() {
-            End::Silent => {}
-            End::Answered => self.linger(),
-            End::Refused(refusal) => {
-                log::debug!("refused a request: {}", refusal.status);
-                let refused = refusal.print(CLOSE, false);
-                if self
-                    .write(refused.as_bytes(), self.response_deadline())
-                    .is_ok()
-                {
-                    self.linger();
-                }
-            }
-        }
-        let Connection { shared, slot, .. } = self;
-        drop(slot);
-        shared.backend.trim(shared.registry.connections());
-    }
-
-    fn serve(&mut self) -> End {
-        if let Err(error) = self.client.set_nodelay(true) {
-            return error.into();
-        }
-        loop {
+        let end = loop {
             if let Err(end) = self.serve_one() {
-                return end;
+                break end;
             }
+        };
+        if let Some(refusal) = end {
+            log::debug!("refused a request: {}", refusal.status);
+            let _ = self.write(
+                refusal.print(CLOSE, false).as_bytes(),
+                self.write_deadline(),
+            );
         }
+        self.linger();
+        drop(self.slot);
+        self.shared.backend.trim();
     }
 
     fn serve_one(&mut self) -> Result<(), End> {
+        let deadlines = self.shared.limits.deadlines;
         if self.input.received().is_empty() {
-            self.wait_for_request()?;
+            self.read(CHUNK, Instant::now() + deadlines.idle, None)?;
         }
-        if !self.slot.set_receiving() {
-            return Err(End::Silent);
-        }
-        let deadline = Instant::now() + self.shared.deadlines.request;
+        let deadline = Instant::now() + deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;
         if self.slot.set_in_flight() {
             self.pass_on(&head)?;
         } else {
-            self.turn_down(&head)?;
+            // There is no room for one more request. There may be for the next.
+            self.input.consume(head.total_len());
+            let busy = refusal::BUSY.print(self.connection_line(&head), head.is_head);
+            self.write(busy.as_bytes(), self.write_deadline())?;
         }
-        if is_last(&self.shared, &head) || !self.slot.set_idle() {
-            return Err(End::Answered);
-        }
-        Ok(())
-    }
-
-    fn wait_for_request(&mut self) -> Result<(), End> {
-        let idle = self.shared.deadlines.idle;
-        self.client.set_read_timeout(Some(idle))?;
-        match self.input.read_from(&*self.client, CHUNK)? {
-            0 => Err(End::Silent),
-            _ => Ok(()),
-        }
+        let goes_on = !self.is_last(&head) && self.slot.set_idle();
+        goes_on.then_some(()).ok_or(None)
     }
 
     fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
@@ -144,13 +102,13 @@ impl Connection {
 
     fn read_body(&mut self, head: &Head, deadline: Instant) -> Result<(), End> {
         if head.expects_continue && self.input.received().len() < head.total_len() {
-            self.write(CONTINUE, self.response_deadline())?;
+            self.write(CONTINUE, self.write_deadline())?;
         }
         loop {
             let received = self.input.received().len().min(head.total_len());
             let body = received - head.head_len;
             if body > SMALL_BODY && !self.slot.hold(body) {
-                return Err(refusal::BUSY.into());
+                return Err(Some(refusal::BUSY));
             }
             if received == head.total_len() {
                 return Ok(());
@@ -159,33 +117,29 @@ impl Connection {
         }
     }
 
+    /// The request is not complete: nearly every one comes at once.
     fn read_more(&mut self, at_most: usize, deadline: Instant) -> Result<(), End> {
+        self.slot.set_receiving().then_some(()).ok_or(None)?;
+        self.read(at_most, deadline, Some(refusal::TIMEOUT))
+    }
+
+    /// Reads once. `late` is the end of a connection on which nothing comes until the deadline.
+    fn read(&mut self, at_most: usize, deadline: Instant, late: End) -> Result<(), End> {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(refusal::TIMEOUT.into());
-        }
-        self.client.set_read_timeout(Some(left))?;
+        // A timeout of zero is an error, which is what it shall be here.
+        let set = self.client.set_read_timeout(Some(left)).map_err(|_| late);
+        set?;
         match self.input.read_from(&*self.client, at_most) {
-            Ok(0) => Err(End::Silent),
-            Ok(_) => Ok(()),
-            Err(error) if is_timeout(&error) => Err(refusal::TIMEOUT.into()),
-            Err(error) => Err(error.into()),
+            Ok(1..) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(late),
+            Ok(0) | Err(_) => Err(None),
         }
     }
 
     fn pass_on(&mut self, head: &Head) -> Result<(), End> {
-        let backend = self.shared.backend.take().map_err(|error| {
-            let error = match error {
-                OpenError::Busy(error) => error,
-                OpenError::Ended(error) => {
-                    let told = io::Error::new(error.kind(), error.to_string());
-                    self.shared.registry.fail(error);
-                    told
-                }
-            };
-            self.log("failed to pass a request on", &error);
-            refusal::BUSY
-        })?;
+        let backend = self.shared.backend.take();
+        let backend =
+            backend.map_err(|error| self.log("pass a request on", &error, refusal::BUSY))?;
         let body = &self.input.received()[head.head_len..head.total_len()];
         // Head and body in one write, unless that means to copy a large one.
         let (first, rest) = body.split_at(body.len().min(CHUNK));
@@ -193,66 +147,63 @@ impl Connection {
         let response = send(&backend, &self.message, rest)
             .and_then(|()| response::read_head(&backend, &mut self.output, head.is_head));
         self.input.consume(head.total_len());
-        let response = response.map_err(|error| {
-            self.log("failed to get the response to a request", &error);
-            refusal::LOST
-        })?;
-        self.copy(backend, response, head)
-    }
-
-    /// Copies a response to the client, with a line that tells whether the connection stays open.
-    fn copy(&mut self, backend: UnixStream, response: Response, head: &Head) -> Result<(), End> {
-        let deadline = self.response_deadline();
-        let received = self.output.received();
-        let (lines, body) = received.split_at(response.head_len);
-        self.message.clear();
-        self.message.extend_from_slice(&lines[..lines.len() - 2]);
-        self.message
-            .extend_from_slice(connection_line(&self.shared, head).as_bytes());
-        self.message.extend_from_slice(b"\r\n");
-        self.message.extend_from_slice(body);
-        let mut missing = response.total_len().saturating_sub(received.len());
-        self.output.consume(received.len());
-        if missing == 0 {
-            self.shared.backend.put_back(backend);
-            return Ok(self.write(&self.message, deadline)?);
-        }
-        self.write(&self.message, deadline)?;
-        while missing > 0 {
-            match self.output.read_from(&backend, missing.min(CHUNK))? {
-                0 => return Err(End::Silent),
-                count => missing = missing.saturating_sub(count),
-            }
-            self.write(self.output.received(), deadline)?;
-            self.output.consume(self.output.received().len());
-        }
+        let response =
+            response.map_err(|error| self.log("get a response", &error, refusal::LOST))?;
+        self.copy(&backend, response, head)?;
         self.shared.backend.put_back(backend);
         Ok(())
     }
 
-    /// There is no room for one more request. There may be for the next.
-    fn turn_down(&mut self, head: &Head) -> Result<(), End> {
-        self.input.consume(head.total_len());
-        let line = connection_line(&self.shared, head);
-        let busy = refusal::BUSY.print(line, head.is_head);
-        Ok(self.write(busy.as_bytes(), self.response_deadline())?)
+    /// Copies a response to the client, with a line that tells whether the connection stays open.
+    fn copy(&mut self, backend: &UnixStream, response: Response, head: &Head) -> Result<(), End> {
+        let deadline = self.write_deadline();
+        let line = self.connection_line(head);
+        let received = self.output.received();
+        let (lines, body) = received.split_at(response.head_len);
+        self.message.clear();
+        for part in [&lines[..lines.len() - 2], line.as_bytes(), b"\r\n", body] {
+            self.message.extend_from_slice(part);
+        }
+        let mut missing = response.total_len().saturating_sub(received.len());
+        self.output.consume(received.len());
+        self.write(&self.message, deadline)?;
+        while missing > 0 {
+            let read = self.output.read_from(backend, missing.min(CHUNK));
+            let count = read.ok().filter(|count| *count > 0).ok_or(None)?;
+            missing = missing.saturating_sub(count);
+            self.write(self.output.received(), deadline)?;
+            self.output.consume(count);
+        }
+        Ok(())
     }
 
-    fn response_deadline(&self) -> Instant {
-        Instant::now() + self.shared.deadlines.response
+    fn is_last(&self, head: &Head) -> bool {
+        !head.keep_alive || self.shared.registry.is_closed()
+    }
+
+    fn connection_line(&self, head: &Head) -> &'static str {
+        match head {
+            _ if self.is_last(head) => CLOSE,
+            Head {
+                is_http10: true, ..
+            } => KEEP_ALIVE,
+            _ => "",
+        }
+    }
+
+    fn write_deadline(&self) -> Instant {
+        Instant::now() + self.shared.limits.deadlines.response
     }
 
     /// One write in nearly every case. A client that takes its response in sips gets no more time than another.
-    fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    fn write(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), End> {
         while !bytes.is_empty() {
-            // A timeout of zero is an error, which is what it shall be here.
             let left = deadline.saturating_duration_since(Instant::now());
-            self.client.set_write_timeout(Some(left))?;
-            match (&*self.client).write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
+            let set = self.client.set_write_timeout(Some(left));
+            match set.and_then(|()| (&*self.client).write(bytes)) {
+                Ok(count @ 1..) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Ok(0) | Err(_) => return Err(None),
             }
         }
         Ok(())
@@ -263,24 +214,24 @@ impl Connection {
     fn linger(&self) {
         let _ = self.client.shutdown(Shutdown::Write);
         self.slot.set_idle();
-        let deadline = Instant::now() + self.shared.deadlines.linger;
+        let deadline = Instant::now() + self.shared.limits.deadlines.linger;
         let mut scratch = vec![0; 2 * CHUNK];
-        let mut left_to_discard = MAX_DISCARDED;
-        while left_to_discard > 0 {
+        let mut discarded = 0;
+        while discarded < MAX_DISCARDED {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.client.set_read_timeout(Some(left)).is_err() {
-                return;
-            }
-            match (&*self.client).read(&mut scratch) {
+            let set = self.client.set_read_timeout(Some(left));
+            match set.and_then(|()| (&*self.client).read(&mut scratch)) {
+                Ok(count @ 1..) => discarded += count,
                 Ok(0) | Err(_) => return,
-                Ok(count) => left_to_discard = left_to_discard.saturating_sub(count),
             }
         }
     }
 
-    fn log(&self, what: &str, error: &io::Error) {
-        let line = format_args!("{what}: {error}");
+    /// Logs why the request is refused.
+    fn log(&self, what: &str, error: &io::Error, refusal: Refusal) -> Refusal {
+        let line = format_args!("failed to {what}: {error}");
         self.shared.errors.log(module_path!(), Level::Error, line);
+        refusal
     }
 }
 
@@ -289,31 +240,9 @@ fn send(mut backend: &UnixStream, head: &[u8], body: &[u8]) -> io::Result<()> {
     backend.write_all(body)
 }
 
-fn is_last(shared: &Shared, head: &Head) -> bool {
-    !head.keep_alive || shared.registry.is_closed()
-}
-
-fn connection_line(shared: &Shared, head: &Head) -> &'static str {
-    match head {
-        _ if is_last(shared, head) => CLOSE,
-        Head {
-            is_http10: true, ..
-        } => KEEP_ALIVE,
-        _ => "",
-    }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
 /// Refuses a connection for which there is no room, without waiting for anything.
-pub(super) fn reject(stream: &TcpStream) {
+pub(super) fn reject(mut stream: &TcpStream) {
     if stream.set_nonblocking(true).is_ok() {
-        let mut stream = stream;
         let _ = stream.write(refusal::BUSY.print(CLOSE, false).as_bytes());
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read(&mut [0; CHUNK]);

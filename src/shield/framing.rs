@@ -117,58 +117,22 @@ impl Scanner {
             Ok(httparse::Status::Complete(len)) if len == bytes.len() => {
                 judge(&request, head.len(), passed, canonical)
             }
-            Ok(_) => Err(refusal::MALFORMED),
-            Err(error) => Err(explain(error, bytes)),
+            Err(httparse::Error::TooManyHeaders) => Err(refusal::TOO_MANY_HEADERS),
+            _ => Err(refusal::MALFORMED),
         }
     }
 }
 
-/// The client of another protocol (SSH, SMTP) waits for an answer after its first line.
+/// The client of another protocol (SSH, SMTP, HTTP/2) waits for an answer after its first line.
 fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
-    match line.splitn(3, |byte| *byte == b' ').nth(2) {
-        Some(version) if version.starts_with(b"HTTP/") => Ok(()),
+    let version = line.splitn(3, |byte| *byte == b' ').nth(2);
+    let version = version.and_then(|version| version.strip_prefix(b"HTTP/")?.strip_suffix(b"\r\n"));
+    let is_number = |version: &[u8]| version.iter().all(|byte| b"0123456789.".contains(byte));
+    match version {
+        Some(b"1.0" | b"1.1") => Ok(()),
+        Some(other) if is_number(other) => Err(refusal::VERSION),
         _ => Err(refusal::MALFORMED),
     }
-}
-
-fn explain(error: httparse::Error, bytes: &[u8]) -> Refusal {
-    match error {
-        httparse::Error::TooManyHeaders => refusal::TOO_MANY_HEADERS,
-        httparse::Error::Version if names_other_version(bytes) => refusal::VERSION,
-        _ => refusal::MALFORMED,
-    }
-}
-
-/// `HTTP/` and a digit in the right place: some version of HTTP, not garbage.
-fn names_other_version(bytes: &[u8]) -> bool {
-    let version = bytes
-        .splitn(3, |byte| *byte == b' ')
-        .nth(2)
-        .unwrap_or_default();
-    let number = version.strip_prefix(b"HTTP/").unwrap_or_default();
-    number.first().is_some_and(u8::is_ascii_digit)
-}
-
-fn check_target(target: &str) -> Result<(), Refusal> {
-    let is_good = target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_good {
-        Ok(())
-    } else {
-        Err(refusal::TARGET)
-    }
-}
-
-/// What the headers say about framing, gathered in one pass.
-#[derive(Default)]
-struct Framing {
-    content_length: Option<usize>,
-    content_length_is_too_large: bool,
-    transfer_encoding: bool,
-    hosts: usize,
-    continue_expected: bool,
-    other_expected: bool,
-    close: bool,
-    keep_alive: bool,
 }
 
 fn judge(
@@ -182,58 +146,59 @@ fn judge(
     else {
         return Err(refusal::MALFORMED);
     };
+    if !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refusal::TARGET);
+    }
+    let values = |name: &'static str| {
+        let headers = request.headers.iter();
+        let named = headers.filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| header.value)
+    };
     let is_http10 = version == 0;
-    check_target(target)?;
-    let framing = read_headers(request.headers)?;
-    check_framing(&framing, is_http10)?;
-    let body_len = framing.content_length.unwrap_or(0);
-    let line = (method, target);
-    write_canonical(line, request.headers, passed, body_len, canonical)?;
+    let lengths = values("content-length").map(body_length);
+    let lengths = lengths.collect::<Result<Vec<_>, _>>()?;
+    let codings = values("transfer-encoding").count();
+    if lengths.len() > 1 || (lengths.len() == 1 && codings > 0) {
+        return Err(refusal::TWO_LENGTHS);
+    }
+    match values("host").count() {
+        1 => {}
+        0 if is_http10 => {}
+        _ => return Err(refusal::HOST),
+    }
+    if codings > 0 {
+        return Err(refusal::LENGTH_REQUIRED);
+    }
+    let body_len = lengths.first().copied().unwrap_or(0);
+    if body_len > MAX_BODY {
+        return Err(refusal::BODY_TOO_LARGE);
+    }
+    if !values("expect").all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+        return Err(refusal::EXPECTATION);
+    }
+    write_canonical((method, target), request.headers, passed, canonical)?;
+    if body_len > 0 {
+        canonical.extend_from_slice(format!("Content-Length: {body_len}\r\n").as_bytes());
+    }
+    canonical.extend_from_slice(b"\r\n");
+    let says = |token| values("connection").any(|list| has_token(list, token));
     Ok(Head {
         head_len,
         body_len,
         is_head: method == "HEAD",
         is_http10,
-        keep_alive: !framing.close && (framing.keep_alive || !is_http10),
-        expects_continue: framing.continue_expected && !is_http10,
+        keep_alive: !says(b"close") && (says(b"keep-alive") || !is_http10),
+        expects_continue: values("expect").count() > 0 && !is_http10,
     })
 }
 
-fn read_headers(headers: &[httparse::Header<'_>]) -> Result<Framing, Refusal> {
-    let mut framing = Framing::default();
-    let mut content_lengths = 0;
-    for header in headers {
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        if is("content-length") {
-            content_lengths += 1;
-            framing.content_length = body_length(header.value)?;
-            framing.content_length_is_too_large = framing.content_length.is_none();
-        } else if is("transfer-encoding") {
-            framing.transfer_encoding = true;
-        } else if is("host") {
-            framing.hosts += 1;
-        } else if is("expect") {
-            let is_continue = header.value.eq_ignore_ascii_case(b"100-continue");
-            framing.continue_expected |= is_continue;
-            framing.other_expected |= !is_continue;
-        } else if is("connection") {
-            framing.close |= has_token(header.value, b"close");
-            framing.keep_alive |= has_token(header.value, b"keep-alive");
-        }
-    }
-    if content_lengths > 1 || (content_lengths > 0 && framing.transfer_encoding) {
-        return Err(refusal::TWO_LENGTHS);
-    }
-    Ok(framing)
-}
-
-/// `None` when it is a number, but more than `MAX_BODY`.
-fn body_length(value: &[u8]) -> Result<Option<usize>, Refusal> {
+/// A number that is too large for a usize is too large for a body in any case.
+fn body_length(value: &[u8]) -> Result<usize, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(refusal::BAD_LENGTH);
     }
     let digits = std::str::from_utf8(value).map_err(|_| refusal::BAD_LENGTH)?;
-    Ok(digits.parse().ok().filter(|length| *length <= MAX_BODY))
+    Ok(digits.parse().unwrap_or(usize::MAX))
 }
 
 fn has_token(list: &[u8], token: &[u8]) -> bool {
@@ -241,37 +206,20 @@ fn has_token(list: &[u8], token: &[u8]) -> bool {
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
-fn check_framing(framing: &Framing, is_http10: bool) -> Result<(), Refusal> {
-    if framing.hosts > 1 || (framing.hosts == 0 && !is_http10) {
-        return Err(refusal::HOST);
-    }
-    if framing.transfer_encoding {
-        return Err(refusal::LENGTH_REQUIRED);
-    }
-    if framing.content_length_is_too_large {
-        return Err(refusal::BODY_TOO_LARGE);
-    }
-    if framing.other_expected {
-        return Err(refusal::EXPECTATION);
-    }
-    Ok(())
-}
-
+/// The request line, and the headers that are passed on.
 fn write_canonical(
-    request: (&str, &str),
+    (method, target): (&str, &str),
     headers: &[httparse::Header<'_>],
     passed: &[&'static str],
-    body_len: usize,
     canonical: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-    let (method, target) = request;
     canonical.extend_from_slice(format!("{method} {target} HTTP/1.1\r\n").as_bytes());
     for header in headers {
-        let name = passed
-            .iter()
-            .find(|name| header.name.eq_ignore_ascii_case(name));
-        let Some(name) = name else { continue };
+        let mut names = passed.iter();
+        let Some(name) = names.find(|name| header.name.eq_ignore_ascii_case(name)) else {
+            continue;
+        };
         if !header.value.iter().all(is_plain) {
             return Err(refusal::HEADER_VALUE);
         }
@@ -279,10 +227,6 @@ fn write_canonical(
             canonical.extend_from_slice(part);
         }
     }
-    if body_len > 0 {
-        canonical.extend_from_slice(format!("Content-Length: {body_len}\r\n").as_bytes());
-    }
-    canonical.extend_from_slice(b"\r\n");
     Ok(())
 }
 

@@ -21,7 +21,6 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,14 +30,14 @@ use log::Level;
 
 use self::backend::Backend;
 use self::connection::Connection;
-use self::directory::PrivateDirectory;
 use self::registry::Registry;
+use crate::essential_thread;
+use crate::private_directory::PrivateDirectory;
 use crate::rate_limited_log::RateLimitedLog;
 
 mod backend;
 mod buffer;
 mod connection;
-mod directory;
 pub mod framing;
 mod refusal;
 mod registry;
@@ -56,7 +55,7 @@ const RESERVE: usize = 8;
 const STACK: usize = 128 * 1024;
 
 /// How much the shield lets in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
     pub connections: usize,
@@ -67,11 +66,15 @@ pub struct Limits {
     /// spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`, `Content-Length`, `Expect`,
     /// `TE`, `Transfer-Encoding`, `Upgrade`).
     pub headers_passed: &'static [&'static str],
+    /// Where the private directory is made when the temporary directory cannot hold it.
+    pub directory: Option<PathBuf>,
+    /// How long the shield waits for what.
+    pub deadlines: Deadlines,
 }
 
 /// How long the shield waits.
 #[derive(Debug, Clone, Copy)]
-struct Deadlines {
+pub struct Deadlines {
     /// For the next request, or the first.
     idle: Duration,
     /// For the whole of a request, from its first byte.
@@ -87,7 +90,8 @@ struct Deadlines {
     probe: Duration,
 }
 
-const DEADLINES: Deadlines = Deadlines {
+/// For a port that the internet can reach.
+pub const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(15),
     request: Duration::from_secs(10),
     handling: Duration::from_secs(120),
@@ -103,42 +107,21 @@ const DEADLINES: Deadlines = Deadlines {
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny_http::Server)> {
-    listen_in(&[std::env::temp_dir()], listener, limits)
-}
-
-/// The same, with the Unix socket's directory in the first of these places that can hold it.
-///
-/// # Errors
-/// As for [`listen`].
-pub fn listen_in(
-    places: &[PathBuf],
-    listener: TcpListener,
-    limits: Limits,
-) -> io::Result<(Shield, tiny_http::Server)> {
-    listen_with(places, listener, limits, DEADLINES)
-}
-
-fn listen_with(
-    places: &[PathBuf],
-    listener: TcpListener,
-    limits: Limits,
-    deadlines: Deadlines,
-) -> io::Result<(Shield, tiny_http::Server)> {
     let address = listener.local_addr()?;
     let handle = TcpStream::from(OwnedFd::from(listener.try_clone()?));
-    let (directory, socket) = PrivateDirectory::listen_in(places)?;
+    let mut places = vec![std::env::temp_dir()];
+    places.extend(limits.directory.clone());
+    let (directory, socket) = PrivateDirectory::listen_in(&places)?;
     let server = tiny_http::Server::from_listener(socket, None).map_err(io::Error::other)?;
+    let registry = Arc::new(Registry::new(&limits));
     let shared = Arc::new(Shared {
+        backend: Backend::new(directory, limits.deadlines, Arc::clone(&registry)),
         limits,
-        deadlines,
-        registry: Arc::new(Registry::new(limits)),
-        backend: Backend::new(directory, deadlines),
+        registry,
         errors: RateLimitedLog::default(),
     });
-    let thread = thread::Builder::new().name("shield".into()).spawn({
-        let shared = Arc::clone(&shared);
-        move || accept_all_or_fail(&listener, &shared)
-    })?;
+    let accept = Arc::clone(&shared);
+    let thread = essential_thread::spawn("shield".into(), move || accept_all(&listener, &accept))?;
     let accepting = Mutex::new(Some((handle, thread)));
     let shield = Shield {
         shared,
@@ -159,7 +142,6 @@ pub struct Shield {
 /// What the connections' threads share.
 struct Shared {
     limits: Limits,
-    deadlines: Deadlines,
     registry: Arc<Registry>,
     backend: Backend,
     /// Hostile clients can cause some of them.
@@ -205,29 +187,18 @@ impl Shield {
         self.shared.registry.is_closed()
     }
 
-    /// Waits until no request is arriving or without its response, and tells whether that is so.
+    /// Waits until no request is arriving or without its response, and tells whether that is so. Then the directory of
+    /// the Unix socket is removed, so that the process may exit: nothing is passed on any more.
     pub fn wait_until_answered(&self, at_most: Duration) -> bool {
-        self.shared.registry.wait_until_answered(at_most)
-    }
-
-    /// Removes the directory of the Unix socket, so that the process may exit. Nothing is passed on afterwards.
-    pub fn remove_directory(&self) {
-        self.shared.backend.remove_directory();
+        let is_answered = self.shared.registry.wait_until_answered(at_most);
+        self.shared.backend.directory.remove();
+        is_answered
     }
 }
 
 impl Drop for Shield {
     fn drop(&mut self) {
         self.close();
-        self.remove_directory();
-    }
-}
-
-/// An open port on which no connection is accepted would look alive.
-fn accept_all_or_fail(listener: &TcpListener, shared: &Arc<Shared>) {
-    if catch_unwind(AssertUnwindSafe(|| accept_all(listener, shared))).is_err() {
-        let why = "the shield's accept loop has panicked";
-        shared.registry.fail(io::Error::other(why));
     }
 }
 
@@ -247,6 +218,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let stream = Arc::new(stream);
     // Where descriptors or threads are short, the longest idle connection makes room for the next one too.
     let reject = || {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,9 @@ const MAX_HELD: usize = 64 * 1024 * 1024;
 pub(super) const SMALL_BODY: usize = 64 * 1024;
 
 pub(super) struct Registry {
-    limits: Limits,
+    max_connections: usize,
+    max_in_flight: usize,
+    is_closed: AtomicBool,
     state: Mutex<State>,
     /// Notified when something ends that may be waited for.
     changed: Condvar,
@@ -23,12 +26,9 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 struct State {
-    is_closed: bool,
     failure: Option<io::Error>,
     next_id: u64,
     connections: HashMap<u64, Entry>,
-    in_flight: usize,
-    held: usize,
 }
 
 struct Entry {
@@ -43,16 +43,16 @@ struct Entry {
 enum Phase {
     /// It waits for a request, since then.
     Idle(Instant),
-    /// A request is arriving.
     Receiving,
-    /// A request is in flight.
     InFlight,
 }
 
 impl Registry {
-    pub(super) fn new(limits: Limits) -> Registry {
+    pub(super) fn new(limits: &Limits) -> Registry {
         Registry {
-            limits,
+            max_connections: limits.connections,
+            max_in_flight: limits.requests,
+            is_closed: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -61,8 +61,8 @@ impl Registry {
     /// Lets a connection in, if need be in the place of the one that has been idle longest.
     pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
         let mut state = self.state();
-        let is_full = state.connections.len() >= self.limits.connections;
-        if state.is_closed || (is_full && !state.evict()) {
+        let is_full = state.connections.len() >= self.max_connections;
+        if self.is_closed() || (is_full && !state.evict()) {
             return None;
         }
         let id = state.next_id;
@@ -73,10 +73,8 @@ impl Registry {
             held: 0,
         };
         state.connections.insert(id, entry);
-        Some(Slot {
-            registry: Arc::clone(self),
-            id,
-        })
+        let registry = Arc::clone(self);
+        Some(Slot { registry, id })
     }
 
     /// Closes the connection that has been idle longest, if one is idle.
@@ -86,18 +84,15 @@ impl Registry {
 
     /// From now on no connection is let in, and idle ones end. What has arrived on one of them before is still read.
     pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.is_closed = true;
-        for entry in state.connections.values() {
-            if matches!(entry.phase, Phase::Idle(_)) {
-                let _ = entry.stream.shutdown(Shutdown::Read);
-            }
+        self.is_closed.store(true, Ordering::SeqCst);
+        for (_, entry) in self.state().idle() {
+            let _ = entry.stream.shutdown(Shutdown::Read);
         }
         self.changed.notify_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state().is_closed
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     pub(super) fn fail(&self, error: io::Error) {
@@ -107,78 +102,60 @@ impl Registry {
 
     /// Waits until it is closed or has failed.
     pub(super) fn wait_for_end(&self) -> io::Result<()> {
-        let waited = self.changed.wait_while(self.state(), |state| {
-            !state.is_closed && state.failure.is_none()
-        });
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.failure.take().map_or(Ok(()), Err)
+        let goes_on = |state: &mut State| !self.is_closed() && state.failure.is_none();
+        let ended = self.changed.wait_while(self.state(), goes_on);
+        let failure = ended.unwrap_or_else(PoisonError::into_inner).failure.take();
+        failure.map_or(Ok(()), Err)
     }
 
-    /// Waits until all connections are idle.
+    /// Waits until all connections are idle, and tells whether they are.
     pub(super) fn wait_until_answered(&self, at_most: Duration) -> bool {
-        let state = self.state();
+        let is_busy = |state: &mut State| state.idle().count() < state.connections.len();
         let waited = self
             .changed
-            .wait_timeout_while(state, at_most, |state| !state.is_idle());
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.is_idle()
+            .wait_timeout_while(self.state(), at_most, is_busy);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !is_busy(&mut state)
     }
 
-    /// How many connections are open.
-    pub(super) fn connections(&self) -> usize {
-        self.state().connections.len()
-    }
-
-    #[cfg(test)]
-    pub(super) fn idle_connections(&self) -> usize {
+    /// How many connections are open, and how many of them are idle.
+    pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state();
-        let phases = state.connections.values().map(|entry| entry.phase);
-        phases
-            .filter(|phase| matches!(phase, Phase::Idle(_)))
-            .count()
+        (state.connections.len(), state.idle().count())
     }
 
-    /// The state is only counted up and down, so it is sound even after a panic.
+    /// It is sound even after a panic: no change of it has two steps.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// The idle connections, and since when they are.
+    fn idle(&self) -> impl Iterator<Item = ((Instant, u64), &Entry)> {
+        let connections = self.connections.iter();
+        connections.filter_map(|(id, entry)| match entry.phase {
+            Phase::Idle(since) => Some(((since, *id), entry)),
+            _ => None,
+        })
+    }
+
     fn evict(&mut self) -> bool {
-        let idle = self
-            .connections
-            .iter()
-            .filter_map(|(id, entry)| match entry.phase {
-                Phase::Idle(since) => Some((since, *id)),
-                _ => None,
-            });
-        let Some((_, id)) = idle.min() else {
-            return false;
-        };
-        if let Some(entry) = self.connections.remove(&id) {
-            let _ = entry.stream.shutdown(Shutdown::Both);
-        }
-        true
+        let longest = self.idle().map(|(key, _)| key).min();
+        let evicted = longest.and_then(|(_, id)| self.connections.remove(&id));
+        let closed = evicted.map(|entry| entry.stream.shutdown(Shutdown::Both));
+        closed.is_some()
     }
 
-    /// `false` when there is no such connection any more.
-    fn enter(&mut self, id: u64, phase: Phase) -> bool {
-        let Some(entry) = self.connections.get_mut(&id) else {
-            return false;
-        };
-        self.in_flight += usize::from(phase == Phase::InFlight);
-        self.in_flight -= usize::from(entry.phase == Phase::InFlight);
-        entry.phase = phase;
-        if let Phase::Idle(_) = phase {
-            self.held -= std::mem::take(&mut entry.held);
-        }
-        true
+    fn held(&self) -> usize {
+        self.connections.values().map(|entry| entry.held).sum()
     }
 
-    fn is_idle(&self) -> bool {
-        let mut phases = self.connections.values().map(|entry| entry.phase);
-        phases.all(|phase| matches!(phase, Phase::Idle(_)))
+    fn in_flight(&self) -> usize {
+        let entries = self.connections.values();
+        entries
+            .filter(|entry| entry.phase == Phase::InFlight)
+            .count()
     }
 }
 
@@ -191,45 +168,49 @@ pub(super) struct Slot {
 impl Slot {
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        let mut state = self.registry.state();
-        let is_open = !state.is_closed;
-        let entered = state.enter(self.id, Phase::Idle(Instant::now()));
-        if !is_open {
+        let is_there = self.enter(&mut self.registry.state(), Phase::Idle(Instant::now()));
+        let is_closed = self.registry.is_closed();
+        if is_closed {
             self.registry.changed.notify_all();
         }
-        entered && is_open
+        is_there && !is_closed
     }
 
     /// A request has begun to arrive: the connection does not make room for another any more. `false` when it has.
     pub(super) fn set_receiving(&self) -> bool {
-        self.registry.state().enter(self.id, Phase::Receiving)
+        self.enter(&mut self.registry.state(), Phase::Receiving)
     }
 
     /// A request is complete. `false` when too many are in flight.
     pub(super) fn set_in_flight(&self) -> bool {
         let mut state = self.registry.state();
-        state.in_flight < self.registry.limits.requests && state.enter(self.id, Phase::InFlight)
+        let has_room = state.in_flight() < self.registry.max_in_flight;
+        has_room && self.enter(&mut state, Phase::InFlight)
     }
 
     /// So many bytes of a body have arrived. `false` when all bodies together are too large.
     pub(super) fn hold(&self, bytes: usize) -> bool {
         let mut state = self.registry.state();
-        let state = &mut *state;
-        let Some(entry) = state.connections.get_mut(&self.id) else {
-            return false;
-        };
-        let others = state.held - entry.held;
-        if others + bytes > MAX_HELD {
-            return false;
+        if let Some(entry) = state.connections.get_mut(&self.id) {
+            entry.held = bytes;
         }
-        (state.held, entry.held) = (others + bytes, bytes);
-        true
+        state.held() <= MAX_HELD
+    }
+
+    fn enter(&self, state: &mut State, phase: Phase) -> bool {
+        let entry = state.connections.get_mut(&self.id);
+        entry.is_some_and(|entry| {
+            entry.phase = phase;
+            if let Phase::Idle(_) = phase {
+                entry.held = 0;
+            }
+            true
+        })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.set_idle();
         self.registry.state().connections.remove(&self.id);
         self.registry.changed.notify_all();
     }

@@ -12,7 +12,7 @@ use super::account::{Account, AdminCall};
 use super::http::{self, HttpServer, header, read_body};
 use super::reply::Reply;
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex, lock};
-use crate::shield::Limits;
+use crate::shield::{DEADLINES, Limits};
 
 /// The longest text of one message, in characters (Send API reference).
 const MAX_TEXT: usize = 2000;
@@ -21,6 +21,8 @@ const LIMITS: Limits = Limits {
     connections: 2048,
     requests: 2048,
     headers_passed: &["Authorization", "Content-Type"],
+    directory: None,
+    deadlines: DEADLINES,
 };
 
 /// A Graph API that runs until it is dropped.

@@ -9,6 +9,7 @@ mod account;
 mod bot;
 mod delivery;
 mod event_log;
+mod fault;
 mod graph_api;
 mod http;
 mod messenger;
@@ -27,6 +28,7 @@ use ring::hmac;
 
 pub use self::account::Account;
 pub use self::bot::Bot;
+pub use self::fault::{FAULTS, Fault};
 pub use self::graph_api::{Answered, Call, GraphApi};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
 pub use self::page::serve;

@@ -16,8 +16,8 @@ use tiny_http::{Method, Request};
 
 use super::http::{self, HttpServer, header, read_body};
 use super::platform::{Options, Platform, listen_near};
-use super::{SimulatorError, Trouble, failed_to, random};
-use crate::shield::Limits;
+use super::{Fault, SimulatorError, Trouble, failed_to, random};
+use crate::shield::{DEADLINES, Limits};
 use crate::webhook::parameter;
 
 const PAGE: &str = include_str!("page.html");
@@ -35,6 +35,8 @@ const LIMITS: Limits = Limits {
     connections: 256,
     requests: 256,
     headers_passed: &["Host", "Content-Type"],
+    directory: None,
+    deadlines: DEADLINES,
 };
 
 /// Messages in one burst at most.
@@ -120,6 +122,18 @@ impl Page {
                 (1..=count).for_each(|n| self.platform.say(person, &format!("{n} of {count}")));
             }
             "/trouble" => self.platform.make_trouble(trouble(click)),
+            "/fault" => {
+                let Some(fault) = Fault::parse(click["what"].as_str().unwrap_or_default()) else {
+                    return false;
+                };
+                let person = Some(person.to_string()).filter(|person| !person.is_empty());
+                let calls = click["calls"].as_u64().filter(|calls| *calls > 0);
+                self.platform.set_fault(Fault {
+                    person,
+                    calls,
+                    ..fault
+                });
+            }
             "/kill" => {
                 let platform = Arc::clone(&self.platform);
                 thread::spawn(move || platform.kill_bot());
@@ -150,6 +164,12 @@ impl Page {
         let mut news = self.platform.log.since(after);
         news["instance"] = json!(self.instance);
         news["own_bot"] = json!(self.platform.has_own_bot());
+        let Fault {
+            what,
+            person,
+            calls,
+        } = self.platform.fault();
+        news["fault"] = json!({"what": what, "person": person, "calls": calls});
         news["trouble"] = json!({
             "latency": u64::try_from(trouble.latency.as_millis()).unwrap_or_default(),
             "errors": (trouble.transient * 100.0).round(),

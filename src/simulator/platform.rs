@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::delivery::{Connections, Delivery};
 use super::event_log::EventLog;
 use super::own_bot::OwnBot;
-use super::{Answered, Call, GraphApi, Messenger, Reply, SimulatorError, Trouble};
+use super::{Answered, Call, Fault, GraphApi, Messenger, Reply, SimulatorError, Trouble};
 use super::{event, failed_to, lock, text_message, webhook};
 
 /// The first port that the Graph API for another bot takes, if it is free.
@@ -19,10 +19,12 @@ const GRAPH_PORT: u16 = 8090;
 /// What is to be simulated.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The bot of somebody else; none: echobot itself.
+    /// Another bot; none: echobot itself.
     pub other_bot: Option<OtherBot>,
     /// The trouble that the Graph API makes from the start.
     pub trouble: Trouble,
+    /// The fault that it has besides.
+    pub fault: Fault,
 }
 
 /// A bot that is running somewhere.
@@ -40,6 +42,7 @@ pub struct OtherBot {
 pub(super) struct Platform {
     pub(super) log: Arc<EventLog>,
     trouble: Arc<Mutex<Trouble>>,
+    fault: Arc<Mutex<Fault>>,
     messenger: Arc<Messenger>,
     own_bot: Option<OwnBot>,
     connections: Connections,
@@ -58,7 +61,8 @@ impl Platform {
         let any_bot = options.other_bot.is_some();
         let log = Arc::new(EventLog::new(any_bot));
         let trouble = Arc::new(Mutex::new(options.trouble));
-        let graph_api = graph_api(&log, &trouble, any_bot);
+        let fault = Arc::new(Mutex::new(options.fault.clone()));
+        let graph_api = graph_api(&log, &trouble, &fault, any_bot);
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
         let url = graph_api.url();
         let (own_bot, messenger) = if let Some(bot) = &options.other_bot {
@@ -80,6 +84,7 @@ impl Platform {
             connections: Connections::open(&messenger, &log),
             log,
             trouble,
+            fault,
             messenger,
             own_bot,
             messages: AtomicU64::new(0),
@@ -131,6 +136,17 @@ impl Platform {
     /// The trouble that the Graph API makes.
     pub(super) fn trouble(&self) -> Trouble {
         *lock(&self.trouble)
+    }
+
+    /// The Graph API has this fault from now on.
+    pub(super) fn set_fault(&self, fault: Fault) {
+        *lock(&self.fault) = fault;
+        self.log.touch();
+    }
+
+    /// The fault that it has.
+    pub(super) fn fault(&self) -> Fault {
+        lock(&self.fault).clone()
     }
 
     /// Whether the bot is one that can be killed here.
@@ -191,15 +207,19 @@ pub(super) fn listen_near(port: u16) -> io::Result<TcpListener> {
 fn graph_api(
     log: &Arc<EventLog>,
     trouble: &Arc<Mutex<Trouble>>,
+    fault: &Arc<Mutex<Fault>>,
     any_bot: bool,
 ) -> io::Result<GraphApi> {
-    let (log, trouble) = (Arc::clone(log), Arc::clone(trouble));
+    let (log, trouble, fault) = (Arc::clone(log), Arc::clone(trouble), Arc::clone(fault));
     let behave = move |call: &Call| {
-        let reply = call.refusal().unwrap_or_else(|| lock(&trouble).reply());
+        let refused = call
+            .refusal()
+            .or_else(|| lock(&fault).take(&call.recipient));
+        let reply = refused.unwrap_or_else(|| lock(&trouble).reply());
         let answered = log_call(&log, call, &reply);
         (reply, answered)
     };
-    // A bot of somebody else is told the address by hand: the same one each time, if it is free.
+    // Another bot is told the address by hand: the same one each time, if it is free.
     let listener = match any_bot {
         true => listen_near(GRAPH_PORT)?,
         false => TcpListener::bind("127.0.0.1:0")?,
@@ -214,7 +234,7 @@ fn log_call(log: &Arc<EventLog>, call: &Call, reply: &Reply) -> Answered {
     let (log, call, reply) = (Arc::clone(log), call.clone(), reply.clone());
     Box::new(move |answer| {
         log.answered(exchange, Some(reply.status), answer);
-        if reply.body.is_none() {
+        if reply.is_shown {
             log.reached(&call.recipient, &call.text, message);
         }
     })

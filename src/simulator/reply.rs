@@ -20,6 +20,8 @@ pub struct Reply {
     pub header: Option<(&'static str, String)>,
     /// How long the answer takes.
     pub after: Duration,
+    /// The person sees the message, whatever is answered.
+    pub is_shown: bool,
 }
 
 impl Reply {
@@ -30,6 +32,7 @@ impl Reply {
             body: None,
             header: None,
             after: Duration::ZERO,
+            is_shown: true,
         }
     }
 
@@ -38,6 +41,7 @@ impl Reply {
         Reply {
             status,
             body: Some(body.into()),
+            is_shown: false,
             ..Reply::deliver()
         }
     }

@@ -137,15 +137,18 @@ impl<'txn> Seen<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
         let newest = now() / milliseconds(STRETCH);
         let oldest = newest.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
-        let mut others = Vec::new();
-        for table in transaction.list_tables()? {
-            let number = table.name().strip_prefix(SEEN);
-            match number.and_then(|number| number.parse::<u64>().ok()) {
-                Some(number) if number < oldest => {
+        let number = |name: &str| name.strip_prefix(SEEN)?.parse::<u64>().ok();
+        let tables: Vec<_> = transaction.list_tables()?.collect();
+        let numbers = tables.iter().filter_map(|table| number(table.name()));
+        let mut others: Vec<u64> = numbers.filter(|number| *number != newest).collect();
+        // Where the stretch before this one is missing, the clock may have been set forward, and
+        // what looks old may be young.
+        if others.contains(&newest.saturating_sub(1)) {
+            others.retain(|number| *number >= oldest);
+            for table in tables {
+                if number(table.name()).is_some_and(|number| number < oldest) {
                     transaction.delete_table(table)?;
                 }
-                Some(number) if number != newest => others.push(number),
-                _ => {}
             }
         }
         let open = |number| {

@@ -1,65 +1,58 @@
-//! `examples/shout.rs`: another bot, with the same promises.
+//! `examples/shout.rs`: another bot is another function, and keeps the promises.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
-use echobot::simulator::{Bot, Messenger, Reply, event, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, PERSON, Reply, event, text_message, webhook};
 use serde_json::json;
 
 use crate::graph_api::GraphApi;
 use crate::process::run;
-use crate::support::{Directory, PATIENCE, program};
+use crate::support::{PATIENCE, program};
 
-/// The example, which `cargo test` builds; `cargo test --test it` takes the one that is there.
+/// The example, built as the program is.
 fn shout() -> PathBuf {
-    let path = program().with_file_name("examples").join("shout");
-    let help = "build it with cargo build --example shout";
-    assert!(path.exists(), "{} is missing: {help}", path.display());
-    path
+    let target = program().parent().expect("the program is in a directory");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--example", "shout"]);
+    if target.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().is_ok_and(|status| status.success()));
+    target.join("examples/shout")
 }
 
 #[test]
-fn another_bot_answers_in_its_own_way_and_each_message_once() {
+fn a_bot_of_thirty_lines_answers_once_and_in_its_own_words() {
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let data = Directory::new("shout");
-    let settings = [
-        ("GRAPH_URL", graph_api.url()),
-        ("DATA_DIR", data.text().to_string()),
-    ];
+    let settings = [("GRAPH_URL", graph_api.url())];
     let bot = Bot::start(&shout(), &settings).unwrap_or_else(|error| panic!("{error}"));
     let messenger = Messenger::new(&bot.url());
-    messenger.handshake().expect("the handshake is accepted");
-    let picture = json!({"mid": "m_2", "attachments": [{"type": "image"}]});
-    let last = text_message("7", "m_4", "bye");
-    for events in [
-        [text_message("7", "m_1", "straße, naïve")],
-        [text_message("7", "m_1", "straße, naïve")],
-        [event("7", json!({ "message": picture }))],
-        [event(
-            "7",
-            json!({"postback": {"mid": "m_3", "payload": "x"}}),
-        )],
-        [last],
+    let picture = json!({"message": {"mid": "m_2", "attachments": [{"type": "image"}]}});
+    let text = text_message(PERSON, "m_1", "grüß dich");
+    let pressed = json!({"postback": {"mid": "m_3", "payload": "START"}});
+    for what in [
+        text.clone(),
+        text,
+        event(PERSON, picture),
+        event(PERSON, pressed),
     ] {
-        let answer = messenger.deliver(&webhook("page", &events));
+        let answer = messenger.deliver(&webhook("page", &[what]));
         assert_eq!(answer.expect("the bot answers").status, 200);
     }
-    // One person's replies come in order: after the last one no other can.
-    let calls = graph_api.wait_until(PATIENCE, |calls| {
-        calls.last().is_some_and(|call| call.text == "BYE")
-    });
-    assert!(calls.iter().all(|call| call.mistake.is_none()), "{calls:?}");
-    let texts: Vec<&str> = calls.iter().map(|call| call.text.as_str()).collect();
-    assert_eq!(texts, ["STRASSE, NAÏVE", "I SHOUT TEXTS ONLY", "BYE"]);
+    let calls = graph_api.wait_for_calls(2, PATIENCE);
+    let texts: Vec<_> = calls.iter().map(|call| call.text.as_str()).collect();
+    assert_eq!(texts, ["GRÜSS DICH", "WHAT A PICTURE!"]);
 }
 
 #[test]
-fn another_bot_refuses_a_wrong_setting_as_echobot_does() {
-    for (setting, value) in [("THREADS", "many"), ("DATA_DIR", "/dev/null")] {
-        let wrong = [(setting, value.to_string())];
-        let start = |program: &Path| run(&mut Bot::command(program, &wrong));
-        let (shout, echobot) = (start(&shout()), start(program()));
-        assert_eq!((shout.code, echobot.code), (Some(2), Some(2)));
-        assert!(!shout.stderr.is_empty());
-        assert_eq!(shout.stderr, echobot.stderr);
-    }
+fn its_settings_are_checked_as_echobots() {
+    let mut command = Bot::command(&shout(), &[("THREADS", "many".to_string())]);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(2), "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stderr.starts_with("THREADS is \"many\""),
+        "{}",
+        ended.stderr
+    );
 }

@@ -97,7 +97,7 @@ fn scripts_get_a_line_of_json_for_each_finding() {
         .collect();
     assert_eq!(findings.len(), 7);
     assert!(
-        findings.iter().all(|finding| finding["mark"] == "well"),
+        findings.iter().all(|finding| finding["mark"] == "ok"),
         "{findings:?}"
     );
 }

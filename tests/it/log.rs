@@ -148,7 +148,7 @@ fn nobody_can_forge_a_log_line() {
     let world = World::with(&[("RUST_LOG", "trace")], |call| {
         match call.recipient.len() {
             // To be logged as refused.
-            0..10 => Reply::error(400, 100, None),
+            0..10 => Reply::error(400, 551, None),
             _ => Reply::deliver(),
         }
     });

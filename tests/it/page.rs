@@ -72,6 +72,11 @@ fn clicks_are_done_and_their_consequences_are_news() {
         json!({"outage": true, "hanging": false, "latency": 10, "errors": 20.0})
     );
 
+    assert_eq!(
+        news["fault"],
+        json!({"what": "", "person": null, "calls": null})
+    );
+
     post(&simulator, "unsigned", &json!({"person": "7"}));
     wait_for_news(&simulator, |news| {
         exchanges(news, "webhook").any(|webhook| webhook["status"] == 403)
@@ -87,4 +92,26 @@ fn clicks_are_done_and_their_consequences_are_news() {
     let answers: Vec<&Value> = exchanges(&news, "bot").map(|bot| &bot["answer"]).collect();
     let answer = answers[0].as_str().unwrap_or_default();
     assert!(answer.ends_with("has its outbox back"), "{answers:?}");
+}
+
+#[test]
+fn a_fault_of_one_persons_next_call_is_had_by_that_call_alone() {
+    let simulator = Simulator::start(&[]);
+    let fault = json!({"what": "551", "person": "7", "calls": 1});
+    post(&simulator, "fault", &fault);
+    for person in ["8", "7", "7"] {
+        post(
+            &simulator,
+            "say",
+            &json!({"person": person, "text": "hello"}),
+        );
+    }
+    let news = wait_for_news(&simulator, |news| echoes(news).len() == 2);
+    let refused = exchanges(&news, "call").filter(|call| call["status"] == 400);
+    assert_eq!(refused.count(), 1);
+    assert_eq!(news["fault"]["calls"], 0);
+    post(&simulator, "fault", &json!({"what": "delivered"}));
+    post(&simulator, "say", &json!({"person": "9", "text": "seen"}));
+    let news = wait_for_news(&simulator, |news| echoes(news).len() == 3);
+    assert!(exchanges(&news, "call").any(|call| call["status"] == 500));
 }

@@ -48,8 +48,8 @@ fn no_secret_is_in_any_log_line_or_answer_whatever_the_graph_api_does() {
         ),
         (
             "refuses the message",
-            &http(&error(100, &leak)),
-            "code 100",
+            &http(&error(551, &leak)),
+            "code 551",
             200,
         ),
     ];

@@ -252,6 +252,13 @@ fn trouble_can_be_had_from_the_command_line() {
         "{heard}"
     );
     let ended = run(&mut echobot(&[
+        "simulate", "--say", "hello", "--fault", "551",
+    ]));
+    assert!(ended.stderr.contains("551"), "{}", ended.stderr);
+    let ended = run(&mut echobot(&["simulate", "--fault", "odd"]));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("368/1346003"), "{}", ended.stderr);
+    let ended = run(&mut echobot(&[
         "simulate", "--say", "hello", "--errors", "20",
     ]));
     assert_eq!(

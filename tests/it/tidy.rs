@@ -39,7 +39,7 @@ fn sources(folders: &[&str]) -> Vec<PathBuf> {
             }
         }
     }
-    assert!(files.len() > 1, "{folders:?}");
+    assert!(!files.is_empty(), "{folders:?}");
     files
 }
 
@@ -67,6 +67,47 @@ fn no_file_is_too_long_to_be_read_in_one_sitting() {
         }
     }
     assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn the_readme_shows_the_example_as_it_is() {
+    let example = format!("```rust\n{}```\n", read("examples/shout.rs"));
+    assert!(read("README.md").contains(&example));
+}
+
+/// Words of the first version that no newcomer could know.
+#[test]
+fn the_fields_words_are_used() {
+    let old = [
+        "door",
+        "knock",
+        "ticket",
+        "mailbox",
+        "seldom",
+        "ledger",
+        "lane",
+        "lanes",
+        "seat",
+        "seats",
+        "happening",
+        "happenings",
+        "courier",
+        "story",
+    ];
+    let mut found = Vec::new();
+    let mut files = sources(&["src", "benches", "examples"]);
+    files.push(root().join("README.md"));
+    for path in files {
+        let text = fs::read_to_string(&path)
+            .expect("it is text")
+            .to_lowercase();
+        let words = text.split(|c: char| !c.is_ascii_alphabetic());
+        for word in words.filter(|word| old.contains(word)) {
+            found.push(format!("{}: {word}", path.display()));
+        }
+    }
+    found.dedup();
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

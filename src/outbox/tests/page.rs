@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// How long the page is held after this.
+fn held(outbox: &mut Outbox<u32>, due: &Due, outcome: Outcome, now: Instant) -> Option<Duration> {
+    match outbox.ended(due, outcome, now).notice {
+        Some(Notice::Held(_, pause)) => Some(pause),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
     let now = Instant::now();
@@ -10,29 +18,27 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
     }
     let [first, second] = [(); 2].map(|()| outbox.next_due(now).expect("all are due"));
-    assert_eq!(
-        outbox.retry(&first, Scope::Page(None), now),
-        Some(30 * SECOND)
-    );
+    let refused = Outcome::PageRefused;
+    assert_eq!(held(&mut outbox, &first, refused, now), Some(30 * SECOND));
     // The second was in flight then, and tells nothing new.
-    assert_eq!(outbox.retry(&second, Scope::Page(None), now), None);
+    assert_eq!(held(&mut outbox, &second, refused, now), None);
     assert_eq!(next_text(&mut outbox, now + 29 * SECOND), None);
     assert_eq!(outbox.next_time(now), Some(now + 30 * SECOND));
 
     let mut now = now + 30 * SECOND;
-    for minutes in [60, 120, 240, 480, 600, 600] {
+    for seconds in [60, 120, 240, 480, 600, 600] {
         let probe = outbox.next_due(now).expect("it is time for a probe");
         assert_eq!(
             next_text(&mut outbox, now + MINUTE),
             None,
             "one probe at a time"
         );
-        let pause = Duration::from_secs(minutes);
-        assert_eq!(outbox.retry(&probe, Scope::Page(None), now), Some(pause));
-        now += pause;
+        outbox.ended(&probe, refused, now);
+        now += Duration::from_secs(seconds);
+        assert_eq!(outbox.next_time(now), Some(now));
     }
     let probe = outbox.next_due(now).expect("it is time for a probe");
-    outbox.done(&probe, now);
+    outbox.ended(&probe, Outcome::Delivered, now);
     assert!(
         (0..3).all(|_| outbox.next_due(now).is_some()),
         "the page is well again"
@@ -46,7 +52,10 @@ fn a_page_is_held_back_as_long_as_meta_says() {
     owe(&mut outbox, "a", &["a1"], now);
     let due = outbox.next_due(now).expect("it is due");
     let hours = Some(120 * MINUTE);
-    assert_eq!(outbox.retry(&due, Scope::Page(hours), now), hours);
+    assert_eq!(
+        held(&mut outbox, &due, Outcome::PageLimited(hours), now),
+        hours
+    );
     assert_eq!(next_text(&mut outbox, now + 119 * MINUTE), None);
     assert_eq!(
         next_text(&mut outbox, now + 120 * MINUTE).as_deref(),
@@ -61,10 +70,10 @@ fn a_probe_that_the_network_loses_is_followed_by_another() {
     owe(&mut outbox, "a", &["a1"], now);
     owe(&mut outbox, "b", &["b1"], now);
     let due = outbox.next_due(now).expect("it is due");
-    outbox.retry(&due, Scope::Page(None), now);
+    outbox.ended(&due, Outcome::PageRefused, now);
     let now = now + MINUTE;
     let probe = outbox.next_due(now).expect("it is time for a probe");
-    outbox.retry(&probe, Scope::Message, now);
+    outbox.ended(&probe, Outcome::PerhapsSent, now);
     assert_eq!(
         next_text(&mut outbox, now + SECOND),
         None,
@@ -73,7 +82,7 @@ fn a_probe_that_the_network_loses_is_followed_by_another() {
     let probe = outbox
         .next_due(now + MINUTE)
         .expect("it is time for a probe");
-    outbox.drop(&probe, now + MINUTE);
+    outbox.ended(&probe, Outcome::OwnFault, now + MINUTE);
     assert!(
         outbox.next_due(now + MINUTE).is_some(),
         "a refusal for good shows that the page is well"
@@ -88,7 +97,7 @@ fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
     }
     let due = outbox.next_due(now).expect("it is due");
-    outbox.retry(&due, Scope::Page(Some(GIVE_UP_AFTER)), now);
+    outbox.ended(&due, Outcome::PageLimited(Some(GIVE_UP_AFTER)), now);
     let now = now + GIVE_UP_AFTER;
     let old = outbox.next_due(now).expect("it is time for a probe");
     outbox.expire(&old, now);
@@ -96,7 +105,7 @@ fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
     let probe = outbox.next_due(now).expect("another one is the probe");
     assert_eq!(next_text(&mut outbox, now), None, "one probe at a time");
     assert_eq!(
-        outbox.retry(&probe, Scope::Page(None), now),
+        held(&mut outbox, &probe, Outcome::PageLimited(None), now),
         Some(MINUTE),
         "the page is refused for the second time"
     );

@@ -31,7 +31,7 @@ fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
         Accepted::Safe(3)
     );
 
-    outbox.done(&due, now);
+    outbox.ended(&due, Outcome::Delivered, now);
     assert!(
         outbox.take_batch(now, false).is_none(),
         "what is settled waits a little"
@@ -74,7 +74,7 @@ fn what_could_not_be_written_is_refused_kept_and_joined_by_a_redelivery() {
         .expect("there is something to write");
     outbox.written(&batch, &[], now);
     let due = outbox.next_due(now).expect("it is due");
-    outbox.done(&due, now);
+    outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(
         outbox.accept(vec![echo("b", "b1"), echo("c", "c1")], 2, now),
         Accepted::Waiting
@@ -183,7 +183,7 @@ fn a_call_counts_as_unwritten_from_its_end_until_that_is_on_disk() {
     outbox.written(&batch, &[], now);
     let due = outbox.next_due(now).expect("it is due");
     assert_eq!(outbox.unwritten(), 0);
-    outbox.done(&due, now);
+    outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(outbox.unwritten(), 1);
     let batch = outbox
         .take_batch(now, true)

@@ -59,7 +59,7 @@ fn a_response_that_does_not_come_in_time_is_a_500() {
         handling: Duration::from_millis(300),
         ..DEADLINES
     };
-    let shielded = Shielded::open(ROOMY, deadlines);
+    let shielded = Shielded::open(with(deadlines));
     let mut client = shielded.client();
     client.send(GET);
     let request = shielded.next_request();
@@ -83,8 +83,8 @@ fn a_response_without_a_length_is_a_500() {
 
 #[test]
 fn wait_fails_when_tiny_http_accepts_no_more() {
-    let shielded = Shielded::unattended(ROOMY, DEADLINES);
-    shielded.shield.remove_directory();
+    let shielded = Shielded::unattended(ROOMY);
+    shielded.shield.shared.backend.directory.remove();
     assert_eq!(shielded.client().ask(GET).status, 503);
     let error = shielded.shield.wait().expect_err("nothing can come");
     let said = "tiny_http does not accept connections any more";
@@ -97,7 +97,7 @@ fn wait_fails_when_tiny_http_is_stuck() {
         probe: Duration::from_millis(50),
         ..DEADLINES
     };
-    let shielded = Shielded::unattended(ROOMY, deadlines);
+    let shielded = Shielded::unattended(with(deadlines));
     // Nobody receives, so no probe is answered.
     for _ in 0..3 {
         assert_eq!(shielded.client().ask(GET).status, 503);

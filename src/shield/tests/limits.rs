@@ -4,13 +4,10 @@ use super::*;
 
 #[test]
 fn where_connections_run_out_the_longest_idle_one_makes_room() {
-    let shielded = Shielded::open(
-        Limits {
-            connections: 2,
-            ..ROOMY
-        },
-        DEADLINES,
-    )
+    let shielded = Shielded::open(Limits {
+        connections: 2,
+        ..ROOMY
+    })
     .answer_all();
     let mut first = shielded.client();
     assert_eq!(first.ask(GET).status, 200);
@@ -28,13 +25,10 @@ fn where_connections_run_out_the_longest_idle_one_makes_room() {
 
 #[test]
 fn where_all_connections_are_busy_the_next_is_rejected() {
-    let shielded = Shielded::open(
-        Limits {
-            connections: 2,
-            ..ROOMY
-        },
-        DEADLINES,
-    );
+    let shielded = Shielded::open(Limits {
+        connections: 2,
+        ..ROOMY
+    });
     let inside = shielded.fill(2);
     let mut late = shielded.client();
     let reply = late.reply();
@@ -46,13 +40,10 @@ fn where_all_connections_are_busy_the_next_is_rejected() {
 
 #[test]
 fn too_many_requests_in_flight_get_503_and_may_try_again() {
-    let shielded = Shielded::open(
-        Limits {
-            requests: 2,
-            ..ROOMY
-        },
-        DEADLINES,
-    );
+    let shielded = Shielded::open(Limits {
+        requests: 2,
+        ..ROOMY
+    });
     let inside = shielded.fill(2);
     let mut client = shielded.client();
     let reply = client.ask(GET);

@@ -22,8 +22,14 @@ const ROOMY: Limits = Limits {
     connections: 512,
     requests: 256,
     headers_passed: &["X-Kept"],
+    directory: None,
+    deadlines: DEADLINES,
 };
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn with(deadlines: Deadlines) -> Limits {
+    Limits { deadlines, ..ROOMY }
+}
 
 /// A shielded server with a loop that hands the requests over as they come.
 struct Shielded {
@@ -35,10 +41,9 @@ struct Shielded {
 
 impl Shielded {
     /// Nobody receives the requests but the test.
-    fn unattended(limits: Limits, deadlines: Deadlines) -> Shielded {
+    fn unattended(limits: Limits) -> Shielded {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let places = [std::env::temp_dir()];
-        let listening = listen_with(&places, listener, limits, deadlines);
+        let listening = listen(listener, limits);
         let (shield, server) = listening.expect("the shield listens");
         Shielded {
             server: Arc::new(server),
@@ -47,8 +52,8 @@ impl Shielded {
         }
     }
 
-    fn open(limits: Limits, deadlines: Deadlines) -> Shielded {
-        let mut shielded = Shielded::unattended(limits, deadlines);
+    fn open(limits: Limits) -> Shielded {
+        let mut shielded = Shielded::unattended(limits);
         let (sender, requests) = mpsc::channel();
         let server = Arc::clone(&shielded.server);
         thread::spawn(move || {
@@ -66,12 +71,12 @@ impl Shielded {
 
     /// Requests wait in `requests` until the test answers them.
     fn holding() -> Shielded {
-        Shielded::open(ROOMY, DEADLINES)
+        Shielded::open(ROOMY)
     }
 
     /// Requests are answered with method, target, the values of their headers and the length of the body.
     fn answering() -> Shielded {
-        Shielded::open(ROOMY, DEADLINES).answer_all()
+        Shielded::open(ROOMY).answer_all()
     }
 
     fn answer_all(mut self) -> Shielded {
@@ -213,11 +218,11 @@ fn post(len: usize, lines: &str) -> String {
 
 impl Shielded {
     fn connections(&self) -> usize {
-        self.shield.shared.registry.connections()
+        self.shield.shared.registry.counts().0
     }
 
     fn idle_connections(&self) -> usize {
-        self.shield.shared.registry.idle_connections()
+        self.shield.shared.registry.counts().1
     }
 
     /// Opens that many connections at once, sends a request on each and waits until all are in flight.

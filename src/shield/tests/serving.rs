@@ -163,7 +163,7 @@ fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
         request: Duration::from_millis(300),
         ..DEADLINES
     };
-    let shielded = Shielded::open(ROOMY, deadlines).answer_all();
+    let shielded = Shielded::open(with(deadlines)).answer_all();
     for beginning in [
         "G",
         "GET / HTTP/1.1\r\n",
@@ -186,7 +186,7 @@ fn dripping_bytes_do_not_extend_the_deadline() {
         request: Duration::from_millis(300),
         ..DEADLINES
     };
-    let shielded = Shielded::open(ROOMY, deadlines).answer_all();
+    let shielded = Shielded::open(with(deadlines)).answer_all();
     let mut client = shielded.client();
     let started = Instant::now();
     client
@@ -221,7 +221,7 @@ fn a_client_that_has_nothing_more_to_say_still_gets_its_answer() {
 #[test]
 fn the_time_that_an_answer_takes_is_not_idle_time() {
     let idle = Duration::from_millis(400);
-    let shielded = Shielded::open(ROOMY, Deadlines { idle, ..DEADLINES });
+    let shielded = Shielded::open(with(Deadlines { idle, ..DEADLINES }));
     let mut client = shielded.client();
     client.send(GET);
     let request = shielded.next_request();
@@ -261,7 +261,7 @@ fn a_client_that_does_not_take_its_answer_is_given_up() {
         response: Duration::from_millis(200),
         ..DEADLINES
     };
-    let shielded = Shielded::open(ROOMY, deadlines);
+    let shielded = Shielded::open(with(deadlines));
     let mut client = shielded.client();
     client.send(GET.repeat(40));
     let long = "x".repeat(1024 * 1024);

@@ -77,7 +77,12 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_ba
     let table_of =
         |hours_ago: i64| format!("seen-{}", hours.saturating_add_signed(-hours_ago) / 12);
     let transaction = database.begin_write().expect("nobody else writes");
-    for (hours_ago, mid) in [(-12, "set back"), (36, "old"), (48, "too old")] {
+    for (hours_ago, mid) in [
+        (-12, "set back"),
+        (12, "young"),
+        (36, "old"),
+        (48, "too old"),
+    ] {
         let MidDigest(mid) = MidDigest::of(mid);
         let name = table_of(hours_ago);
         let table = transaction.open_table(TableDefinition::<[u8; 16], ()>::new(&name));
@@ -97,4 +102,20 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_ba
     let tables = transaction.list_tables().expect("it can be read");
     let names: Vec<_> = tables.map(|table| table.name().to_string()).collect();
     assert!(!names.contains(&table_of(48)), "{names:?}");
+}
+
+#[test]
+fn where_the_clock_jumps_forward_no_mid_is_forgotten() {
+    let database = database();
+    let transaction = database.begin_write().expect("nobody else writes");
+    let stretch = now() / (12 * 60 * 60 * 1000) - 1000;
+    let name = format!("seen-{stretch}");
+    let table = transaction.open_table(TableDefinition::<[u8; 16], ()>::new(&name));
+    let MidDigest(mid) = MidDigest::of("before");
+    table
+        .expect("there is memory")
+        .insert(mid, ())
+        .expect("there is memory");
+    transaction.commit().expect("there is memory");
+    assert_eq!(accept(&database, &[stored(1, "before")]), [1]);
 }

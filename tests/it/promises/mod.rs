@@ -21,8 +21,8 @@ use serde_json::json;
 use crate::delivery::Delivery;
 use crate::graph_api::{Call, GraphApi};
 
-/// Longer than any drain takes: who has had several failures is perhaps tried again only after 5 minutes.
-const DRAIN: Duration = Duration::from_secs(360);
+/// Longer than any drain takes: after its fourth failure a message is tried every 5 minutes.
+const DRAIN: Duration = Duration::from_secs(1200);
 
 /// Webhooks with one message each, `each` from everybody in turn; the text is the number.
 pub fn crowd(people: usize, each: usize) -> Vec<(usize, Vec<u8>)> {

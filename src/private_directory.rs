@@ -1,4 +1,5 @@
-//! The place of the Unix socket: a directory that no other user can enter, so that nobody goes around the door.
+//! The place of the shield's Unix socket: a directory that no other user can enter, so that nobody
+//! gets past the shield.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, DirEntry, File};
@@ -13,8 +14,8 @@ const PREFIX: &str = "echobot-private-";
 /// A younger directory may be one whose process has yet to lock it.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// It is removed when this is dropped, or, when the process was killed, by the next door that is opened there.
-pub(super) struct PrivateDirectory {
+/// It is removed when this is dropped, or, when the process was killed, by the next shield there.
+pub(crate) struct PrivateDirectory {
     path: PathBuf,
     /// Locked for as long as the process lives. systemd-tmpfiles, too, leaves alone what is locked.
     handle: File,
@@ -22,7 +23,7 @@ pub(super) struct PrivateDirectory {
 
 impl PrivateDirectory {
     /// Makes one in the first of these places that can hold it, and listens in it.
-    pub(super) fn listen_in(places: &[PathBuf]) -> io::Result<(Self, UnixListener)> {
+    pub(crate) fn listen_in(places: &[PathBuf]) -> io::Result<(Self, UnixListener)> {
         let mut failures = Vec::new();
         for place in places {
             remove_abandoned(place);
@@ -49,20 +50,20 @@ impl PrivateDirectory {
     }
 
     #[cfg(test)]
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("tiny_http")
     }
 
     /// An open file, to be duplicated.
-    pub(super) fn handle(&self) -> &File {
+    pub(crate) fn handle(&self) -> &File {
         &self.handle
     }
 
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -75,28 +76,20 @@ impl Drop for PrivateDirectory {
 
 /// Removes what killed processes have left.
 fn remove_abandoned(place: &Path) {
-    let entries = fs::read_dir(place).into_iter().flatten().flatten();
-    for entry in entries.filter(is_ours_and_old) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
         // The lock ends with the process, however it ends.
-        if let Ok(handle) = File::open(entry.path())
-            && handle.try_lock().is_ok()
-        {
+        let is_free = || File::open(entry.path()).is_ok_and(|handle| handle.try_lock().is_ok());
+        if is_ours && is_old(&entry) && is_free() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-fn is_ours_and_old(entry: &DirEntry) -> bool {
-    let is_ours = entry
-        .file_name()
-        .to_str()
-        .is_some_and(|name| name.starts_with(PREFIX));
-    is_ours
-        && entry.metadata().is_ok_and(|metadata| {
-            let changed = metadata.modified().ok();
-            let age = changed.and_then(|changed| changed.elapsed().ok());
-            metadata.is_dir() && age.is_some_and(|age| age >= YOUNG)
-        })
+fn is_old(entry: &DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age >= YOUNG))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::program::Program;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One entry a message; filled in by many threads at once.
-pub(crate) struct Ledger {
+pub(crate) struct EchoLog {
     since: Instant,
     entries: Vec<Entry>,
     /// The newest message that each person was called for, counted from 1.
@@ -32,9 +32,9 @@ struct Entry {
     answered_at: AtomicU64,
 }
 
-impl Ledger {
-    pub(crate) fn new(messages: &Messages) -> Ledger {
-        Ledger {
+impl EchoLog {
+    pub(crate) fn new(messages: &Messages) -> EchoLog {
+        EchoLog {
             since: Instant::now(),
             entries: (0..messages.count).map(|_| Entry::default()).collect(),
             newest: (0..messages.people).map(|_| AtomicUsize::new(0)).collect(),

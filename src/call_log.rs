@@ -1,0 +1,59 @@
+//! What the log says of a call of the Send API, and of the page.
+
+use crate::graph::Report;
+use crate::outbox::{Due, Ended, Fate, Notice, Reason};
+use crate::watch::TokenPage;
+
+/// About one call. A line each that is no news is left out while the page is held.
+pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
+    let label = due.echo.label();
+    match ended.fate {
+        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {report}"),
+        Fate::Done => {}
+        Fate::Dropped => log::warn!("echo dropped: {label}: {report}"),
+        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {report}"),
+        Fate::Delayed => log::warn!("echo delayed: {label}: {report}"),
+        Fate::Held => {}
+    }
+    if ended.fate == Fate::Done && due.is_last_part() {
+        log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
+        log::debug!("echoed: {label}, text {:?}", due.echo.text);
+    }
+    for echo in &ended.dropped {
+        let label = echo.label();
+        log::warn!("echo dropped: {label}: refused twice, and a later message got through");
+    }
+}
+
+/// About the page, with how many echoes are owed, and the page that the token is for if it is known.
+pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: Option<&TokenPage>) {
+    let (reason, pause) = match notice {
+        Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
+        Notice::Held(reason, pause) => (reason, pause.as_secs()),
+    };
+    match reason {
+        Reason::Outage => log::error!(
+            "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
+        ),
+        Reason::Limit => {
+            log::error!(
+                "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
+                 nothing is sent for {pause} s"
+            );
+        }
+        Reason::Operator => log::error!(
+            "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
+             is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
+             back: nothing is sent for {pause} s"
+        ),
+        Reason::Evidence => {
+            let page = page.map(|page| format!(" (it is for {page})"));
+            let page = page.unwrap_or_default();
+            log::error!(
+                "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN{page} \
+                 of the page that they write to, has it lost a permission, is APP_SECRET the app's, \
+                 is the app live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
+            );
+        }
+    }
+}

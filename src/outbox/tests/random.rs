@@ -1,0 +1,152 @@
+//! Random people, faults and outages. The test knows whom a fault concerns; the outbox does not.
+
+use std::collections::HashMap;
+
+use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
+use super::*;
+use crate::graph::Outcome;
+
+const PEOPLE: usize = 12;
+/// People write for so many seconds; faults of the page end soon after.
+const WRITING: u64 = 600;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// What is wrong with what a person writes, always.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Person {
+    Well,
+    /// Refused so.
+    Refused(Outcome),
+    /// Delivered, and answered with a fault.
+    Odd,
+}
+
+/// What is wrong with the page for some time.
+type Fault = (u64, u64, Outcome);
+
+fn people(random: &mut Random) -> Vec<Person> {
+    let one = |_| match random.below(12) {
+        0 => Person::Refused(REFUSED),
+        1 => Person::Refused(REFUSED_FOR_NOW),
+        2 => Person::Refused(Outcome::OwnFault),
+        _ => Person::Well,
+    };
+    let mut people: Vec<Person> = (0..PEOPLE).map(one).collect();
+    // One at most: two would look like a brown-out to each other.
+    if random.below(3) == 0 {
+        people[PEOPLE - 1] = Person::Odd;
+    }
+    people
+}
+
+/// One after the other, with time to recover between them.
+fn faults(random: &mut Random) -> Vec<Fault> {
+    let outcomes = [
+        REFUSED,
+        REFUSED_FOR_NOW,
+        Outcome::PageRefused,
+        Outcome::PageLimited(None),
+        Outcome::PageLimited(Some(Duration::from_secs(60))),
+        Outcome::Unsent,
+        Outcome::PerhapsSent,
+    ];
+    let mut faults = Vec::new();
+    let mut at = random.below(60);
+    while at < WRITING {
+        let end = at + 1 + random.below(120);
+        let outcome = outcomes[random.below(outcomes.len() as u64) as usize];
+        faults.push((at, end, outcome));
+        at = end + 20 + random.below(200);
+    }
+    faults
+}
+
+fn api(people: Vec<Person>, faults: Vec<Fault>, mut random: Random) -> impl FnMut(&Call) -> Answer {
+    move |call| {
+        let after = Duration::from_millis(20 + random.below(400));
+        let now = call.at.as_secs();
+        let fault = faults.iter().find(|fault| fault.0 <= now && now < fault.1);
+        if let Some((_, _, outcome)) = fault {
+            return Answer {
+                after,
+                ..answer(*outcome)
+            };
+        }
+        let number: usize = call.person[1..].parse().expect("people are numbered");
+        let given = match people[number] {
+            Person::Well => answer(Outcome::Delivered),
+            Person::Refused(outcome) => answer(outcome),
+            Person::Odd => Answer {
+                is_shown: true,
+                ..answer(Outcome::PerhapsSent)
+            },
+        };
+        Answer { after, ..given }
+    }
+}
+
+fn play(seed: u64) -> (World, Vec<Person>) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let people = people(&mut random);
+    let faults = faults(&mut random);
+    let own = Random(random.0 ^ 0x5555);
+    let mut world = World::new(api(people.clone(), faults, own));
+    let mut at = Duration::ZERO;
+    for n in 0..WRITING {
+        at += Duration::from_millis(random.below(2000));
+        let person = random.below(PEOPLE as u64);
+        world.write(at, &format!("p{person}"), &format!("p{person} {n}"));
+    }
+    // Long enough for the longest pauses, with somebody about.
+    for n in 0..300 {
+        at += Duration::from_secs(30);
+        world.write(at, &format!("p{}", n % 3), &format!("p{} late {n}", n % 3));
+    }
+    world.run(at + Duration::from_secs(3600));
+    (world, people)
+}
+
+#[test]
+fn whatever_happens_only_what_is_at_fault_itself_is_dropped_and_the_rest_comes_once_in_order() {
+    let full = std::env::var("ECHOBOT_TESTS").is_ok_and(|size| size == "full");
+    for seed in 1..=if full { 3000 } else { 100 } {
+        let (world, people) = play(seed);
+        let person = |text: &str| {
+            let number = text[1..].split(' ').next().and_then(|n| n.parse().ok());
+            people[number.unwrap_or(0_usize)]
+        };
+        for text in &world.dropped {
+            let is_own = matches!(person(text), Person::Refused(_));
+            assert!(is_own, "seed {seed}: {text} was dropped, {people:?}");
+        }
+        for text in &world.settled {
+            assert_eq!(person(text), Person::Odd, "seed {seed}: {text} was settled");
+        }
+        let mut last: HashMap<&str, (usize, &str)> = HashMap::new();
+        for (place, (_, who, text)) in world.shown.iter().enumerate() {
+            if let Some((_, before)) = last.insert(who, (place, text)) {
+                let written = |text: &str| world.written_at(text);
+                assert!(written(before) <= written(text), "seed {seed}: {text}");
+            }
+            let most = if person(text) == Person::Odd { 16 } else { 1 };
+            let copies = world.copies(text);
+            assert!(
+                copies <= most,
+                "seed {seed}: {text} is shown {copies} times"
+            );
+        }
+        for text in world.texts().filter(|text| person(text) == Person::Well) {
+            assert_eq!(world.copies(text), 1, "seed {seed}: {text} is not shown");
+        }
+    }
+}

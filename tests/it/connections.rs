@@ -1,0 +1,110 @@
+//! Connections to the Graph API: used again while they are open, not when they are closed, and
+//! through a proxy.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use echobot::simulator::{Bot, Messenger, text_message, webhook};
+
+use crate::support::{World, start_bot};
+
+const DELIVERED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"message_id\":\"m\"}";
+
+#[test]
+fn an_open_connection_is_used_again() {
+    let (url, opened) = serve(|mut stream| while answer(&mut stream) {});
+    let bot = start_bot(&url, &[]);
+    for n in 0..10 {
+        deliver(&bot, &format!("m_{n}"));
+    }
+    assert_eq!(opened.try_iter().count(), 1);
+}
+
+#[test]
+fn a_connection_that_the_graph_api_has_closed_is_not_used() {
+    let (sender, closed) = mpsc::channel();
+    let (url, opened) = serve(move |mut stream| {
+        answer(&mut stream);
+        drop(stream);
+        let _ = sender.send(());
+    });
+    let bot = start_bot(&url, &[]);
+    for mid in ["m_1", "m_2", "m_3"] {
+        deliver(&bot, mid);
+        closed.recv().expect("the connection is closed");
+    }
+    assert_eq!(opened.try_iter().count(), 3);
+    assert!(!bot.log().contains("echo delayed"), "{}", bot.log());
+}
+
+#[test]
+fn calls_go_through_the_proxy_that_the_environment_names() {
+    let (sender, asked) = mpsc::channel();
+    let (proxy, _) = serve(move |client| {
+        let _ = sender.send(tunnel(client).expect("the tunnel opens"));
+    });
+    let world = World::started_with(|command| {
+        command.env("ALL_PROXY", &proxy);
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+    });
+    let events = [text_message("7", "m_1", "hello")];
+    assert_eq!(world.deliver(&events).status, 200, "{}", world.bot.log());
+    let graph_api = world.graph_api.url().replace("http://", "");
+    assert_eq!(asked.recv().expect("it is asked"), graph_api);
+}
+
+fn deliver(bot: &Bot, mid: &str) {
+    let body = webhook("page", &[text_message("7", mid, "hello")]);
+    let answer = Messenger::new(&bot.url()).deliver(&body);
+    let status = answer.expect("the bot answers").status;
+    assert_eq!(status, 200, "{}", bot.log());
+}
+
+/// A server that does this with each connection, one after the other, but for those on which the bot
+/// asks for its page; its address, and a message for each connection.
+fn serve(serve_one: impl Fn(TcpStream) + Send + 'static) -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
+    let address = listener.local_addr().expect("it is bound");
+    let (sender, opened) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut first = [0];
+            if stream.peek(&mut first).is_ok() && first != *b"G" {
+                let _ = sender.send(());
+                serve_one(stream);
+            }
+        }
+    });
+    (format!("http://{address}"), opened)
+}
+
+/// Answers one call, whose body ends with two braces. Returns whether there was one.
+fn answer(stream: &mut TcpStream) -> bool {
+    let (mut call, mut buffer) = (Vec::new(), [0; 4096]);
+    while !call.ends_with(b"}}") {
+        match stream.read(&mut buffer) {
+            Ok(n @ 1..) => call.extend_from_slice(&buffer[..n]),
+            _ => return false,
+        }
+    }
+    stream.write_all(DELIVERED).is_ok()
+}
+
+/// Connects the client with the host that it asks for, whose name is returned.
+fn tunnel(mut client: TcpStream) -> io::Result<String> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head)?;
+    }
+    let host = head.strip_prefix("CONNECT ").unwrap_or_default();
+    let host = host.split(' ').next().unwrap_or_default().to_string();
+    let mut server = TcpStream::connect(&host)?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let mut upstream = server.try_clone()?;
+    thread::spawn(move || io::copy(&mut reader, &mut upstream));
+    thread::spawn(move || io::copy(&mut server, &mut client));
+    Ok(host)
+}
