@@ -93,6 +93,11 @@ fn the_fields_words_are_used() {
         "happenings",
         "courier",
         "story",
+        "stories",
+        "stage",
+        "stages",
+        "wish",
+        "wishes",
     ];
     let mut found = Vec::new();
     let mut files = sources(&["src", "benches", "examples"]);
