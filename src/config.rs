@@ -3,6 +3,7 @@
 //! They are read once, at the start. All mistakes are reported together, a line for each, so that
 //! five mistakes do not take five starts to find.
 
+mod authorities;
 mod systemd;
 mod values;
 
@@ -12,6 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
+use rustls::pki_types::CertificateDer;
 
 pub use self::systemd::Systemd;
 use self::values::graph_url;
@@ -41,6 +43,8 @@ pub struct Config {
     pub graph_url: String,
     /// The version of the Graph API, for example `v26.0`.
     pub graph_version: String,
+    /// Certificates of authorities that are trusted beside those that are built in.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// The app's id, a number; for `check`, `setup`, and to notice an unsubscribed page.
     pub app_id: Option<String>,
     /// The log level.
@@ -96,6 +100,7 @@ impl Config {
             send_rate: settings.value("SEND_RATE", "300", values::send_rate),
             graph_url: settings.value("GRAPH_URL", "https://graph.facebook.com", graph_url),
             graph_version: settings.value("GRAPH_VERSION", "v26.0", values::graph_version),
+            authorities: settings.authorities(),
             app_id: settings.optional("APP_ID", values::app_id),
             log_level: settings.value("RUST_LOG", "info", values::log_level),
             systemd: Systemd::read(lookup),

@@ -2,8 +2,11 @@
 
 pub mod account;
 mod agent;
+pub(crate) mod network;
 mod outcome;
+mod proxy;
 mod resolver;
+mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +16,8 @@ use ureq::Agent;
 use ureq::http::HeaderValue;
 
 use self::agent::{agent, describe, explain, read_body};
+use self::network::Network;
 pub use self::outcome::{Outcome, Report};
-use self::resolver::CachingResolver;
 use crate::config::{Config, Secret};
 use crate::hex;
 
@@ -23,7 +26,7 @@ pub struct Graph {
     /// The address of the Send API; a secret because of the `appsecret_proof` in it.
     url: Secret,
     authorization: Secret,
-    resolver: CachingResolver,
+    network: Network,
     /// The agents that no call uses, each with one connection: ureq walks twice through all
     /// connections of an agent for each call. The last one used is taken first.
     idle: Mutex<Vec<Agent>>,
@@ -34,22 +37,22 @@ impl Graph {
     pub fn new(config: &Config) -> Graph {
         let token = config.page_access_token.expose();
         let proof = appsecret_proof(&config.app_secret, token);
-        let resolver = CachingResolver::default();
+        let network = Network::new(&config.authorities);
         Graph {
             url: Secret::new(format!(
                 "{}/{}/me/messages?appsecret_proof={proof}",
                 config.graph_url, config.graph_version
             )),
             authorization: Secret::new(format!("Bearer {token}")),
-            idle: Mutex::new(vec![agent(&resolver)]),
-            resolver,
+            idle: Mutex::new(vec![agent(&network)]),
+            network,
         }
     }
 
     /// Sends a text to a person, once. Blocks for 10 s at most.
     pub fn send(&self, recipient: &str, text: &str) -> Report {
         let idle = self.idle().pop();
-        let agent = idle.unwrap_or_else(|| agent(&self.resolver));
+        let agent = idle.unwrap_or_else(|| agent(&self.network));
         let report = self.call(&agent, message(recipient, text));
         self.idle().push(agent);
         report.unwrap_or_else(|error| {

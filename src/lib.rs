@@ -101,6 +101,7 @@ pub mod event;
 pub mod graph;
 mod hex;
 pub mod logger;
+mod names;
 pub mod notify;
 pub mod outbox;
 pub mod pool;

@@ -7,7 +7,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::outcome::GraphError;
-use super::{CachingResolver, agent, appsecret_proof, describe, read_body};
+use super::{Network, agent, appsecret_proof, describe, read_body};
 use crate::config::{Config, Secret};
 
 /// The webhook fields that the bot subscribes to.
@@ -55,7 +55,7 @@ impl Account {
         let page_token = config.page_access_token.clone();
         let proof = appsecret_proof(&config.app_secret, page_token.expose());
         Account {
-            agent: agent(&CachingResolver::default()),
+            agent: agent(&Network::new(&config.authorities)),
             base: format!("{}/{}", config.graph_url, config.graph_version),
             page_token,
             proof: Secret::new(proof),

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::graph::network::Network;
+
 use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, lock};
 
 /// Messenger waits as long for an answer (Messenger Platform, "Webhooks").
@@ -50,7 +52,7 @@ impl Messenger {
             .max_idle_connections_per_host(64)
             .build();
         Messenger {
-            agent: config.into(),
+            agent: Network::new(&[]).agent(config),
             url: Mutex::new(url.to_string()),
             verify_token: verify_token.to_string(),
             app_secret: app_secret.to_string(),

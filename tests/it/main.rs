@@ -16,6 +16,7 @@ mod faults;
 mod full_disk;
 mod graph_api;
 mod log;
+mod network;
 mod page;
 mod patience;
 mod process;

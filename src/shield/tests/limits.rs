@@ -60,7 +60,11 @@ fn too_many_requests_in_flight_get_503_and_may_try_again() {
 
 #[test]
 fn too_many_large_bodies_on_the_way_get_503() {
-    let shielded = Shielded::answering();
+    let deadlines = Deadlines {
+        request: PATIENCE,
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
     let almost = framing::MAX_BODY - 1;
     let mut waiting: Vec<_> = (0..16).map(|_| shielded.client()).collect();
     for client in &mut waiting {

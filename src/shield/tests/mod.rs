@@ -17,7 +17,7 @@ use tiny_http::{Request, Response, Server};
 use super::*;
 
 /// Nothing here takes this long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROOMY: Limits = Limits {
     connections: 512,
     requests: 256,
