@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 #[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
+mod dns;
+#[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
 mod without_libc;
 
 /// All addresses of a host, which is a name, an IPv4 address, or an IPv6 address (also in brackets, as in a URL).

@@ -3,19 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use resolv_conf::{Config, ScopedIp};
-use rsdns::clients::std::Client;
-use rsdns::clients::{ClientConfig, ProtocolStrategy};
-use rsdns::errors::Error;
-use rsdns::message::RCode;
-use rsdns::records::Class;
-use rsdns::records::data::{A, Aaaa, RData};
+use simple_dns::TYPE;
 
-/// A name server that does not answer within this time is passed over; so the next one has time left.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+use super::dns;
 
 /// The addresses of a name, as `/etc/hosts` has them, else as the name servers of `/etc/resolv.conf` do.
 pub(super) fn addresses_of(name: &str) -> io::Result<Vec<IpAddr>> {
@@ -81,52 +74,25 @@ fn ask_all(name: &str, config: &Config) -> io::Result<Vec<IpAddr>> {
         servers => servers,
     };
     let mut failures = Vec::new();
-    for server in std::iter::repeat_n(servers, config.attempts.max(1) as usize).flatten() {
-        match ask(name, server.into(), config) {
-            Ok(addresses) => return Ok(addresses),
-            Err(Error::IoError(error)) => failures.push(format!("{server} ({error})")),
+    let attempts = config.attempts.max(1) as usize;
+    for server in std::iter::repeat_n(servers, attempts).flatten() {
+        match dns::ask(name, TYPE::A, server.into(), config.use_vc) {
+            Ok(v4) => {
+                // Some servers refuse or forget this question. What the first one brought is good all the same.
+                let v6 = match config.no_aaaa {
+                    true => Vec::new(),
+                    false => {
+                        dns::ask(name, TYPE::AAAA, server.into(), config.use_vc).unwrap_or_default()
+                    }
+                };
+                return Ok([v6, v4].concat());
+            }
             Err(error) => failures.push(format!("{server} ({error})")),
         }
     }
-    failures.dedup();
+    failures.truncate(servers.len());
     let failures = failures.join(", ");
     Err(io::Error::other(format!(
         "no name server answers: {failures}"
     )))
-}
-
-fn ask(name: &str, server: IpAddr, config: &Config) -> Result<Vec<IpAddr>, Error> {
-    let any: IpAddr = match server {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let within = Duration::from_secs(config.timeout.max(1).into());
-    let transport = match config.use_vc {
-        true => ProtocolStrategy::Tcp,
-        false => ProtocolStrategy::Udp,
-    };
-    let settings = ClientConfig::with_nameserver(SocketAddr::new(server, 53))
-        .set_bind_addr((any, 0).into())
-        .set_protocol_strategy(transport)
-        .set_query_timeout(None)
-        .set_query_lifetime(within.min(ANSWER_WITHIN));
-    let mut client = Client::new(settings)?;
-    let v4 = records::<A>(&mut client, name)?;
-    let v4 = v4.into_iter().map(|record| record.address.into());
-    // Some servers refuse or forget this question. What the first one brought is good all the same.
-    let v6 = match config.no_aaaa {
-        true => Vec::new(),
-        false => records::<Aaaa>(&mut client, name).unwrap_or_default(),
-    };
-    let v6 = v6.into_iter().map(|record| record.address.into());
-    Ok(v6.chain(v4).collect())
-}
-
-/// The records of a name; none when there is no such name.
-fn records<D: RData>(client: &mut Client, name: &str) -> Result<Vec<D>, Error> {
-    match client.query_rrset::<D>(name, Class::IN) {
-        Ok(records) => Ok(records.rdata),
-        Err(Error::NoAnswer | Error::BadResponseCode(RCode::NXDOMAIN)) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }

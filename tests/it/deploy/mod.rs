@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
 mod heroku;
+mod name_server;
 mod proxies;
 mod proxy;
 mod static_file;
