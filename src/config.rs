@@ -100,7 +100,7 @@ impl Config {
             send_rate: settings.value("SEND_RATE", "300", values::send_rate),
             graph_url: settings.value("GRAPH_URL", "https://graph.facebook.com", graph_url),
             graph_version: settings.value("GRAPH_VERSION", "v26.0", values::graph_version),
-            authorities: settings.authorities(),
+            authorities: settings.authorities("SSL_CERT_FILE", "SSL_CERT_DIR"),
             app_id: settings.optional("APP_ID", values::app_id),
             log_level: settings.value("RUST_LOG", "info", values::log_level),
             systemd: Systemd::read(lookup),

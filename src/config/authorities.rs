@@ -1,5 +1,4 @@
-//! Certificates of authorities: `SSL_CERT_FILE` and `SSL_CERT_DIR`, as other programs read them. They are trusted beside
-//! those that are built in.
+//! Certificates of authorities, in a file and in directories, as other programs read them.
 
 use std::env;
 use std::fs;
@@ -11,20 +10,24 @@ use rustls::pki_types::pem::PemObject as _;
 use super::Settings;
 
 impl Settings<'_> {
-    pub(super) fn authorities(&mut self) -> Vec<CertificateDer<'static>> {
+    pub(super) fn authorities(
+        &mut self,
+        file_name: &str,
+        directory_name: &str,
+    ) -> Vec<CertificateDer<'static>> {
         let mut authorities = Vec::new();
-        if let Some(file) = (self.lookup)("SSL_CERT_FILE") {
+        if let Some(file) = (self.lookup)(file_name) {
             match certificates(Path::new(&file)) {
                 Ok(found) => authorities.extend(found),
                 Err(why) => self.problems.push(format!(
-                    "SSL_CERT_FILE: failed to read certificates from {}: {why}; set it to a file with \
+                    "{file_name}: failed to read certificates from {}: {why}; set it to a file with \
                      certificates in PEM, or remove it",
                     Path::new(&file).display()
                 )),
             }
         }
         // Several are separated with colons. Not everything in one is a certificate.
-        let directories = (self.lookup)("SSL_CERT_DIR").unwrap_or_default();
+        let directories = (self.lookup)(directory_name).unwrap_or_default();
         for directory in env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty())
         {
             match fs::read_dir(&directory) {
@@ -33,7 +36,7 @@ impl Settings<'_> {
                     authorities.extend(files.filter_map(|file| certificates(&file).ok()).flatten());
                 }
                 Err(error) => self.problems.push(format!(
-                    "SSL_CERT_DIR: failed to read {}: {error}; set it to a directory with certificates, \
+                    "{directory_name}: failed to read {}: {error}; set it to a directory with certificates, \
                      or remove it",
                     directory.display()
                 )),

@@ -7,13 +7,13 @@ use std::thread;
 
 /// It answers until the test process ends.
 pub struct NameServer {
-    address: Arc<Mutex<Ipv4Addr>>,
+    address: Arc<Mutex<Option<Ipv4Addr>>>,
 }
 
 impl NameServer {
     /// All names lead to 127.0.0.1. None where the port cannot be had.
     pub fn start(at: &str) -> Option<NameServer> {
-        let address = Arc::new(Mutex::new(Ipv4Addr::LOCALHOST));
+        let address = Arc::new(Mutex::new(Some(Ipv4Addr::LOCALHOST)));
         let socket = UdpSocket::bind((at, 53)).ok()?;
         let listener = TcpListener::bind((at, 53)).ok()?;
         let answer = Answer(Arc::clone(&address));
@@ -23,13 +23,13 @@ impl NameServer {
         Some(NameServer { address })
     }
 
-    /// From now on all names lead there.
-    pub fn lead_to(&self, address: Ipv4Addr) {
+    /// From now on all names lead there, or the server says nothing.
+    pub fn lead_to(&self, address: Option<Ipv4Addr>) {
         *self.address.lock().expect("nobody panics with it") = address;
     }
 }
 
-struct Answer(Arc<Mutex<Ipv4Addr>>);
+struct Answer(Arc<Mutex<Option<Ipv4Addr>>>);
 
 impl Answer {
     fn by_udp(&self, socket: &UdpSocket) {
@@ -59,6 +59,7 @@ impl Answer {
     /// Names that begin with `graph.by-tcp` are too long for UDP; only names that end in `.test` exist, but for those in
     /// `nowhere.test`; they have an IPv4 address.
     fn to(&self, packet: &[u8], is_udp: bool) -> Option<Vec<u8>> {
+        let address = (*self.0.lock().expect("nobody panics with it"))?;
         let (name, question_end) = question(packet)?;
         let is_for_ipv4 = packet.get(question_end - 4..question_end)? == [0, 1, 0, 1];
         let is_known = name.ends_with(".test") && !name.ends_with(".nowhere.test");
@@ -73,7 +74,6 @@ impl Answer {
         answer[2..4].copy_from_slice(&flags);
         answer[4..12].copy_from_slice(&[0, 1, 0, u8::from(has_address), 0, 0, 0, 0]);
         if has_address {
-            let address = *self.0.lock().expect("nobody panics with it");
             // The name of the question, an address, 60 s to live.
             answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
             answer.extend(address.octets());

@@ -1,7 +1,9 @@
 //! The static binary, in a root directory with nothing in it but the files that name hosts.
 
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
@@ -82,6 +84,99 @@ fn the_static_file_resolves_names_of_the_hosts_file_and_of_a_name_server() {
         assert_eq!(calls[0].text, name);
         assert_eq!(calls[0].mistake, None);
     }
+}
+
+#[test]
+fn a_name_that_moves_is_followed_and_a_name_server_that_is_away_is_lived_through() {
+    let Some(root) = empty_root() else { return };
+    let Some(server) = NameServer::start("127.53.53.56") else {
+        return leave_out("a name server", "port 53 wants root");
+    };
+    root.file("etc/resolv.conf", b"nameserver 127.53.53.56\n");
+    let start = |address: String| GraphApi::start_at(&address, |_| Reply::deliver());
+    let first = start("127.0.0.1:0".to_string()).expect("loopback has ports");
+    let port = first.url().rsplit(':').next().map(str::to_string);
+    let port = port.expect("the address has a port");
+    let url = format!("http://graph.moving.test:{port}");
+    let settings = [("GRAPH_URL", url), ("DATA_DIR", "/data".to_string())];
+    let mut command = Bot::command(Path::new(CHROOT), &settings);
+    command.arg(root.path()).arg("/echobot");
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    let messenger = Messenger::new(&bot.url());
+    let assert_reaches = |graph_api: &GraphApi, mid: &str| {
+        let body = webhook("page", &[text_message("7", mid, mid)]);
+        assert_eq!(messenger.deliver(&body).expect("it answers").status, 200);
+        let calls = graph_api.wait_for_calls(1, PATIENCE);
+        assert_eq!(calls.first().expect(&bot.log()).text, mid);
+    };
+    assert_reaches(&first, "m_1");
+
+    drop(first);
+    let second = start(format!("127.0.0.2:{port}")).expect("the same port is free there");
+    server.lead_to(Some(Ipv4Addr::new(127, 0, 0, 2)));
+    assert_reaches(&second, "m_2");
+
+    server.lead_to(None);
+    drop(second);
+    let third = start(format!("127.0.0.2:{port}")).expect("the port is free again");
+    assert_reaches(&third, "m_3");
+
+    drop(third);
+    let fourth = start(format!("127.0.0.3:{port}")).expect("the same port is free there");
+    server.lead_to(Some(Ipv4Addr::new(127, 0, 0, 3)));
+    assert_reaches(&fourth, "m_4");
+}
+
+/// A port that takes connections on 127.0.0.1 alone: on ::1 they wait for ever, as where IPv6 leads nowhere.
+struct DeadIpv6 {
+    port: u16,
+    _full: (TcpListener, Vec<TcpStream>),
+}
+
+impl DeadIpv6 {
+    fn new() -> DeadIpv6 {
+        let listener = TcpListener::bind("[::1]:0").expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        let mut waiting = Vec::new();
+        // Nobody accepts: when the queue is full, the system answers no more.
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            waiting.push(stream);
+        }
+        DeadIpv6 {
+            port: address.port(),
+            _full: (listener, waiting),
+        }
+    }
+}
+
+#[test]
+fn where_ipv6_leads_nowhere_ipv4_is_used_within_a_second() {
+    let Some(root) = empty_root() else { return };
+    root.file("etc/hosts", b"::1 both.test\n127.0.0.1 both.test\n");
+    let dead = DeadIpv6::new();
+    let graph_api = GraphApi::start_at(&format!("127.0.0.1:{}", dead.port), |_| Reply::deliver());
+    let graph_api = graph_api.expect("the same port is free there");
+    let url = format!("http://both.test:{}", dead.port);
+    let mut command = Bot::command(
+        Path::new(CHROOT),
+        &[("GRAPH_URL", url), ("TMPDIR", "/etc".to_string())],
+    );
+    command.arg(root.path()).arg("/echobot");
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    let messenger = Messenger::new(&bot.url());
+    let body = webhook("page", &[text_message("7", "m_1", "hello")]);
+    let answer = messenger.deliver(&body).expect("the bot answers");
+    assert_eq!(answer.status, 200, "{}", bot.log());
+    assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
+    // Each of these wants a connection of its own, and none waits for IPv6 again.
+    let events: Vec<_> = (0..30)
+        .map(|n| text_message(&format!("{n}"), &format!("m_next_{n}"), "hello"))
+        .collect();
+    let answer = messenger.deliver(&webhook("page", &events));
+    let answer = answer.expect("the bot answers");
+    assert_eq!(answer.status, 200, "{}", bot.log());
+    assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
+    assert_eq!(graph_api.calls().len(), 31);
 }
 
 #[test]
