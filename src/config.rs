@@ -147,6 +147,9 @@ impl Settings<'_> {
     ) -> Option<T> {
         let text = (self.lookup)(name)?;
         let text = text.to_str().map(str::trim);
+        if let Some(how) = text.and_then(values::spoiled) {
+            return self.problem(format!("{name} {how}"));
+        }
         let expected = match parse(text.unwrap_or_default()) {
             Ok(value) => return Some(value),
             Err(expected) => expected,
@@ -181,18 +184,33 @@ impl Settings<'_> {
 
     /// The data directory: `DATA_DIR`, else the one that systemd made (`StateDirectory=`).
     fn data_dir(&mut self) -> Option<PathBuf> {
-        if let Some(path) = (self.lookup)("DATA_DIR") {
-            if path.is_empty() {
-                return self.problem(
-                    "DATA_DIR is empty: set it to a directory that echobot may write to, or remove it".to_string(),
-                );
-            }
-            return Some(PathBuf::from(path));
+        if (self.lookup)("DATA_DIR").is_some() {
+            return self.path("DATA_DIR", "a directory that echobot may write to");
         }
         // systemd separates several with colons.
         let directories = (self.lookup)("STATE_DIRECTORY")?;
         let first = std::env::split_paths(&directories).next();
         first.filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// The path of a file or directory. Not every one is UTF-8.
+    fn path(&mut self, name: &str, expected: &str) -> Option<PathBuf> {
+        let path = (self.lookup)(name)?;
+        let Some(text) = path.to_str().map(str::trim) else {
+            return Some(PathBuf::from(path));
+        };
+        if let Some(how) = values::spoiled(text) {
+            return self.problem(format!("{name} {how}"));
+        }
+        match text {
+            "" => self.problem(format!(
+                "{name} is empty: set it to {expected}, or remove it"
+            )),
+            text if text.starts_with('~') => self.problem(format!(
+                "{name} begins with ~, which only a shell understands: write the whole path"
+            )),
+            text => Some(PathBuf::from(text)),
+        }
     }
 
     /// A secret for an HTTP header, which takes only visible ASCII.
@@ -220,7 +238,10 @@ impl Settings<'_> {
                 "" => Err(what),
                 text => Ok(text.to_string()),
             }),
-            (None, Some(path)) => self.file(&file_name, Path::new(&path)),
+            (None, Some(_)) => {
+                let path = self.path(&file_name, "the path of a file with the secret");
+                path.and_then(|path| self.file(&file_name, &path))
+            }
             (None, None) => match self.credential(name) {
                 Some(path) => self.file(name, &path),
                 None => self.problem(format!(
@@ -234,8 +255,11 @@ impl Settings<'_> {
     /// The text of a file, without the white space around it.
     fn file(&mut self, name: &str, path: &Path) -> Option<String> {
         let problem = match std::fs::read_to_string(path) {
-            Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_string()),
-            Ok(_) => "it is empty".to_string(),
+            Ok(text) => match values::spoiled(text.trim()) {
+                Some(how) => return self.problem(format!("{name}: what is in the file {how}")),
+                None if text.trim().is_empty() => "it is empty".to_string(),
+                None => return Some(text.trim().to_string()),
+            },
             Err(error) => error.to_string(),
         };
         // The variable may hold the secret itself by mistake, which is not an absolute path.

@@ -16,13 +16,13 @@ impl Settings<'_> {
         directory_name: &str,
     ) -> Vec<CertificateDer<'static>> {
         let mut authorities = Vec::new();
-        if let Some(file) = (self.lookup)(file_name) {
-            match certificates(Path::new(&file)) {
+        if let Some(file) = self.path(file_name, "a file with certificates in PEM") {
+            match certificates(&file) {
                 Ok(found) => authorities.extend(found),
                 Err(why) => self.problems.push(format!(
                     "{file_name}: failed to read certificates from {}: {why}; set it to a file with \
                      certificates in PEM, or remove it",
-                    Path::new(&file).display()
+                    file.display()
                 )),
             }
         }

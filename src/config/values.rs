@@ -88,6 +88,27 @@ pub(super) fn log_level(text: &str) -> Parsed<LevelFilter> {
     text.parse().or(Err(expected))
 }
 
+/// What is wrong with a text that was copied or quoted badly: nobody sees it, and everything that is compared with it
+/// is refused.
+pub(super) fn spoiled(text: &str) -> Option<String> {
+    let quotes = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»'];
+    if text.len() > 1 && text.starts_with(quotes) && text.ends_with(quotes) {
+        return Some("has quotes around it: write it without them".to_string());
+    }
+    let unseen = text.chars().find(|c| is_unseen(*c))?;
+    let number = u32::from(unseen);
+    Some(format!(
+        "has a character in it that cannot be seen (U+{number:04X}): type it again, or copy it without that"
+    ))
+}
+
+/// Control characters, white space but the plain one, and characters without a width (Unicode, "Format").
+fn is_unseen(c: char) -> bool {
+    let has_no_width = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_control() || has_no_width || (c.is_whitespace() && c != ' ')
+}
+
 /// Whether the text may be a secret in the wrong variable, which must not be shown: Meta's are
 /// long, and a password stands before an `@`.
 pub(super) fn may_be_a_secret(text: &str) -> bool {
