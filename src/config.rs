@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use rustls::pki_types::CertificateDer;
 
-pub use self::systemd::Systemd;
+pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::graph_url;
 
 /// All settings, checked.

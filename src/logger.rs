@@ -5,16 +5,22 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
+use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 /// Starts the log. Lines that cannot be written are dropped.
 ///
 /// From then on a panic is logged with its location only: its message may quote a person's text.
-pub fn start(level: LevelFilter) {
-    let logger = SafeLogger(SimpleLogger::new().with_level(level));
+///
+/// With `priorities` each line begins with its priority, as the journal understands it (sd-daemon(3)).
+pub fn start(level: LevelFilter, priorities: bool) {
+    let logger = SafeLogger {
+        simple: SimpleLogger::new().with_level(level),
+        priorities,
+    };
     // A second start in the same process (as in tests) changes nothing.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
@@ -22,7 +28,10 @@ pub fn start(level: LevelFilter) {
     }
 }
 
-struct SafeLogger(SimpleLogger);
+struct SafeLogger {
+    simple: SimpleLogger,
+    priorities: bool,
+}
 
 thread_local! {
     /// Whether this thread is writing a line. A panic meanwhile means that it cannot be written, and
@@ -34,7 +43,7 @@ impl Log for SafeLogger {
     /// Only echobot's own entries: at `debug` and `trace` ureq logs whole addresses, and one of them
     /// contains the `appsecret_proof`.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("echobot") && self.0.enabled(metadata)
+        metadata.target().starts_with("echobot") && self.simple.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -42,9 +51,20 @@ impl Log for SafeLogger {
             return;
         }
         let line = OneLine(record.args());
+        if self.priorities {
+            let priority = match record.level() {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug | Level::Trace => 7,
+            };
+            let (level, target) = (record.level(), record.target());
+            let _ = writeln!(io::stdout(), "<{priority}>{level:<5} [{target}] {line}");
+            return;
+        }
         WRITING.set(true);
         let _ = panic::catch_unwind(AssertUnwindSafe(|| {
-            self.0.log(
+            self.simple.log(
                 &Record::builder()
                     .metadata(record.metadata().clone())
                     .args(format_args!("{line}"))

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use echobot::config::Config;
+use echobot::config::{self, Config};
 use echobot::server::{self, ServeError};
 use echobot::simulator::{FAULTS, Fault, Options, OtherBot};
 use echobot::{echo, setup, simulator};
@@ -44,12 +44,21 @@ echobot: a Facebook Messenger echo bot
   -V, --version                    print the version
 
 Settings: PAGE_ACCESS_TOKEN, VERIFY_TOKEN and APP_SECRET are required; the README lists all.
-Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a setting at the start.
+Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a setting at the start,
+75 another echobot uses DATA_DIR.
 ";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|Failure(message, code)| {
-        let _ = writeln!(io::stderr(), "{message}");
+        // The journal takes a line for an error when it begins like this (sd-daemon(3)).
+        let mark = if config::goes_to_journal(io::stderr()) {
+            "<3>"
+        } else {
+            ""
+        };
+        for line in message.lines() {
+            let _ = writeln!(io::stderr(), "{mark}{line}");
+        }
         ExitCode::from(code)
     })
 }
@@ -62,6 +71,9 @@ impl From<lexopt::Error> for Failure {
         Failure(format!("echobot: {error}; try echobot --help"), 2)
     }
 }
+
+/// Another echobot uses the data directory (sysexits.h, `EX_TEMPFAIL`).
+const BUSY: u8 = 75;
 
 /// The lines of a [`ConfigError`](echobot::config::ConfigError) name the settings themselves.
 fn setting(error: impl Display) -> Failure {
@@ -90,7 +102,8 @@ fn run() -> Result<ExitCode, Failure> {
 fn serve() -> Result<ExitCode, Failure> {
     let config = Config::from_environment().map_err(setting)?;
     server::serve(&config, echo::reply).map_err(|error| match error {
-        // DATA_DIR cannot be used.
+        // That may be over soon, while a setting stays wrong.
+        ServeError::Store(error) if error.is_busy() => Failure(error.to_string(), BUSY),
         ServeError::Store(error) => setting(error),
         error => other(error),
     })?;

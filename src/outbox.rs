@@ -226,6 +226,19 @@ impl<R> Outbox<R> {
         refused
     }
 
+    /// The store has gone for good, with this batch unwritten: from now on what is owed is kept in memory. Returns the
+    /// callers whose webhooks are not safe; what they brought is not owed.
+    pub fn lose_store(&mut self, batch: &WriteBatch) -> Vec<R> {
+        self.limits.durable = false;
+        let newer = self.writes.lose();
+        let mut refused = Vec::new();
+        for StoredEcho { id, .. } in batch.accepted.iter().chain(&newer.accepted) {
+            let waiting = self.pending.remove(*id).into_iter();
+            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
+        }
+        refused
+    }
+
     /// The callers who have waited as long as Messenger does. What they brought stays.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
         self.acknowledgements.late(now)

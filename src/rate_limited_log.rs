@@ -1,19 +1,20 @@
 //! Log lines that strangers can cause: once a second at most, or less often, so that nobody can
 //! fill the disk.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// The shortest time between two lines, if no other is chosen.
+/// The shortest time between two lines of a kind, if no other is chosen.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lines of one kind.
+/// Lines of several kinds.
 pub(crate) struct RateLimitedLog {
     interval: Duration,
-    state: Mutex<State>,
+    kinds: Mutex<HashMap<&'static str, Kind>>,
 }
 
 impl Default for RateLimitedLog {
@@ -23,22 +24,22 @@ impl Default for RateLimitedLog {
 }
 
 #[derive(Default)]
-struct State {
+struct Kind {
     last: Option<Instant>,
     /// Lines that were not written since the last one.
     omitted: u64,
 }
 
 impl RateLimitedLog {
-    /// A line each time that so much has passed, at most.
+    /// A line of each kind when so much has passed since its last one, at most.
     pub(crate) fn every(interval: Duration) -> RateLimitedLog {
-        let state = Mutex::default();
-        RateLimitedLog { interval, state }
+        let kinds = Mutex::default();
+        RateLimitedLog { interval, kinds }
     }
 
-    /// Logs a line, or counts it only. The next line tells the count.
-    pub(crate) fn log(&self, target: &str, level: Level, line: impl Display) {
-        match self.turn(Instant::now()) {
+    /// Logs a line of this kind, or counts it only. The next one tells the count.
+    pub(crate) fn log(&self, kind: &'static str, target: &str, level: Level, line: impl Display) {
+        match self.turn(kind, Instant::now()) {
             Some(0) => log::log!(target: target, level, "{line}"),
             Some(omitted) => {
                 log::log!(target: target, level, "{line} (and {omitted} times more before)");
@@ -48,14 +49,15 @@ impl RateLimitedLog {
     }
 
     /// How many were omitted before this one; none when this one is omitted too.
-    fn turn(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now < last + self.interval) {
-            state.omitted += 1;
+    fn turn(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = kinds.entry(kind).or_default();
+        if kind.last.is_some_and(|last| now < last + self.interval) {
+            kind.omitted += 1;
             return None;
         }
-        state.last = Some(now);
-        Some(std::mem::take(&mut state.omitted))
+        kind.last = Some(now);
+        Some(std::mem::take(&mut kind.omitted))
     }
 }
 
@@ -64,13 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_a_second_is_logged_and_the_others_are_counted() {
+    fn a_line_a_second_of_each_kind_is_logged_and_the_others_are_counted() {
         let log_lines = RateLimitedLog::default();
         let start = Instant::now();
-        assert_eq!(log_lines.turn(start), Some(0));
-        assert_eq!(log_lines.turn(start + INTERVAL / 2), None);
-        assert_eq!(log_lines.turn(start + INTERVAL / 2), None);
-        assert_eq!(log_lines.turn(start + INTERVAL), Some(2));
-        assert_eq!(log_lines.turn(start + INTERVAL * 2), Some(0));
+        assert_eq!(log_lines.turn("a", start), Some(0));
+        assert_eq!(log_lines.turn("a", start + INTERVAL / 2), None);
+        assert_eq!(log_lines.turn("a", start + INTERVAL / 2), None);
+        assert_eq!(log_lines.turn("b", start + INTERVAL / 2), Some(0));
+        assert_eq!(log_lines.turn("a", start + INTERVAL), Some(2));
+        assert_eq!(log_lines.turn("a", start + INTERVAL * 2), Some(0));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::config::Config;
 use crate::descriptors;
@@ -35,6 +37,9 @@ const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
 /// On the way down without a disk, how long all that is owed is still sent, answers included.
 /// Heroku kills after 30 s.
 const ECHOES_END_WITHIN: Duration = Duration::from_secs(25);
+
+/// Connections that wait until they are let in; the shield lets them in at once.
+const BACKLOG: i32 = 1024;
 
 /// One of so many threads receives requests, two at least; the others send.
 const RECEIVING_SHARE: usize = 32;
@@ -69,7 +74,7 @@ impl std::error::Error for ServeError {}
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
     let system = |what: &'static str| move |error| ServeError::System(what.into(), error);
-    logger::start(config.log_level);
+    logger::start(config.log_level, config.systemd.is_journal);
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let receivers = receivers(share.threads);
@@ -101,13 +106,17 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
         watchdog::start(within, Arc::clone(&shield), Arc::clone(&worker), notifier)
             .map_err(system("start the watchdog"))?;
     }
-    shield.wait().map_err(system("receive requests"))?;
+    let ended = shield.wait().map_err(system("go on"));
+    if let Err(error) = &ended {
+        log::error!("stopping, to be started again: {error}");
+        shield.close();
+    }
     if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
         log::warn!("some requests were not answered in time");
     }
     (0..receivers).for_each(|_| server.unblock());
     finish(worker.pool(), &threads, config.data_dir.is_some());
-    Ok(())
+    ended
 }
 
 /// How many of the threads receive.
@@ -134,7 +143,14 @@ fn listen(
     config: &Config,
     (connections, requests): (usize, usize),
 ) -> Result<(Shield, tiny_http::Server), ServeError> {
-    let listener = TcpListener::bind(&config.listen[..]).map_err(|error| {
+    let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in &config.listen {
+        bound = bind(*address);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    let listener = bound.map_err(|error: io::Error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         let why = format!("{error}; is another program there? BIND and PORT choose the address");
         let error = io::Error::new(error.kind(), why);
@@ -149,6 +165,22 @@ fn listen(
     };
     shield::listen(listener, limits)
         .map_err(|error| ServeError::System("start the shield".into(), error))
+}
+
+/// As the standard library does it, but `[::]` is IPv4 too whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn start_threads(
@@ -175,16 +207,17 @@ fn start_threads(
             worker.send()
         })?);
     }
-    let worker = Arc::clone(worker);
+    let (worker, shield) = (Arc::clone(worker), Arc::clone(shield));
     threads.push(essential_thread::spawn("writer".to_string(), move || {
-        worker.write(store)
+        worker.write(store, &shield);
     })?);
     Ok(threads)
 }
 
 /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
 /// there is time.
-fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durable: bool) {
+fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], had_store: bool) {
+    let is_durable = pool.change(|outbox, _| outbox.is_durable());
     let within = if is_durable {
         CALLS_END_WITHIN
     } else {
@@ -203,6 +236,7 @@ fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], is_durabl
     }
     match owed {
         0 => log::info!("stopped: nothing is owed"),
+        owed if had_store && !is_durable => log::error!("stopped: {owed} echoes are lost"),
         owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
         owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
     }

@@ -1,18 +1,31 @@
 //! Signals: the way down begins with one.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::notify::Notifier;
 use crate::shield::Shield;
 
-/// From now on these signals wait for [`close_on`].
+/// From now on these signals wait for [`close_on`]. Who starts it with `nohup` wants it to outlive SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
-    Signals::new([SIGTERM, SIGINT])
+    let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
+    if !is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
+    Ok(signals)
+}
+
+/// Whether the signal is ignored in this process, as Linux tells it (proc_pid_status(5), `SigIgn`).
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a

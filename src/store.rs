@@ -3,9 +3,9 @@
 mod tables;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,8 @@ pub struct Store {
     path: PathBuf,
     /// None after a failed write: redb wants the file to be opened anew then.
     database: Option<Database>,
+    /// Device and inode of the file that was opened at the start.
+    file: (u64, u64),
 }
 
 /// The store cannot be used; says what to do.
@@ -37,6 +39,7 @@ pub struct StoreError {
 enum Cause {
     Directory(io::Error),
     Locked,
+    Gone,
     Damaged(String),
     Write(String),
 }
@@ -53,6 +56,10 @@ impl fmt::Display for StoreError {
                 f,
                 "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
             ),
+            Cause::Gone => write!(
+                f,
+                "DATA_DIR: {path} was removed or replaced while echobot was using it"
+            ),
             Cause::Damaged(what) => write!(
                 f,
                 "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: \
@@ -65,6 +72,18 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+impl StoreError {
+    /// Whether another process has the file open: that may be over soon.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.cause, Cause::Locked)
+    }
+
+    /// Whether the file is not there any more: nothing can be kept in it, now or later.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.cause, Cause::Gone)
+    }
+}
+
 impl Store {
     /// Opens the store in a directory, which is made if it is missing, and reads what is owed,
     /// in order.
@@ -76,10 +95,13 @@ impl Store {
         let mut store = Store {
             path: directory.join(FILE),
             database: None,
+            file: Default::default(),
         };
         prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
         store.make()?;
         let database = store.open_file(&store.path)?;
+        let found = make_private(&store.path).and_then(|()| identity(&store.path));
+        store.file = found.map_err(|error| store.error(Cause::Directory(error)))?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
         store.database = Some(database);
@@ -93,6 +115,9 @@ impl Store {
     /// When it failed; parts of it may have been written. The same batch may be written again: the
     /// next call opens the file anew, so that it works when there is room again.
     pub fn commit(&mut self, batch: &WriteBatch) -> Result<Vec<EchoId>, StoreError> {
+        if !identity(&self.path).is_ok_and(|found| found == self.file) {
+            return Err(self.error(Cause::Gone));
+        }
         let database = match self.database.take() {
             Some(database) => database,
             None => self.open_file(&self.path)?,
@@ -113,6 +138,8 @@ impl Store {
         }
         let made = self.open_file(&new).map(drop);
         if made.is_ok() {
+            // Before it has its name: nobody else ever reads what is in it.
+            let _ = make_private(&new);
             // Unlike a new name, a link never takes the place of another echobot's file. Where
             // there are no links, the file is made in its place.
             let _ = fs::hard_link(&new, &self.path);
@@ -161,6 +188,24 @@ fn prepare(directory: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
+}
+
+/// Only this user may read the file, whatever the umask was when it was made.
+fn make_private(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.permissions().mode() & 0o777 {
+        0o600 => Ok(()),
+        mode => fs::set_permissions(path, Permissions::from_mode(0o600)).inspect(|()| {
+            log::info!(
+                "{} was {mode:o}, and is readable by this user alone now",
+                path.display()
+            );
+        }),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// What redb says in words; it panics on some damaged files.

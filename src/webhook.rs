@@ -3,6 +3,7 @@
 //! Pure: bytes in, answer out. Who reads the request and writes the answer is `server.rs`.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use log::Level;
 use percent_encoding::percent_decode_str;
@@ -73,14 +74,6 @@ impl Answer {
         }
     }
 
-    fn method_not_allowed(allow: &'static str) -> Answer {
-        let header = Some(("Allow", allow));
-        Answer {
-            header,
-            ..Answer::new(405, "this method is not allowed here")
-        }
-    }
-
     fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
         let (text, header) = (text.into(), None);
         Answer {
@@ -96,10 +89,8 @@ pub struct Webhook {
     path: String,
     verify_token: Secret,
     app_secret: hmac::Key,
-    /// Lines about what strangers can send as often as they like, a kind each.
-    handshakes_refused: RateLimitedLog,
-    unsigned: RateLimitedLog,
-    wrongly_signed: RateLimitedLog,
+    /// Lines about what strangers can send as often as they like.
+    refusals: RateLimitedLog,
 }
 
 impl Webhook {
@@ -110,9 +101,7 @@ impl Webhook {
             path: config.webhook_path.clone(),
             verify_token: config.verify_token.clone(),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret),
-            handshakes_refused: RateLimitedLog::default(),
-            unsigned: RateLimitedLog::default(),
-            wrongly_signed: RateLimitedLog::default(),
+            refusals: RateLimitedLog::default(),
         }
     }
 
@@ -124,15 +113,35 @@ impl Webhook {
             .unwrap_or((request.target, ""));
         Verdict::Answer(match (path, request.method) {
             (HEALTH_PATH, "GET" | "HEAD") => return Verdict::Health,
-            (HEALTH_PATH, _) => Answer::method_not_allowed("GET, HEAD"),
-            (path, _) if path != self.path => Answer::new(404, "nothing is here"),
+            (HEALTH_PATH, _) => self.method_not_allowed("GET, HEAD"),
+            // The shield asks so whether tiny_http reads a new connection; nobody else can.
+            ("*", _) => Answer::new(404, "nothing is here"),
+            (path, _) if path != self.path => {
+                let line = format_args!(
+                    "request refused: 404, its path is not the webhook's, {}; does the callback address \
+                     end with WEBHOOK_PATH?",
+                    self.path
+                );
+                self.warn("path", line);
+                Answer::new(404, "nothing is here")
+            }
             (_, "GET" | "HEAD") => self.handshake(query),
             (_, "POST") => match self.events(request.signature, request.body) {
                 Ok(events) => return Verdict::Events(events),
                 Err(refusal) => refusal,
             },
-            _ => Answer::method_not_allowed("GET, HEAD, POST"),
+            _ => self.method_not_allowed("GET, HEAD, POST"),
         })
+    }
+
+    fn method_not_allowed(&self, allow: &'static str) -> Answer {
+        let line = format_args!("request refused: 405, only {allow} are allowed there");
+        self.warn("method", line);
+        let header = Some(("Allow", allow));
+        Answer {
+            header,
+            ..Answer::new(405, "this method is not allowed here")
+        }
     }
 
     /// Messenger asks, when the webhook is saved in the dashboard, whether it is really ours
@@ -159,8 +168,7 @@ impl Webhook {
         let line = format_args!(
             "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
         );
-        self.handshakes_refused
-            .log(module_path!(), Level::Warn, line);
+        self.warn("handshake", line);
         Answer::new(
             403,
             "handshake refused: mode, verify token or challenge is wrong",
@@ -180,18 +188,23 @@ impl Webhook {
         }
         let Some(signature) = signature else {
             let line = "webhook refused: it is not signed";
-            self.unsigned.log(module_path!(), Level::Warn, line);
+            self.warn("unsigned", line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
         };
         if !self.is_signed(signature, body) {
             let line = "webhook refused: its signature is wrong; is APP_SECRET this app's secret?";
-            self.wrongly_signed.log(module_path!(), Level::Warn, line);
+            self.warn("wrongly signed", line);
             return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
         }
         event::read(body).map_err(|error| {
             log::warn!("webhook refused: {error}, but Messenger signed it");
             Answer::new(400, error.to_string())
         })
+    }
+
+    fn warn(&self, kind: &'static str, line: impl Display) {
+        let refusals = &self.refusals;
+        refusals.log(kind, module_path!(), Level::Warn, line);
     }
 
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {
@@ -223,9 +236,7 @@ mod tests {
             path: "/".to_string(),
             verify_token: Secret::new("token"),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()),
-            handshakes_refused: RateLimitedLog::default(),
-            unsigned: RateLimitedLog::default(),
-            wrongly_signed: RateLimitedLog::default(),
+            refusals: RateLimitedLog::default(),
         }
     }
 

@@ -131,7 +131,8 @@ impl Worker {
             "passed over: an event of the page {other}; PAGE_ACCESS_TOKEN is for {page}: unsubscribe \
              the app from the other page, or run another bot with that page's token"
         );
-        self.other_pages.log(module_path!(), Level::Warn, line);
+        let log = &self.other_pages;
+        log.log("other page", module_path!(), Level::Warn, line);
         false
     }
 
@@ -167,24 +168,29 @@ impl Worker {
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
     /// are answered all the same.
-    pub(crate) fn write(&self, mut store: Option<Store>) {
+    pub(crate) fn write(&self, mut store: Option<Store>, shield: &Shield) {
         while let Some(task) = self.pool.next_task() {
             match (task, &mut store) {
                 (WriterTask::Late(late), _) => {
                     respond_all(late, &Answer::unavailable("not safe yet"));
                 }
-                (WriterTask::Write(batch), Some(store)) => self.commit(batch, store),
+                (WriterTask::Write(batch), Some(store)) => self.commit(batch, store, shield),
                 (WriterTask::Write(_), None) => unreachable!("only a durable outbox is written"),
             }
         }
     }
 
     /// Answers the webhooks that are safe with this batch.
-    fn commit(&self, batch: WriteBatch, store: &mut Store) {
+    fn commit(&self, batch: WriteBatch, store: &mut Store, shield: &Shield) {
         match store.commit(&batch) {
             Ok(known) => {
                 let written = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &known, now);
                 respond_all(self.pool.change(written), &Answer::ok());
+            }
+            Err(error) if error.is_gone() => {
+                let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
+                shield.fail(io::Error::other(error.to_string()));
+                respond_all(refused, &Answer::unavailable("the outbox is gone"));
             }
             Err(error) => {
                 let refused = self

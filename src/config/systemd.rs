@@ -1,7 +1,12 @@
 //! The variables that systemd sets for a service. They are not settings: without systemd none of
 //! them is set.
 
+use std::env;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 /// Where and how often systemd wants to hear of the bot's state.
@@ -11,6 +16,8 @@ pub struct Systemd {
     pub notify_socket: Option<OsString>,
     /// `WatchdogSec=`: the bot must report that it is alive at least this often.
     pub watchdog: Option<Duration>,
+    /// Whether stdout is a stream to the journal.
+    pub is_journal: bool,
 }
 
 impl Systemd {
@@ -22,8 +29,23 @@ impl Systemd {
         Systemd {
             notify_socket: lookup("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             watchdog: microseconds.map(Duration::from_micros),
+            is_journal: is_stream(lookup("JOURNAL_STREAM"), io::stdout()),
         }
     }
+}
+
+/// Whether this output goes to the journal.
+pub fn goes_to_journal(output: impl AsFd) -> bool {
+    is_stream(env::var_os("JOURNAL_STREAM"), output)
+}
+
+/// Whether this is the device and inode of the output (systemd.exec(5), `JOURNAL_STREAM`): a program that a service
+/// starts with its output elsewhere has the variable too.
+fn is_stream(stream: Option<OsString>, output: impl AsFd) -> bool {
+    let output = output.as_fd().try_clone_to_owned().map(File::from);
+    let metadata = output.and_then(|output| output.metadata());
+    let is_it = |stream| metadata.is_ok_and(|it| stream == *format!("{}:{}", it.dev(), it.ino()));
+    stream.is_some_and(is_it)
 }
 
 #[cfg(test)]

@@ -121,6 +121,11 @@ impl Writes {
         self.has_failed
     }
 
+    /// Nothing can be written any more. Returns what was to be.
+    pub(super) fn lose(&mut self) -> WriteBatch {
+        mem::take(self).batch
+    }
+
     /// All of it is still to be written, before what has come since.
     pub(super) fn not_written(&mut self, batch: WriteBatch, now: Instant) {
         self.is_writing = false;

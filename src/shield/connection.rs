@@ -53,7 +53,6 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
         }
     };
     if let Some(refusal) = end {
-        log::debug!("refused a request: {}", refusal.status);
         let _ = connection.refuse(refusal, CLOSE, false);
     }
     connection.linger();
@@ -174,6 +173,11 @@ impl Connection {
     }
 
     fn refuse(&self, refusal: Refusal, connection: &str, to_head: bool) -> Result<(), End> {
+        let Refusal { status, text } = refusal;
+        if refusal != refusal::LOST {
+            let line = format_args!("request refused: {status}, {text}");
+            self.shared.log.log(text, module_path!(), Level::Warn, line);
+        }
         let response = refusal.print(connection, to_head);
         self.write(response.as_bytes(), self.write_deadline())
     }
@@ -229,7 +233,8 @@ impl Connection {
     /// Logs why the request is refused.
     fn log(&self, what: &str, error: &io::Error, refusal: Refusal) -> Refusal {
         let line = format_args!("failed to {what}: {error}");
-        self.shared.errors.log(module_path!(), Level::Error, line);
+        let log = &self.shared.log;
+        log.log(refusal.text, module_path!(), Level::Error, line);
         refusal
     }
 }

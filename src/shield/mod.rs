@@ -117,7 +117,7 @@ pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny
         limits,
         directory,
         backend: Backend::default(),
-        errors: RateLimitedLog::default(),
+        log: RateLimitedLog::default(),
     });
     let accept = Arc::clone(&shared);
     let thread = essential_thread::spawn("shield".into(), move || accept_all(&listener, &accept))?;
@@ -145,8 +145,8 @@ struct Shared {
     /// Of the Unix socket.
     directory: PrivateDirectory,
     backend: Backend,
-    /// Hostile clients can cause some of them.
-    errors: RateLimitedLog,
+    /// Hostile clients can cause its lines.
+    log: RateLimitedLog,
 }
 
 impl Shield {
@@ -211,7 +211,8 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
             && !shared.registry.is_closed()
         {
             let line = format_args!("failed to take a connection in: {error}");
-            shared.errors.log(module_path!(), Level::Error, line);
+            let log = &shared.log;
+            log.log("connection", module_path!(), Level::Error, line);
             thread::sleep(PAUSE_AFTER_ERROR);
         }
     }

@@ -7,7 +7,7 @@ use tiny_http::StatusCode;
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    text: &'static str,
+    pub(super) text: &'static str,
 }
 
 pub(super) const CLOSE: &str = "Connection: close\r\n";

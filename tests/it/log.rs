@@ -1,8 +1,11 @@
 //! The log: what is in it, what is never in it, and that the bot outlives it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
 use crate::graph_api::GraphApi;
-use crate::process::{Running, closed_pipe};
+use crate::process::{Running, closed_pipe, run};
 use crate::support::{PATIENCE, World, program, raw, request};
 
 /// A bot whose log tells no address: it is started on a port that was free just before.
@@ -172,4 +175,122 @@ fn nobody_can_forge_a_log_line() {
         "the echo, and its text: {log:#?}"
     );
     assert_eq!(about_it("echo dropped: mid m2"), 1, "{log:#?}");
+}
+
+/// A bot whose stdout is a socket, as a service's is, and its log. `stream` makes the variable of the socket's own.
+fn journal_of(stream: impl Fn(String) -> String) -> String {
+    let (ours, theirs) = UnixStream::pair().expect("the system has sockets");
+    let metadata = File::from(theirs.try_clone().map(OwnedFd::from).expect("it is open"))
+        .metadata()
+        .expect("it is open");
+    let own = format!("{}:{}", metadata.dev(), metadata.ino());
+    let graph_api = GraphApi::start(|_| Reply::error(400, 190, None)).expect("it starts");
+    let theirs = OwnedFd::from(theirs);
+    let (running, messenger) = start_unseen(&graph_api, |command| {
+        let stdout = theirs.try_clone().expect("it is open");
+        command.env("JOURNAL_STREAM", stream(own.clone()));
+        command.env("RUST_LOG", "debug").stdout(stdout);
+    });
+    drop(theirs);
+    let mut lines = BufReader::new(ours).lines().map_while(Result::ok);
+    // Not signed, and to no page that the token could send for.
+    let _ = messenger.deliver(&webhook("page", &[text_message("7", "m_1", "hello")]));
+    let said = lines
+        .by_ref()
+        .take_while(|line| !line.contains("PAGE_ACCESS_TOKEN"));
+    let mut said: Vec<String> = said.collect();
+    drop(running);
+    said.push(lines.collect::<Vec<_>>().join("\n"));
+    said.join("\n")
+}
+
+#[test]
+fn the_journal_hears_the_priority_of_each_line() {
+    let said = journal_of(|own| own);
+    let mut lines = said.lines().filter(|line| !line.is_empty());
+    assert!(lines.clone().count() >= 2, "{said}");
+    let is_marked = |line: &str| {
+        let level = line.get(3..8).unwrap_or_default().trim_end();
+        let priority = match level {
+            "ERROR" => "<3>",
+            "WARN" => "<4>",
+            "INFO" => "<6>",
+            _ => "<7>",
+        };
+        line.starts_with(priority)
+    };
+    assert!(lines.all(is_marked), "{said}");
+}
+
+#[test]
+fn what_is_no_journal_hears_no_priorities() {
+    let said = journal_of(|_| "1:2".to_string());
+    assert!(said.lines().all(|line| !line.starts_with('<')), "{said}");
+}
+
+#[test]
+fn a_start_that_fails_is_an_error_in_the_journal() {
+    let (mut ours, theirs) = UnixStream::pair().expect("the system has sockets");
+    let theirs = OwnedFd::from(theirs);
+    let metadata = File::from(theirs.try_clone().expect("it is open")).metadata();
+    let metadata = metadata.expect("it is open");
+    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+    let settings = [("PORT", "none".to_string()), ("JOURNAL_STREAM", stream)];
+    let mut command = Bot::command(program(), &settings);
+    command
+        .stderr(theirs.try_clone().expect("it is open"))
+        .stdout(theirs);
+    let ended = run(&mut command);
+    drop(command);
+    let mut said = String::new();
+    ours.read_to_string(&mut said).expect("it is text");
+    assert_eq!(ended.code, Some(2));
+    assert!(said.starts_with("<3>PORT "), "{said}");
+}
+
+#[test]
+fn what_is_refused_is_told_with_status_and_reason_once_a_second_a_kind() {
+    let world = World::with(&[("WEBHOOK_PATH", "/webhook")], |_| Reply::deliver());
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(9000)
+    );
+    let trials: [(Vec<u8>, &str); 7] = [
+        (
+            request("POST", "/", "", "{}"),
+            "request refused: 404, its path is not the webhook's, /webhook",
+        ),
+        (
+            request("PUT", "/webhook", "", ""),
+            "request refused: 405, only GET, HEAD, POST are allowed there",
+        ),
+        (
+            b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+            "request refused: 411, send a Content-Length",
+        ),
+        (
+            b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n".to_vec(),
+            "request refused: 413, the body is larger than 4 MiB",
+        ),
+        (
+            long.into_bytes(),
+            "request refused: 431, the head is larger than 8 KiB",
+        ),
+        (
+            b"hello\r\n\r\n".to_vec(),
+            "request refused: 400, this is not well-formed",
+        ),
+        (
+            b"GET / HTTP/2.0\r\n\r\n".to_vec(),
+            "request refused: 505, only HTTP/1.0",
+        ),
+    ];
+    for (bytes, says) in trials {
+        (0..20).for_each(|_| drop(raw(&world.bot, &bytes)));
+        let line = world.bot.wait_for_log(says, PATIENCE);
+        let line = line.unwrap_or_else(|| panic!("{says}: {}", world.bot.log()));
+        assert!(line.starts_with("WARN "), "{line}");
+        let lines = world.bot.log().matches(says).count();
+        assert!(lines < 20, "{lines} lines: {says}");
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use echobot::echo::Echo;
@@ -13,7 +14,9 @@ use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 use echobot::store::Store;
 
 use crate::graph_api::GraphApi;
-use crate::support::{Directory, PATIENCE, World, program, signal, start_bot, wait_for_end};
+use crate::support::{
+    Directory, PATIENCE, World, killed, program, signal, start_bot, wait_for_end,
+};
 
 /// Starts a bot that must not start; its exit code and what it said.
 fn refused(data_dir: &Path) -> (Option<i32>, String) {
@@ -193,7 +196,8 @@ fn a_directory_in_use_by_another_echobot_ends_the_start() {
     let data = Directory::new("locked");
     let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
     let (code, said) = refused(data.path());
-    assert_eq!(code, Some(2), "{said}");
+    // Not 2: that one is a setting, and not tried again.
+    assert_eq!(code, Some(75), "{said}");
     assert!(said.contains("is in use by another echobot"), "{said}");
     // The first one is none the worse for it.
     assert_eq!(
@@ -243,5 +247,72 @@ fn a_damaged_file_ends_the_start_and_is_not_touched() {
             bytes,
             "{what}: it was touched"
         );
+    }
+}
+
+/// Whom the file can be read by.
+fn mode(data: &Directory) -> u32 {
+    let file = fs::metadata(data.path().join("outbox.redb")).expect("the outbox is there");
+    file.permissions().mode() & 0o777
+}
+
+#[test]
+fn nobody_else_can_read_the_outbox_whatever_the_umask_and_the_directory_are() {
+    let data = Directory::new("umask");
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let settings = [("DATA_DIR", data.text().to_string())];
+    let mut command = Bot::command(Path::new("/bin/sh"), &settings);
+    command.args(["-c", "umask 0; exec \"$0\""]).arg(program());
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(mode(&data), 0o600);
+    drop(bot);
+    let file = data.path().join("outbox.redb");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let bot = Bot::run(&mut Bot::command(program(), &settings)).expect("it starts");
+    assert_eq!(mode(&data), 0o600);
+    assert!(bot.log().contains("was 644"), "{}", bot.log());
+}
+
+#[test]
+fn a_removed_or_replaced_outbox_ends_the_bot_when_what_it_owes_is_sent() {
+    let changes: [(&str, fn(&Path)); 2] = [
+        ("removed", |file| {
+            fs::remove_file(file).expect("it is there")
+        }),
+        ("replaced", |file| {
+            let other = file.with_extension("other");
+            fs::copy(file, &other).expect("it can be copied");
+            fs::rename(other, file).expect("it can be renamed");
+        }),
+    ];
+    for (name, change) in changes {
+        let data = Directory::new(name);
+        let is_first = AtomicBool::new(true);
+        // The first call fails, so that something is owed for a second.
+        let behave = move |_: &_| match is_first.swap(false, Ordering::SeqCst) {
+            true => Reply::error(500, 2, None),
+            false => Reply::deliver(),
+        };
+        let mut world = World::with(&[("DATA_DIR", data.text())], behave);
+        let owed = text_message("7", "m_owed", "owed");
+        assert_eq!(world.deliver(&[owed]).status, 200);
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        change(&data.path().join("outbox.redb"));
+        assert_eq!(
+            world.deliver(&[text_message("8", "m_new", "new")]).status,
+            503
+        );
+        let status = wait_for_end(&mut world.bot, PATIENCE).expect("it ends");
+        assert_eq!(status.code(), Some(1), "{}", world.bot.log());
+        let log = killed(world.bot);
+        assert!(log.contains("was removed or replaced while"), "{log}");
+        assert!(log.contains("stopped: nothing is owed"), "{log}");
+        let calls = world.graph_api.calls();
+        assert_eq!(calls.last().map(|call| &*call.text), Some("owed"));
+        // The next one makes a new file, or takes the one that is there.
+        let bot = start_bot(&world.graph_api.url(), &[("DATA_DIR", data.text())]);
+        let body = webhook("page", &[text_message("8", "m_new", "new")]);
+        let answer = Messenger::new(&bot.url()).deliver(&body);
+        assert_eq!(answer.expect("it answers").status, 200);
     }
 }

@@ -1,11 +1,13 @@
 //! Trouble at the Graph API: what is retried, what is dropped, and what Messenger is told.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Reply, text_message};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
-use crate::support::{PATIENCE, World, raw, request, status_and_body, wait_for_end};
+use crate::graph_api::GraphApi;
+use crate::support::{PATIENCE, World, program, raw, request, status_and_body, wait_for_end};
 
 /// Fails this many calls, then delivers.
 fn failing(
@@ -199,21 +201,37 @@ fn webhooks_are_answered_while_every_sender_waits_for_the_graph_api() {
 
 #[test]
 fn a_stopped_bot_finishes_what_it_has_begun() {
-    let mut world = World::with(&[], |_| Reply::deliver().after(Duration::from_secs(1)));
-    let events: Vec<_> = (0..3)
-        .map(|n| text_message("7", &format!("m_{n}"), "hello"))
-        .collect();
-    std::thread::scope(|scope| {
-        let answer = scope.spawn(|| world.deliver(&events).status);
-        world.graph_api.wait_for_calls(1, PATIENCE);
-        crate::support::signal(&world.bot, "TERM");
-        crate::support::signal(&world.bot, "TERM");
-        assert_eq!(answer.join().expect("the thread ends"), 200);
-    });
-    let status = wait_for_end(&mut world.bot, PATIENCE).expect("the bot stops");
-    assert_eq!(status.code(), Some(0));
-    assert_eq!(world.texts(3).len(), 3);
-    assert!(world.bot.log().contains("stopped: nothing is owed"));
+    for name in ["TERM", "INT", "QUIT", "HUP"] {
+        let mut world = World::with(&[], |_| Reply::deliver().after(Duration::from_secs(1)));
+        let events: Vec<_> = (0..3)
+            .map(|n| text_message("7", &format!("m_{n}"), "hello"))
+            .collect();
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(|| world.deliver(&events).status);
+            world.graph_api.wait_for_calls(1, PATIENCE);
+            crate::support::signal(&world.bot, name);
+            if name != "INT" {
+                crate::support::signal(&world.bot, name);
+            }
+            assert_eq!(answer.join().expect("the thread ends"), 200, "{name}");
+        });
+        let status = wait_for_end(&mut world.bot, PATIENCE).expect("the bot stops");
+        assert_eq!(status.code(), Some(0), "{name}");
+        assert_eq!(world.texts(3).len(), 3, "{name}");
+        assert!(world.bot.log().contains("stopped: nothing is owed"));
+    }
+}
+
+#[test]
+fn with_nohup_it_outlives_a_hangup() {
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let settings = [("GRAPH_URL", graph_api.url())];
+    let mut command = Bot::command(Path::new("/usr/bin/nohup"), &settings);
+    let bot = Bot::run(command.arg(program())).unwrap_or_else(|error| panic!("{error}"));
+    crate::support::signal(&bot, "HUP");
+    let body = webhook("page", &[text_message("7", "m_1", "hello")]);
+    let answer = Messenger::new(&bot.url()).deliver(&body);
+    assert_eq!(answer.expect("it is still there").status, 200);
 }
 
 #[test]
