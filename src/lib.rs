@@ -82,7 +82,7 @@
 //!
 //! # Stopping
 //!
-//! On SIGTERM or SIGINT the port closes, what has begun to arrive is answered, calls in flight come to
+//! On SIGTERM, SIGINT, SIGQUIT or SIGHUP the port closes, what has begun to arrive is answered, calls in flight come to
 //! their end, the outbox is written, and the exit code is 0: within 15 seconds. Without a data
 //! directory what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a
 //! second SIGINT exits at once.

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PREFIX: &str = "echobot-private-";
+/// The path of a Unix socket has 107 bytes at most (unix(7)); the names of the directory and the socket are in it.
+const LONGEST_PLACE: usize = 107 - PREFIX.len() - 16 - "//tiny_http".len();
+
 /// A younger directory may be one whose process has yet to lock it.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -36,7 +39,8 @@ impl PrivateDirectory {
         }
         let failures = failures.join(", and in ");
         Err(io::Error::other(format!(
-            "no private directory can be made in {failures}; set TMPDIR to a directory that can be written"
+            "no private directory can be made in {failures}; set TMPDIR to a directory that can be written, \
+             with a path of {LONGEST_PLACE} bytes at most"
         )))
     }
 
@@ -145,6 +149,13 @@ mod tests {
         let too_long = place.join("x".repeat(200));
         fs::create_dir(&too_long).expect("it can be made");
         let places = [place.join("missing"), too_long.clone(), place.clone()];
+        let longest = PathBuf::from(format!("/{}", "x".repeat(LONGEST_PLACE - 1)));
+        let is_path = |place: PathBuf| {
+            let socket = place.join(format!("{PREFIX}{:016x}/tiny_http", 0));
+            std::os::unix::net::SocketAddr::from_pathname(socket).is_ok()
+        };
+        assert!(is_path(longest.clone()));
+        assert!(!is_path(longest.with_file_name("x".repeat(LONGEST_PLACE))));
         let (directory, _) = PrivateDirectory::listen_in(&places).expect("the last one is fine");
         assert_eq!(directory.path.parent(), Some(&*place));
         assert_eq!(names_in(&too_long), Vec::<PathBuf>::new());

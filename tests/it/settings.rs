@@ -11,7 +11,7 @@ use echobot::simulator::{
 use crate::process::{Ended, echobot, run};
 use crate::support::{Directory, World, raw, request, status_and_body};
 
-const SECRETS: [(&str, &str); 3] = [
+pub const SECRETS: [(&str, &str); 3] = [
     ("PAGE_ACCESS_TOKEN", PAGE_ACCESS_TOKEN),
     ("VERIFY_TOKEN", VERIFY_TOKEN),
     ("APP_SECRET", APP_SECRET),
@@ -26,7 +26,7 @@ fn start(change: impl FnOnce(&mut Command)) -> Ended {
 }
 
 /// The lines of a start that is refused for its settings. No secret is in them.
-fn refused(change: impl FnOnce(&mut Command)) -> Vec<String> {
+pub fn refused(change: impl FnOnce(&mut Command)) -> Vec<String> {
     let ended = start(change);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
@@ -152,7 +152,7 @@ fn all_mistakes_are_told_in_one_run() {
 }
 
 /// Echoes a signed message. The Graph API checks the page token and its proof.
-fn assert_echoes(world: &World) {
+pub fn assert_echoes(world: &World) {
     world
         .messenger
         .handshake()
@@ -292,63 +292,4 @@ fn a_port_that_is_taken_on_one_family_is_told() {
         "{}",
         ended.stderr
     );
-}
-
-#[test]
-fn what_was_copied_badly_is_refused_by_name_wherever_it_stands() {
-    let directory = Directory::new("copied-badly");
-    let trials = [
-        ("\"quoted\"", "has quotes around it"),
-        ("'quoted'", "has quotes around it"),
-        ("\u{201c}quoted\u{201d}", "has quotes around it"),
-        ("\u{feff}marked", "cannot be seen (U+FEFF)"),
-        ("in\u{200b}side", "cannot be seen (U+200B)"),
-        ("in\rside", "cannot be seen (U+000D)"),
-        ("in\u{a0}side", "cannot be seen (U+00A0)"),
-    ];
-    for (text, says) in trials {
-        for name in [
-            "VERIFY_TOKEN",
-            "APP_SECRET",
-            "DATA_DIR",
-            "WEBHOOK_PATH",
-            "APP_ID",
-        ] {
-            let lines = refused(|command| {
-                command.env(name, text);
-            });
-            assert_eq!(lines.len(), 1, "{lines:#?}");
-            assert!(
-                lines[0].starts_with(name) && lines[0].contains(says),
-                "{lines:#?}"
-            );
-        }
-        directory.file("secret", text.as_bytes());
-        let lines = refused(|command| {
-            command.env_remove("APP_SECRET");
-            command.env("APP_SECRET_FILE", directory.path().join("secret"));
-        });
-        assert!(
-            lines[0].starts_with("APP_SECRET_FILE: ") && lines[0].contains(says),
-            "{lines:#?}"
-        );
-    }
-    let lines = refused(|command| {
-        command.env("DATA_DIR", "~/echobot");
-    });
-    assert!(lines[0].starts_with("DATA_DIR begins with ~"), "{lines:#?}");
-}
-
-#[test]
-fn white_space_around_a_directory_makes_no_other_directory() {
-    let directory = Directory::new("trimmed");
-    let data = directory.path().join("data");
-    let text = format!(" {}\r\n", data.display());
-    let world = World::started_with(|command| {
-        command.env("DATA_DIR", &text);
-    });
-    assert_echoes(&world);
-    assert!(data.join("outbox.redb").is_file());
-    let entries = std::fs::read_dir(directory.path()).expect("it can be read");
-    assert_eq!(entries.count(), 1);
 }

@@ -275,7 +275,8 @@ fn nobody_else_can_read_the_outbox_whatever_the_umask_and_the_directory_are() {
 
 #[test]
 fn a_removed_or_replaced_outbox_ends_the_bot_when_what_it_owes_is_sent() {
-    let changes: [(&str, fn(&Path)); 2] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 2] = [
         ("removed", |file| {
             fs::remove_file(file).expect("it is there")
         }),

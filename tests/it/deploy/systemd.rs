@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use echobot::simulator::{Bot, Messenger, Reply, event, text_message, webhook};
 use serde_json::json;
 
-use super::leave_out;
 use crate::graph_api::GraphApi;
 use crate::process::{Running, run};
 use crate::support::{
@@ -244,35 +243,4 @@ fn send(address: &str, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the bot listens");
     stream.write_all(request).expect("the bot reads");
     stream
-}
-
-/// The unit as it is, but for the program's place.
-fn unit(directory: &Directory) -> String {
-    let unit = include_str!("../../../deploy/echobot.service");
-    let place = "ExecStart=/usr/local/bin/echobot\n";
-    assert!(unit.contains(place));
-    let unit = unit.replace(place, &format!("ExecStart={}\n", program().display()));
-    let path = directory.file("echobot.service", unit.as_bytes());
-    path.to_str().expect("the path is Unicode").to_string()
-}
-
-#[test]
-fn the_unit_is_understood_and_gives_little_away() {
-    let directory = Directory::new("unit");
-    let path = unit(&directory);
-    let analyze = |arguments: &[&str]| {
-        let mut command = Command::new("systemd-analyze");
-        command.args(arguments).arg(&path).output().ok()
-    };
-    let Some(verified) = analyze(&["verify", "--man=no"]) else {
-        return leave_out("the systemd unit", "there is no systemd-analyze");
-    };
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && said.is_empty(), "{said}");
-    // The exposure, times ten.
-    let secured = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]);
-    let secured = secured.expect("it ran before");
-    let said = String::from_utf8_lossy(&secured.stdout);
-    assert!(secured.status.success(), "{said}");
-    println!("{}", said.lines().last().unwrap_or_default());
 }
