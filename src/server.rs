@@ -106,7 +106,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
         watchdog::start(within, Arc::clone(&shield), Arc::clone(&worker), notifier)
             .map_err(system("start the watchdog"))?;
     }
-    let ended = shield.wait().map_err(system("go on"));
+    let ended = shield.wait().map_err(system("receive requests"));
     if let Err(error) = &ended {
         log::error!("stopping, to be started again: {error}");
         shield.close();

@@ -155,10 +155,9 @@ impl Store {
 
     fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
         let mut builder = Builder::new();
-        // Without the check redb trusts what it reads, and damage would show later, or never.
-        builder
-            .set_cache_size(CACHE)
-            .set_check_integrity_on_open(true);
+        // After an unclean end redb reads and checks all of it by itself. After a clean one it does not: that would take
+        // minutes where many mids are remembered.
+        builder.set_cache_size(CACHE);
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
         let cause = match opened {
             Ok(Ok(database)) => return Ok(database),

@@ -1,6 +1,5 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
-use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -150,14 +149,13 @@ fn received(
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
     let why = match error {
-        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            "nothing listens there; is the bot running, and is this its port?"
+        ureq::Error::Other(error) => {
+            return format!("{error}; is the bot running, and is this its address?");
         }
         ureq::Error::Timeout(_) => {
             "no answer within 5 s, which is as long as Messenger waits; answer first, and do slow \
              work afterwards"
         }
-        ureq::Error::HostNotFound => "no such host; is the name spelled right?",
         ureq::Error::BadUri(_) => {
             "this is no address of a webhook; it begins with http:// or https://"
         }

@@ -177,7 +177,10 @@ fn a_beginners_mistake_is_explained() {
     };
     thread::scope(|scope| {
         for (webhook, explanation) in [
-            (nobody, "nothing listens there"),
+            (
+                nobody,
+                "Connection refused (os error 111); is the bot running",
+            ),
             (
                 beginner("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
                 "must be the same string",

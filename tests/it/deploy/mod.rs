@@ -9,6 +9,7 @@ mod heroku;
 mod name_server;
 mod proxies;
 mod proxy;
+mod start;
 mod static_file;
 mod systemd;
 mod unit;
