@@ -25,24 +25,35 @@ pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
     }
 }
 
+/// Why nothing is sent.
+pub(crate) fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Outage => "the Graph API does not answer",
+        Reason::Limit => "the page is limited",
+        Reason::Operator => "nothing can be sent until somebody acts",
+        Reason::Evidence => "several people's messages are refused in a row",
+    }
+}
+
 /// About the page, with how many echoes are owed, and the page that the token is for if it is known.
 pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: Option<&TokenPage>) {
     let (reason, pause) = match notice {
         Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
         Notice::Held(reason, pause) => (reason, pause.as_secs()),
     };
+    let why = why(reason);
     match reason {
-        Reason::Outage => log::error!(
-            "the Graph API does not answer: {report}; {owed} echoes are owed, and sent when it does"
-        ),
+        Reason::Outage => {
+            log::error!("{why}: {report}; {owed} echoes are owed, and sent when it does")
+        }
         Reason::Limit => {
             log::error!(
-                "the page is limited: {report}; {owed} echoes are owed; the page is held back: \
+                "{why}: {report}; {owed} echoes are owed; the page is held back: \
                  nothing is sent for {pause} s"
             );
         }
         Reason::Operator => log::error!(
-            "nothing can be sent until somebody acts: {report}; is PAGE_ACCESS_TOKEN still valid, and \
+            "{why}: {report}; is PAGE_ACCESS_TOKEN still valid, and \
              is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
              back: nothing is sent for {pause} s"
         ),
@@ -50,7 +61,7 @@ pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: Option<&T
             let page = page.map(|page| format!(" (it is for {page})"));
             let page = page.unwrap_or_default();
             log::error!(
-                "several people's messages are refused in a row: {report}; is PAGE_ACCESS_TOKEN{page} \
+                "{why}: {report}; is PAGE_ACCESS_TOKEN{page} \
                  of the page that they write to, has it lost a permission, is APP_SECRET the app's, \
                  is the app live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
             );

@@ -269,6 +269,11 @@ impl<R> Outbox<R> {
         self.pending.len()
     }
 
+    /// Why nothing is sent, if the page is held and that was told.
+    pub fn held(&self) -> Option<Reason> {
+        self.page.reason()
+    }
+
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
     pub fn is_ok(&self) -> bool {
         self.pending.len() < self.limits.max_pending && !self.writes.has_failed()

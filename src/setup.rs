@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError};
-use crate::graph::account::{Account, AccountError, FIELDS, items, text};
+use crate::graph::account::{Account, AccountError, fields_with, missing, missing_fields, text};
+use crate::store::Store;
 
 /// The permissions that the token needs (Messenger Platform, "Permissions").
 const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
@@ -88,7 +90,7 @@ fn check_all(config: &Config) -> Vec<Finding> {
     let [token, app, callback] = app(config, &account);
     vec![
         Finding::new("settings", Ok("all are understood".to_string())),
-        Finding::new("data directory", data_directory(config)),
+        Finding::new("data directory", data_directory(config, &account)),
         Finding::new("page", page_of_token(page)),
         token,
         app,
@@ -97,18 +99,50 @@ fn check_all(config: &Config) -> Vec<Finding> {
     ]
 }
 
-fn data_directory(config: &Config) -> Result<String, String> {
+fn data_directory(config: &Config, account: &Account) -> Result<String, String> {
     let Some(directory) = &config.data_dir else {
         let says = "none: what is owed is kept in memory, and webhooks wait for their echoes";
         return Ok(says.to_string());
     };
     let shown = directory.display();
-    match try_to_write(directory) {
-        Ok(()) => Ok(format!("{shown} can be written")),
-        Err(error) => Err(format!(
+    try_to_write(directory).map_err(|error| {
+        format!(
             "failed to write to {shown}: {error}; name another DATA_DIR, or give echobot the right to write there"
-        )),
+        )
+    })?;
+    Ok(format!(
+        "{shown} can be written; {}",
+        outbox(config, directory, account)?
+    ))
+}
+
+/// What is owed, as the file has it, or the bot that has it open.
+fn outbox(config: &Config, directory: &Path, account: &Account) -> Result<String, String> {
+    if !Store::is_in(directory) {
+        return Ok("there is no outbox in it yet".to_string());
     }
+    let owed = match Store::open(directory) {
+        Ok((_, owed)) => owed,
+        Err(error) if error.is_busy() => {
+            let ask = |address: &SocketAddr| account.health(*address).ok();
+            return Ok(match config.listen.iter().find_map(ask) {
+                Some(health) => format!("the bot that runs says: {health}"),
+                None => "a bot uses it that does not listen where this one would".to_string(),
+            });
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let oldest = owed
+        .iter()
+        .map(|echo| echo.came.elapsed().as_secs() / 60)
+        .max();
+    Ok(match oldest {
+        None => "nothing is owed, and no bot runs".to_string(),
+        Some(minutes) => format!(
+            "{} echoes are owed, the oldest for {minutes} minutes, because no bot runs",
+            owed.len()
+        ),
+    })
 }
 
 /// Writes a file of its own, because a running bot has locked the outbox.
@@ -132,8 +166,13 @@ fn subscription(account: &Account, page: &Value) -> Result<String, String> {
             "the page is not subscribed to the app, so it hears nothing: {SUBSCRIBE}"
         ));
     };
-    match missing(&FIELDS, &subscription["subscribed_fields"]) {
-        None => Ok("the page is subscribed to the app".to_string()),
+    match missing_fields(&subscription["subscribed_fields"]) {
+        None if account.app_id().is_some() => Ok("the page is subscribed to the app".to_string()),
+        None => Ok(format!(
+            "the page is subscribed to an app, {} ({})",
+            text(&subscription["name"]),
+            text(&subscription["id"])
+        )),
         Some(fields) => Err(format!(
             "the page does not tell the app of {fields}: {SUBSCRIBE}"
         )),
@@ -167,6 +206,12 @@ fn token(account: &Account) -> Result<String, String> {
     if token["is_valid"] != true {
         return Err(format!("it is not valid any more: {RENEW}"));
     }
+    let kind = text(&token["type"]);
+    if !["PAGE", ""].contains(&&*kind) {
+        return Err(format!(
+            "it is not a page's, its type is {kind}: take the page's from the Messenger settings of your app"
+        ));
+    }
     if account.app_id() != Some(&app_id) {
         return Err(format!("it was made for another app ({app_id}): {RENEW}"));
     }
@@ -175,12 +220,22 @@ fn token(account: &Account) -> Result<String, String> {
             "it does not allow {scopes}: {RENEW}, and tick these permissions"
         ));
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
     // 0 is never.
-    let Some(expires_at) = token["expires_at"].as_u64().filter(|at| *at > 0) else {
+    let end = |name: &str| {
+        token[name]
+            .as_u64()
+            .filter(|at| *at > 0)
+            .map(Duration::from_secs)
+    };
+    if end("data_access_expires_at").is_some_and(|end| end <= now) {
+        return Err(format!("its access to people's data has expired: {RENEW}"));
+    }
+    let Some(expires_at) = end("expires_at") else {
         return Ok("it is valid, never expires, and allows what is needed".to_string());
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let left = Duration::from_secs(expires_at).saturating_sub(now.unwrap_or_default());
+    let left = expires_at.saturating_sub(now);
     let days = left.as_secs() / (24 * 60 * 60);
     if left < SOON {
         return Err(format!("it expires in {days} days: {RENEW}"));
@@ -202,7 +257,7 @@ fn app_subscription(subscription: Result<Option<Value>, AccountError>) -> Result
             "the subscription to {url} is not active: {SUBSCRIBE}"
         ));
     }
-    match missing(&FIELDS, &subscription["fields"]) {
+    match missing_fields(&subscription["fields"]) {
         None => Ok(format!("webhooks go to {url}")),
         Some(fields) => Err(format!("it is not subscribed to {fields}: {SUBSCRIBE}")),
     }
@@ -216,13 +271,6 @@ fn callback(config: &Config, account: &Account, url: &str) -> Result<String, Str
             "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
         )),
     }
-}
-
-/// The names that are not in the list, whose items are names or objects with a name.
-fn missing(names: &[&str], list: &Value) -> Option<String> {
-    let is_missing = |name: &&str| items(list).all(|item| item != name && item["name"] != *name);
-    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
-    (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
 /// Writes a line for each finding, or, `as_json`, a line of JSON. Returns whether nothing failed.
@@ -267,14 +315,18 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
         .page()
         .map_err(|error| format!("failed to find the page: {error}"))?;
     account
-        .subscribe_app(callback_url, &config.verify_token)
+        .subscribe_app(
+            callback_url,
+            &config.verify_token,
+            &fields_with(&Value::Null),
+        )
         .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
     print(format!(
         "the app is subscribed: webhooks go to {callback_url}"
     ))?;
     let name = text(&page["name"]);
     account
-        .subscribe_page(&page)
+        .subscribe_page(&page, &fields_with(&Value::Null))
         .map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
     print(format!("the page {name} is subscribed to the app"))
 }

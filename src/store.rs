@@ -85,6 +85,11 @@ impl StoreError {
 }
 
 impl Store {
+    /// Whether there is one in this directory.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
     /// Opens the store in a directory, which is made if it is missing, and reads what is owed,
     /// in order.
     ///

@@ -74,7 +74,7 @@ impl Answer {
         }
     }
 
-    fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
+    pub(crate) fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
         let (text, header) = (text.into(), None);
         Answer {
             status,

@@ -95,9 +95,22 @@ impl Worker {
         });
         match verdict {
             Verdict::Answer(answer) => respond(request, answer),
-            Verdict::Health if self.pool.is_ok() => respond(request, Answer::ok()),
+            Verdict::Health if self.pool.is_ok() => respond(request, self.health()),
             Verdict::Health => respond(request, Answer::unavailable(NOT_OK)),
             Verdict::Events(events) => self.accept(&events, request),
+        }
+    }
+
+    /// What `echobot check` is told of a bot that runs.
+    fn health(&self) -> Answer {
+        let look = |outbox: &mut Outbox<_>, _| (outbox.owed(), outbox.held());
+        match self.pool.change(look) {
+            (0, None) => Answer::ok(),
+            (owed, None) => Answer::new(200, format!("ok: {owed} echoes are owed")),
+            (owed, Some(reason)) => {
+                let why = call_log::why(reason);
+                Answer::new(200, format!("ok: {owed} echoes are owed, because {why}"))
+            }
         }
     }
 

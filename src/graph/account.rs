@@ -1,6 +1,7 @@
 //! The Graph API's calls about the app, the page, its token and their subscriptions.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use ureq::http::Response;
@@ -99,17 +100,19 @@ impl Account {
 
     /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
     /// handshake first, so the bot must be up. Needs the app's id.
+    /// `fields` replace those that it is subscribed to.
     pub fn subscribe_app(
         &self,
         callback_url: &str,
         verify_token: &Secret,
+        fields: &[String],
     ) -> Result<(), AccountError> {
         let app = self.app()?;
         let call = self.agent.post(self.subscriptions(app));
         confirm(authorize(call, &app.token).send_form([
             ("object", "page"),
             ("callback_url", callback_url),
-            ("fields", &FIELDS.join(",")),
+            ("fields", &fields.join(",")),
             ("verify_token", verify_token.expose()),
             ("include_values", "true"),
         ])?)
@@ -123,10 +126,17 @@ impl Account {
         Ok(items(&apps["data"]).find(is_ours).cloned())
     }
 
-    /// Subscribes the page to the app.
-    pub fn subscribe_page(&self, page: &Value) -> Result<(), AccountError> {
+    /// Subscribes the page to the app. `fields` replace those that it is subscribed to.
+    pub fn subscribe_page(&self, page: &Value, fields: &[String]) -> Result<(), AccountError> {
         let call = self.as_page(self.agent.post(self.subscribed_apps(page)));
-        confirm(call.send_form([("subscribed_fields", FIELDS.join(","))])?)
+        confirm(call.send_form([("subscribed_fields", fields.join(","))])?)
+    }
+
+    /// What the bot that listens here says of its health.
+    pub fn health(&self, address: SocketAddr) -> Result<String, AccountError> {
+        let mut answer = self.agent.get(format!("http://{address}/healthz")).call()?;
+        let body = read_body(answer.body_mut())?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// Makes the handshake with a webhook as Messenger does.
@@ -180,7 +190,9 @@ fn authorize<B>(call: RequestBuilder<B>, token: &Secret) -> RequestBuilder<B> {
 }
 
 fn confirm(response: Response<Body>) -> Result<(), AccountError> {
-    if read(response)?["success"] == true {
+    // Meta has written it as a text, too.
+    let success = &read(response)?["success"];
+    if *success == true || *success == "true" || *success == 1 {
         return Ok(());
     }
     let what = "the Graph API did not say that it succeeded";
@@ -224,6 +236,37 @@ fn advice(code: i64) -> &'static str {
         }
         _ => "the code is explained in Meta's documents, \"Handle Errors\"",
     }
+}
+
+/// The bot's fields, and those that are subscribed to besides: items are names or objects with a name.
+pub(crate) fn fields_with(subscribed: &Value) -> Vec<String> {
+    let name = |item: &Value| {
+        text(if item.is_object() {
+            &item["name"]
+        } else {
+            item
+        })
+    };
+    let others = items(subscribed)
+        .map(name)
+        .filter(|name| !FIELDS.contains(&&**name));
+    FIELDS
+        .iter()
+        .map(|field| (*field).to_string())
+        .chain(others)
+        .collect()
+}
+
+/// The bot's fields that are not in a list of subscribed ones.
+pub(crate) fn missing_fields(subscribed: &Value) -> Option<String> {
+    missing(&FIELDS, subscribed)
+}
+
+/// The names that are not in the list, whose items are names or objects with a name.
+pub(crate) fn missing(names: &[&str], list: &Value) -> Option<String> {
+    let is_missing = |name: &&str| items(list).all(|item| item != name && item["name"] != *name);
+    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
+    (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
 /// The items of a list; none when it is no list.

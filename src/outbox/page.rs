@@ -89,6 +89,12 @@ impl Page {
         self.hold.is_some()
     }
 
+    /// Why nothing is sent, if that was told.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let hold = self.hold.as_ref().filter(|hold| hold.told.is_some());
+        hold.map(|hold| hold.reason)
+    }
+
     /// When the next call may begin; none before a probe has ended. `is_fresh`: it would be for a
     /// person who waits for a first try.
     pub(super) fn next_time(&self, now: Instant, is_fresh: bool) -> Option<Instant> {

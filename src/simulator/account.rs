@@ -12,6 +12,12 @@ pub struct Account {
     pub token_is_valid: bool,
     /// When it expires, in seconds since 1970; 0: never.
     pub expires_at: u64,
+    /// When its access to people's data expires; 0: never.
+    pub data_access_expires_at: u64,
+    /// `PAGE`, or `USER` for a person's.
+    pub token_type: String,
+    /// How the Graph API says that something was done.
+    pub success: Value,
     /// What it allows.
     pub scopes: Vec<String>,
     /// The app that it was made for.
@@ -34,6 +40,9 @@ impl Default for Account {
         Account {
             token_is_valid: true,
             expires_at: 0,
+            data_access_expires_at: 0,
+            token_type: "PAGE".to_string(),
+            success: json!(true),
             scopes: texts(["pages_messaging", "pages_manage_metadata"]),
             token_app: APP_ID.to_string(),
             callback_url: None,
@@ -67,18 +76,19 @@ impl Account {
         let answer = match (call.method.as_str(), path) {
             ("GET", "me") => json!({"id": PAGE, "name": "Echo & Co"}),
             ("GET", "debug_token") => json!({"data": {
-                "app_id": self.token_app, "is_valid": self.token_is_valid, "expires_at": self.expires_at,
+                "app_id": self.token_app, "type": self.token_type, "is_valid": self.token_is_valid,
+                "expires_at": self.expires_at, "data_access_expires_at": self.data_access_expires_at,
                 "scopes": self.scopes,
             }}),
             ("GET", path) if path == app_path => self.app_subscriptions(),
             ("POST", path) if path == app_path => return self.subscribe_app(&call.body),
             ("GET", path) if path == page_path => {
-                let app = |fields: &Vec<String>| json!({"id": APP_ID, "subscribed_fields": fields});
+                let app = |fields: &Vec<String>| json!({"id": APP_ID, "name": "Echo", "subscribed_fields": fields});
                 json!({"data": self.page_fields.iter().map(app).collect::<Vec<_>>()})
             }
             ("POST", path) if path == page_path => {
                 self.page_fields = Some(list(&call.body, "subscribed_fields"));
-                json!({"success": true})
+                json!({"success": self.success})
             }
             _ => return Reply::error(404, 803, None),
         };
@@ -116,7 +126,7 @@ impl Account {
         self.callback_url = Some(callback_url);
         self.is_active = true;
         self.app_fields = list(form, "fields");
-        Reply::answer(200, json!({"success": true}).to_string())
+        Reply::answer(200, json!({"success": self.success}).to_string())
     }
 }
 

@@ -39,7 +39,7 @@ fn set_up() -> World {
 
 /// What `check` says of a topic when something has been changed.
 #[track_caller]
-fn assert_found(change: impl FnOnce(&mut Account), topic: &str, says: &str) {
+pub fn assert_found(change: impl FnOnce(&mut Account), topic: &str, says: &str) {
     let world = set_up();
     world.graph_api.account(change);
     let ended = operate(&world.graph_api.url(), &["check"], &[]);

@@ -18,6 +18,7 @@ mod full_disk;
 mod graph_api;
 mod log;
 mod network;
+mod operator;
 mod page;
 mod patience;
 mod process;
