@@ -33,8 +33,10 @@
 //! names it.
 //!
 //! Beside the way of a message: [`server`] starts and ends everything, [`pool`] is where its threads
-//! wait for each other, [`setup`] is `echobot check` and `echobot setup`, `watch` looks whether the
-//! page is still subscribed.
+//! wait for each other, [`check`] is `echobot check`, [`setup`] is `echobot setup`, `watch` looks whether
+//! the page is still subscribed. Under [`graph`], `network` makes the connections: `resolver` finds the
+//! addresses (in a static program by `names`, without libc), `tls` trusts or tells why not, `proxy` warns.
+//! `call_log` writes the line of each call.
 //!
 //! # Why it is built so
 //!
@@ -46,7 +48,6 @@
 //!   sender waits. Their numbers are fixed at the start: load becomes a queue, not threads.
 //! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One
 //!   thread that owns the store writes together what came meanwhile, and no lock is held while it does.
-//!
 //! - **Why evidence**: a code of the Graph API does not tell whether one message, its recipient, the page or
 //!   the app is refused. So a refusal is judged by whether other people's calls get through, and the page
 //!   is a circuit breaker that any success closes. `outbox/ended.rs` is the policy.
@@ -93,6 +94,7 @@
 //! `.ci/run`.
 
 mod call_log;
+pub mod check;
 pub mod config;
 mod descriptors;
 pub mod echo;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use echobot::config::{self, Config};
 use echobot::server::{self, ServeError};
 use echobot::simulator::{FAULTS, Fault, Options, OtherBot};
-use echobot::{echo, setup, simulator};
+use echobot::{check, echo, setup, simulator};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 /// One heap for all threads. glibc gives each thread a heap of its own, and those fill up one by
@@ -194,8 +194,8 @@ fn setup(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
 }
 
 fn report(as_json: bool) -> Result<ExitCode, Failure> {
-    let findings = setup::check(&Config::from_environment());
-    match setup::report(&findings, as_json, &mut io::stdout()).map_err(other)? {
+    let findings = check::check(&Config::from_environment());
+    match check::report(&findings, as_json, &mut io::stdout()).map_err(other)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }

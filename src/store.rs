@@ -105,7 +105,7 @@ impl Store {
         prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
         store.make()?;
         let database = store.open_file(&store.path)?;
-        let found = make_private(&store.path).and_then(|()| identity(&store.path));
+        let found = keep_private(&store.path).and_then(|()| identity(&store.path));
         store.file = found.map_err(|error| store.error(Cause::Directory(error)))?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
@@ -194,17 +194,19 @@ fn prepare(directory: &Path) -> io::Result<()> {
         .create(directory)
 }
 
-/// Only this user may read the file, whatever the umask was when it was made.
-fn make_private(path: &Path) -> io::Result<()> {
-    match fs::metadata(path)?.permissions().mode() & 0o777 {
-        0o600 => Ok(()),
-        mode => fs::set_permissions(path, Permissions::from_mode(0o600)).inspect(|()| {
-            log::info!(
-                "{} was {mode:o}, and is readable by this user alone now",
-                path.display()
-            );
-        }),
+/// Only this user may read the file, whatever its mode was.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode != 0o600 {
+        make_private(path)?;
+        let path = path.display();
+        log::info!("{path} was {mode:o}, and is readable by this user alone now");
     }
+    Ok(())
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{EchoId, MidDigest};
+use super::{EchoId, MidDigest, Outbox};
 use crate::echo::Echo;
 
 /// What is done is written with the next webhook, or after this time: until then a kill repeats
@@ -136,5 +136,49 @@ impl Writes {
         self.batch.sent.extend(newer.sent);
         self.batch.done.extend(newer.done);
         self.be_due(now + NEXT_TRY);
+    }
+}
+
+impl<R> Outbox<R> {
+    /// This batch is on disk, but for those echoes that the store has `seen` before, in order:
+    /// their messages were answered before. Returns the callers whose webhooks are safe now.
+    pub fn written(&mut self, batch: &WriteBatch, seen: &[EchoId], now: Instant) -> Vec<R> {
+        self.writes.written();
+        let mut safe = Vec::new();
+        for StoredEcho { id, .. } in &batch.accepted {
+            let waiting = if seen.binary_search(id).is_ok() {
+                self.pending.remove(*id)
+            } else {
+                self.enqueue(*id, now);
+                self.pending.set_safe(*id)
+            };
+            safe.extend(self.acknowledgements.complete(waiting));
+        }
+        safe
+    }
+
+    /// This batch could not be written; it is written again later, as it is. Returns the callers
+    /// whose webhooks are not safe. What they brought stays: a redelivery joins it.
+    pub fn not_written(&mut self, batch: WriteBatch, now: Instant) -> Vec<R> {
+        let mut refused = Vec::new();
+        for StoredEcho { id, .. } in &batch.accepted {
+            let waiting = self.pending.take_waiting(*id).into_iter();
+            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
+        }
+        self.writes.not_written(batch, now);
+        refused
+    }
+
+    /// The store has gone for good, with this batch unwritten: from now on what is owed is kept in memory. Returns the
+    /// callers whose webhooks are not safe; what they brought is not owed.
+    pub fn lose_store(&mut self, batch: &WriteBatch) -> Vec<R> {
+        self.limits.durable = false;
+        let newer = self.writes.lose();
+        let mut refused = Vec::new();
+        for StoredEcho { id, .. } in batch.accepted.iter().chain(&newer.accepted) {
+            let waiting = self.pending.remove(*id).into_iter();
+            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
+        }
+        refused
     }
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::platform::{Options, Platform};
 use super::{PERSON, SimulatorError, failed_to};
 
-/// An echo arrives within this time, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An echo arrives within this time, even when its call failed twice (1 s and 10 s), or something is
+/// wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Says these texts to the bot, one after the other, and writes each message that the bot sends
 /// back on a line of its own; or, `as_json`, a line of JSON for each text, with times. What happens

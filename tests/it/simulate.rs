@@ -262,14 +262,11 @@ fn trouble_can_be_had_from_the_command_line() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("368/1346003"), "{}", ended.stderr);
     let ended = run(&mut echobot(&[
-        "simulate", "--say", "hello", "--errors", "20",
+        "simulate", "--say", "hello", "--errors", "100",
     ]));
-    assert_eq!(
-        (ended.code, ended.stdout.as_str()),
-        (Some(0), "hello\n"),
-        "{}",
-        ended.stderr
-    );
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let told = ended.stderr.contains("no echo within 20 s") && ended.stderr.contains("500");
+    assert!(told, "{}", ended.stderr);
     for wrong in [["--errors", "101"], ["--latency", "soon"]] {
         let ended = run(echobot(&["simulate", "--say", "hello"]).args(wrong));
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
