@@ -8,19 +8,11 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// The shortest time between two lines of a kind, if no other is chosen.
-const INTERVAL: Duration = Duration::from_secs(1);
-
 /// Lines of several kinds.
 pub(crate) struct RateLimitedLog {
+    target: &'static str,
     interval: Duration,
     kinds: Mutex<HashMap<&'static str, Kind>>,
-}
-
-impl Default for RateLimitedLog {
-    fn default() -> RateLimitedLog {
-        RateLimitedLog::every(INTERVAL)
-    }
 }
 
 #[derive(Default)]
@@ -31,14 +23,18 @@ struct Kind {
 }
 
 impl RateLimitedLog {
-    /// A line of each kind when so much has passed since its last one, at most.
-    pub(crate) fn every(interval: Duration) -> RateLimitedLog {
-        let kinds = Mutex::default();
-        RateLimitedLog { interval, kinds }
+    /// Under this target, a line of each kind when so much has passed since its last one, at most.
+    pub(crate) fn new(target: &'static str, interval: Duration) -> RateLimitedLog {
+        RateLimitedLog {
+            target,
+            interval,
+            kinds: Mutex::default(),
+        }
     }
 
     /// Logs a line of this kind, or counts it only. The next one tells the count.
-    pub(crate) fn log(&self, kind: &'static str, target: &str, level: Level, line: impl Display) {
+    pub(crate) fn log(&self, kind: &'static str, level: Level, line: impl Display) {
+        let target = self.target;
         match self.turn(kind, Instant::now()) {
             Some(0) => log::log!(target: target, level, "{line}"),
             Some(omitted) => {
@@ -67,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_line_a_second_of_each_kind_is_logged_and_the_others_are_counted() {
-        let log_lines = RateLimitedLog::default();
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let log_lines = RateLimitedLog::new("test", INTERVAL);
         let start = Instant::now();
         assert_eq!(log_lines.turn("a", start), Some(0));
         assert_eq!(log_lines.turn("a", start + INTERVAL / 2), None);

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::time::Duration;
 
 use log::Level;
 use percent_encoding::percent_decode_str;
@@ -101,7 +102,7 @@ impl Webhook {
             path: config.webhook_path.clone(),
             verify_token: config.verify_token.clone(),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret),
-            refusals: RateLimitedLog::default(),
+            refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
         }
     }
 
@@ -204,7 +205,7 @@ impl Webhook {
 
     fn warn(&self, kind: &'static str, line: impl Display) {
         let refusals = &self.refusals;
-        refusals.log(kind, module_path!(), Level::Warn, line);
+        refusals.log(kind, Level::Warn, line);
     }
 
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {
@@ -226,9 +227,7 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use ring::hmac;
-
-    use super::{RateLimitedLog, Webhook, parameter};
+    use super::{Duration, RateLimitedLog, Webhook, hmac, parameter};
     use crate::config::Secret;
 
     fn webhook(app_secret: &str) -> Webhook {
@@ -236,7 +235,7 @@ mod tests {
             path: "/".to_string(),
             verify_token: Secret::new("token"),
             app_secret: hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()),
-            refusals: RateLimitedLog::default(),
+            refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
         }
     }
 

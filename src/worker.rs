@@ -51,7 +51,7 @@ impl Worker {
             graph: Graph::new(config),
             reply,
             page,
-            other_pages: RateLimitedLog::every(Duration::from_secs(60)),
+            other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
             received: AtomicU64::new(0),
         }
     }
@@ -145,7 +145,7 @@ impl Worker {
              the app from the other page, or run another bot with that page's token"
         );
         let log = &self.other_pages;
-        log.log("other page", module_path!(), Level::Warn, line);
+        log.log("other page", Level::Warn, line);
         false
     }
 

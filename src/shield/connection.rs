@@ -173,10 +173,9 @@ impl Connection {
     }
 
     fn refuse(&self, refusal: Refusal, connection: &str, to_head: bool) -> Result<(), End> {
-        let Refusal { status, text } = refusal;
         if refusal != refusal::LOST {
-            let line = format_args!("request refused: {status}, {text}");
-            self.shared.log.log(text, module_path!(), Level::Warn, line);
+            let line = format_args!("request refused: {}, {}", refusal.status, refusal.text);
+            self.shared.log.log(refusal.text, Level::Warn, line);
         }
         let response = refusal.print(connection, to_head);
         self.write(response.as_bytes(), self.write_deadline())
@@ -233,8 +232,7 @@ impl Connection {
     /// Logs why the request is refused.
     fn log(&self, what: &str, error: &io::Error, refusal: Refusal) -> Refusal {
         let line = format_args!("failed to {what}: {error}");
-        let log = &self.shared.log;
-        log.log(refusal.text, module_path!(), Level::Error, line);
+        self.shared.log.log(refusal.text, Level::Error, line);
         refusal
     }
 }

@@ -117,7 +117,7 @@ pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny
         limits,
         directory,
         backend: Backend::default(),
-        log: RateLimitedLog::default(),
+        log: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
     });
     let accept = Arc::clone(&shared);
     let thread = essential_thread::spawn("shield".into(), move || accept_all(&listener, &accept))?;
@@ -211,8 +211,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
             && !shared.registry.is_closed()
         {
             let line = format_args!("failed to take a connection in: {error}");
-            let log = &shared.log;
-            log.log("connection", module_path!(), Level::Error, line);
+            shared.log.log("connection", Level::Error, line);
             thread::sleep(PAUSE_AFTER_ERROR);
         }
     }

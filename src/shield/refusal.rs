@@ -28,10 +28,7 @@ pub(super) const BODY_TOO_LARGE: Refusal = refusal(413, "the body is larger than
 pub(super) const EXPECTATION: Refusal = refusal(417, "only 100-continue can be expected");
 pub(super) const HEAD_TOO_LARGE: Refusal = refusal(431, "the head is larger than 8 KiB");
 pub(super) const TOO_MANY_HEADERS: Refusal = refusal(431, "there are more than 64 headers");
-pub(super) const LOST: Refusal = refusal(
-    500,
-    "the response was lost; the request may have been handled",
-);
+pub(super) const LOST: Refusal = refusal(500, "the response was lost; it may have been handled");
 pub(super) const BUSY: Refusal = refusal(503, "too busy, try again");
 pub(super) const VERSION: Refusal = refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
 
