@@ -7,6 +7,7 @@
 
 mod heroku;
 mod name_server;
+mod package;
 mod proxies;
 mod proxy;
 mod start;

@@ -12,7 +12,7 @@ use crate::support::{Directory, program};
 /// The unit as it is, but for the program's place.
 fn unit(directory: &Directory) -> String {
     let unit = include_str!("../../../deploy/echobot.service");
-    let place = "ExecStart=/usr/local/bin/echobot\n";
+    let place = "ExecStart=echobot\n";
     assert!(unit.contains(place));
     let unit = unit.replace(place, &format!("ExecStart={}\n", program().display()));
     let path = directory.file("echobot.service", unit.as_bytes());
