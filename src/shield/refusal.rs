@@ -16,11 +16,9 @@ pub(super) const MALFORMED: Refusal = refusal(400, "this is not well-formed HTTP
 pub(super) const TARGET: Refusal =
     refusal(400, "the request target must be a path in visible ASCII");
 pub(super) const HOST: Refusal = refusal(400, "exactly one Host header is required");
-pub(super) const TWO_LENGTHS: Refusal =
-    refusal(400, "the length of the body is given more than once");
+pub(super) const TWO_LENGTHS: Refusal = refusal(400, "the body has more than one length");
 pub(super) const BAD_LENGTH: Refusal = refusal(400, "Content-Length must be a number");
-pub(super) const HEADER_VALUE: Refusal =
-    refusal(400, "a header that matters here is not plain ASCII");
+pub(super) const HEADER_VALUE: Refusal = refusal(400, "a header that matters is not plain ASCII");
 pub(super) const TIMEOUT: Refusal = refusal(408, "the request took too long to arrive");
 pub(super) const LENGTH_REQUIRED: Refusal =
     refusal(411, "send a Content-Length, not a Transfer-Encoding");

@@ -142,6 +142,13 @@ impl State {
     }
 }
 
+impl State {
+    /// Bytes of all bodies that count.
+    pub(super) fn held(&self) -> usize {
+        self.connections.values().map(|entry| entry.held).sum()
+    }
+}
+
 /// A connection's place. Dropping it makes room for another.
 pub(super) struct Slot {
     registry: Arc<Registry>,
@@ -178,8 +185,7 @@ impl Slot {
         if let Some(entry) = state.connections.get_mut(&self.id) {
             entry.held = bytes;
         }
-        let held = state.connections.values().map(|entry| entry.held);
-        held.sum::<usize>() <= MAX_HELD
+        state.held() <= MAX_HELD
     }
 
     fn enter(&self, state: &mut State, phase: Phase) -> bool {
