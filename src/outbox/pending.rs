@@ -59,6 +59,16 @@ impl PendingEchoes {
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
+        let mid = self.pending.get(&id).and_then(|pending| pending.mid);
+        if let Some(mid) = mid {
+            self.answered.insert(mid);
+        }
+        self.forget(id)
+    }
+
+    /// The echo is not owed any more, as if its message had never come. Returns the acknowledgements
+    /// that wait for it.
+    pub(super) fn forget(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
@@ -70,7 +80,6 @@ impl PendingEchoes {
         }
         if let Some(mid) = pending.mid {
             self.by_mid.remove(&mid);
-            self.answered.insert(mid);
         }
         pending.waiting
     }

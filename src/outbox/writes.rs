@@ -176,7 +176,7 @@ impl<R> Outbox<R> {
         let newer = self.writes.lose();
         let mut refused = Vec::new();
         for StoredEcho { id, .. } in batch.accepted.iter().chain(&newer.accepted) {
-            let waiting = self.pending.remove(*id).into_iter();
+            let waiting = self.pending.forget(*id).into_iter();
             refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
         }
         refused

@@ -197,3 +197,24 @@ fn a_call_counts_as_unwritten_from_its_end_until_that_is_on_disk() {
     outbox.written(&batch, &[], now);
     assert_eq!(outbox.unwritten(), 0);
 }
+
+#[test]
+fn what_came_when_the_store_was_gone_is_as_if_it_had_never_come() {
+    let now = Instant::now();
+    let mut outbox = outbox(Limits {
+        durable: true,
+        ..LIMITS
+    });
+    owe(&mut outbox, "a", &["a1"], now);
+    let batch = outbox.take_batch(now, false).expect("it is to be written");
+    assert_eq!(
+        outbox.accept(vec![echo("a", "a2")], 2, now),
+        Accepted::Waiting
+    );
+    assert_eq!(outbox.lose_store(&batch), [1, 2]);
+    assert_eq!(next_text(&mut outbox, now), None);
+    for mid in ["a1", "a2"] {
+        let again = outbox.accept(vec![echo("a", mid)], 3, now);
+        assert_eq!(again, Accepted::Waiting, "{mid} was not answered");
+    }
+}
