@@ -144,7 +144,7 @@ impl<R> Outbox<R> {
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
-        let recipient = self.queues.take(class)?;
+        let recipient = self.queues.take(class, self.page.is_held())?;
         let is_aside = |id: &EchoId| {
             self.pending
                 .get(*id)

@@ -100,9 +100,14 @@ impl RecipientQueues {
         next.map(|((time, _), class)| (time, class))
     }
 
-    /// Takes the first recipient of this class. The queue waits until the call has ended.
-    pub(super) fn take(&mut self, class: Class) -> Option<Recipient> {
-        let (_, recipient) = self.schedules[class as usize].pop_first()?;
+    /// Takes the first recipient of this class. The queue waits until the call has ended. `is_held`: of first tries the
+    /// last, because those that have waited longest may be those whose calls fail.
+    pub(super) fn take(&mut self, class: Class, is_held: bool) -> Option<Recipient> {
+        let schedule = &mut self.schedules[class as usize];
+        let (_, recipient) = match class {
+            Class::Fresh if is_held => schedule.pop_last()?,
+            _ => schedule.pop_first()?,
+        };
         let queue = self.queues.get_mut(&recipient)?;
         queue.scheduled = None;
         queue.in_flight = Some(class);

@@ -150,3 +150,35 @@ fn what_was_missed_is_made_up_for_but_never_as_a_burst() {
         "{burst} calls at once after a quiet minute"
     );
 }
+
+/// After a restart the oldest of what is owed is theirs, because it is what could not be sent.
+#[test]
+fn people_whose_calls_fail_do_not_keep_the_others_waiting_after_a_restart() {
+    let mut now = Instant::now();
+    let sick = (0..20).map(|n| format!("sick {n}"));
+    let well = (0..5).map(|n| format!("well {n}"));
+    let stored = |(id, to): (usize, String)| StoredEcho {
+        id: id as EchoId + 1,
+        mid: None,
+        sent: 0,
+        came: now,
+        echo: Arc::new(echo(&to, &to)),
+    };
+    let kept = sick.chain(well).enumerate().map(stored).collect();
+    let begun = now;
+    let mut outbox: Outbox<u32> = Outbox::new(LIMITS, kept, now);
+    let mut well = 0;
+    while well < 5 {
+        now = outbox.next_time(now).expect("something is owed").max(now);
+        let due = outbox.next_due(now).expect("it is time");
+        let is_well = due.text().starts_with("well");
+        well += usize::from(is_well);
+        let outcome = if is_well {
+            Outcome::Delivered
+        } else {
+            Outcome::PerhapsSent
+        };
+        outbox.ended(&due, outcome, now);
+    }
+    assert!(now - begun < 5 * SECOND, "{:?}", now - begun);
+}
