@@ -10,6 +10,7 @@ cargo bench -- [SCENARIO]...   measures these scenarios (default: all)
   --quick                      one round with small counts: does everything run?
   --tutorial                   with the Flask tutorial beside (installs it into target/)
   --help                       print this and the scenarios
+The shared outbox is one of them with cargo bench --features redis, and wants redis-server.
 ";
 
 /// What this process is to do.

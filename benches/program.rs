@@ -136,8 +136,8 @@ fn address(line: &str) -> Option<SocketAddr> {
     address[..end].parse().ok()
 }
 
-/// A process that has just ended has spent nothing.
-fn cpu(pid: &str) -> Duration {
+/// The time that a process has spent on a processor. One that has just ended has spent nothing.
+pub(crate) fn cpu(pid: &str) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Behind the name, which may have anything in it, come state … utime, stime: fields 14 and 15.
     let fields = stat.rsplit(')').next().unwrap_or_default();

@@ -89,13 +89,21 @@ fn check_all(config: &Config) -> Vec<Finding> {
     let [token, app, callback] = app(config, &account);
     vec![
         Finding::new("settings", Ok("all are understood".to_string())),
-        Finding::new("data directory", data_directory(config, &account)),
+        outbox(config, &account),
         Finding::new("page", page_of_token(page)),
         token,
         app,
         callback,
         subscription,
     ]
+}
+
+fn outbox(config: &Config, account: &Account) -> Finding {
+    #[cfg(feature = "redis")]
+    if let Some(address) = &config.shared {
+        return Finding::new("shared outbox", crate::shared::check(address));
+    }
+    Finding::new("data directory", data_directory(config, account))
 }
 
 fn data_directory(config: &Config, account: &Account) -> Result<String, String> {
@@ -111,12 +119,12 @@ fn data_directory(config: &Config, account: &Account) -> Result<String, String> 
     })?;
     Ok(format!(
         "{shown} can be written; {}",
-        outbox(config, directory, account)?
+        outbox_on_disk(config, directory, account)?
     ))
 }
 
 /// What is owed, as the file has it, or the bot that has it open.
-fn outbox(config: &Config, directory: &Path, account: &Account) -> Result<String, String> {
+fn outbox_on_disk(config: &Config, directory: &Path, account: &Account) -> Result<String, String> {
     if !Store::is_in(directory) {
         return Ok("there is no outbox in it yet".to_string());
     }

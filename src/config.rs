@@ -4,6 +4,7 @@
 //! five mistakes do not take five starts to find.
 
 mod authorities;
+mod shared;
 mod systemd;
 mod values;
 
@@ -15,8 +16,11 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use rustls::pki_types::CertificateDer;
 
+pub use self::shared::shared_outbox_texts;
 pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::graph_url;
+#[cfg(feature = "redis")]
+use crate::shared::Address;
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
@@ -33,6 +37,9 @@ pub struct Config {
     pub webhook_path: String,
     /// The directory of the outbox; without one it is kept in memory.
     pub data_dir: Option<PathBuf>,
+    /// The outbox that several processes share.
+    #[cfg(feature = "redis")]
+    pub shared: Option<Address>,
     /// Threads in the pool.
     pub threads: usize,
     /// The most pending echoes.
@@ -95,6 +102,8 @@ impl Config {
             listen: settings.listen(),
             webhook_path: settings.value("WEBHOOK_PATH", "/", values::webhook_path),
             data_dir: settings.data_dir(),
+            #[cfg(feature = "redis")]
+            shared: settings.shared(),
             threads: settings.value("THREADS", "64", values::threads),
             max_pending: settings.value("MAX_PENDING", "100000", values::max_pending),
             send_rate: settings.value("SEND_RATE", "300", values::send_rate),
@@ -105,11 +114,23 @@ impl Config {
             log_level: settings.value("RUST_LOG", "info", values::log_level),
             systemd: Systemd::read(lookup),
         };
+        #[cfg(not(feature = "redis"))]
+        settings.no_shared();
         if settings.problems.is_empty() {
             Ok(config)
         } else {
             Err(ConfigError(settings.problems.join("\n")))
         }
+    }
+}
+
+impl Config {
+    /// Whether several processes share the outbox.
+    pub fn is_shared(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.shared.is_some();
+        #[cfg(not(feature = "redis"))]
+        false
     }
 }
 
@@ -187,6 +208,9 @@ impl Settings<'_> {
         if (self.lookup)("DATA_DIR").is_some() {
             return self.path("DATA_DIR", "a directory that echobot may write to");
         }
+        if self.is_set("REDIS_URL") {
+            return None;
+        }
         // systemd separates several with colons.
         let directories = (self.lookup)("STATE_DIRECTORY")?;
         let first = std::env::split_paths(&directories).next();
@@ -224,6 +248,12 @@ impl Settings<'_> {
             ));
         }
         secret
+    }
+
+    /// Whether a secret is there in one of these ways.
+    fn is_set(&self, name: &str) -> bool {
+        let variable = |name: &str| (self.lookup)(name).is_some();
+        variable(name) || variable(&format!("{name}_FILE")) || self.credential(name).is_some()
     }
 
     /// A required secret: `NAME`, or the file that `NAME_FILE` names, or the file `name` among

@@ -15,6 +15,8 @@ use serde_json::json;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::agent::CALL_TIMEOUT;
 use self::agent::{agent, describe, explain, read_body};
 use self::network::Network;
 pub use self::outcome::{Outcome, Report};

@@ -26,10 +26,14 @@
 //!    came of it: done, refused for good, or due again later. Without a data directory the webhook is
 //!    answered when its last echo is done.
 //!
+//! With `REDIS_URL` (cargo feature `redis`) several processes share the outbox: a receiver gives what it accepts to the
+//! appender, and the webhook is answered when it is in their log; the process with the lease follows the log into its
+//! [`outbox`] and sends. `shared` has the rest.
+//!
 //! Data flows one way; no file calls back. Only [`config`] reads settings (the environment also
 //! names the temporary directory and proxies), only [`server`] and `worker` (and the simulator) handle
 //! tiny_http's requests, only [`graph`] (and the simulator's Messenger) names ureq, only [`store`]
-//! names redb. [`simulator`] plays Messenger and Graph API to try and to test the bot; the bot never
+//! names redb, only `shared` redis. [`simulator`] plays Messenger and Graph API to try and to test the bot; the bot never
 //! names it.
 //!
 //! Beside the way of a message: [`server`] starts and ends everything, [`pool`] is where its threads
@@ -95,6 +99,7 @@
 
 mod call_log;
 pub mod check;
+mod clock;
 pub mod config;
 mod descriptors;
 pub mod echo;
@@ -111,6 +116,8 @@ mod private_directory;
 mod rate_limited_log;
 pub mod server;
 pub mod setup;
+#[cfg(feature = "redis")]
+mod shared;
 pub mod shield;
 mod signals;
 pub mod simulator;

@@ -13,6 +13,7 @@ mod evidence;
 mod page;
 mod pending;
 mod recipient_queues;
+mod shared;
 mod writes;
 
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use self::evidence::Results;
 use self::page::Page;
 pub use self::page::Reason;
 use self::pending::{Pending, PendingEchoes};
-use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
+use self::recipient_queues::{Class, RecipientQueues, recipient};
+use self::shared::Shared;
 use self::writes::Writes;
 pub use self::writes::{StoredEcho, WriteBatch};
 use crate::echo::{self, Echo};
@@ -70,6 +72,7 @@ pub struct Outbox<R> {
     results: Results,
     /// Whether this token has delivered anything to anybody.
     has_delivered: bool,
+    shared: Shared,
 }
 
 /// What has become of a webhook.
@@ -98,11 +101,9 @@ impl<R> Outbox<R> {
             calls: 0,
             results: Results::default(),
             has_delivered: false,
+            shared: Shared::default(),
         };
-        for stored in kept {
-            outbox.pending.add(&stored, true);
-            outbox.enqueue(stored.id, now);
-        }
+        outbox.owe(kept, now);
         outbox
     }
 
@@ -171,7 +172,9 @@ impl<R> Outbox<R> {
     /// The echo is not owed any more, and no call was made for it. Returns the callers whose
     /// webhooks are safe now.
     pub fn expire(&mut self, due: &Due, now: Instant) -> Vec<R> {
-        self.end_call(&recipient(&due.echo));
+        if !self.end_call(due) {
+            return Vec::new();
+        }
         self.page.cancel_call(now);
         self.remove(due.id, now)
     }
@@ -214,7 +217,8 @@ impl<R> Outbox<R> {
         }
         let (time, class) = self.next_class(now)?;
         let page = self.page.next_time(now, class == Class::Fresh)?;
-        Some(page.max(time))
+        let time = page.max(time);
+        self.shared.allows_call(time.max(now)).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
@@ -281,9 +285,14 @@ impl<R> Outbox<R> {
         }
     }
 
-    fn end_call(&mut self, recipient: &Recipient) {
+    /// `false` when what comes of the call is not our business any more.
+    fn end_call(&mut self, due: &Due) -> bool {
         self.in_flight -= 1;
-        self.queues.end_call(recipient);
+        let is_ours = !self.shared.is_old(due);
+        if is_ours {
+            self.queues.end_call(&recipient(&due.echo));
+        }
+        is_ours
     }
 
     /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.

@@ -107,7 +107,7 @@ impl<R> Pool<R> {
             if let Some(batch) = state.outbox.take_batch(now, at_once) {
                 return Some(WriterTask::Write(batch));
             }
-            if state.may_stop() && state.outbox.is_flushed() {
+            if state.is_finished() {
                 return None;
             }
             let until = state.next_task_time().unwrap_or(now + LONGEST_SLEEP);
@@ -121,6 +121,12 @@ impl<R> Pool<R> {
     pub fn is_ok(&self) -> bool {
         let state = self.lock();
         !state.is_stopping && state.outbox.is_ok()
+    }
+
+    /// Whether it stops, no call is in flight, and all is written.
+    #[cfg(feature = "redis")]
+    pub fn is_finished(&self) -> bool {
+        self.lock().is_finished()
     }
 
     /// Lets senders and writer stop when their work is done. With a store what is owed stays
@@ -185,6 +191,10 @@ impl<R> State<R> {
     fn wants_writer(&self) -> bool {
         let next = self.next_task_time();
         next.is_some_and(|next| self.writer_until.is_some_and(|until| next < until))
+    }
+
+    fn is_finished(&self) -> bool {
+        self.may_stop() && self.outbox.is_flushed()
     }
 
     /// On the way down a store keeps what is owed: it need not be sent.

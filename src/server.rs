@@ -18,13 +18,15 @@ use crate::logger;
 use crate::notify::Notifier;
 use crate::outbox::{Limits, Outbox, StoredEcho};
 use crate::pool::Pool;
+#[cfg(feature = "redis")]
+use crate::shared::{Appender, Committer, Leader, Shared};
 use crate::shield::{self, Shield};
 use crate::signals;
 use crate::store::{Store, StoreError};
 use crate::watch;
 use crate::watchdog;
 use crate::webhook;
-use crate::worker::Worker;
+use crate::worker::{Place, Worker};
 
 /// On the way down, how long requests that have begun to arrive may take to be answered. A webhook
 /// waits for 4 s at most.
@@ -79,7 +81,14 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let receivers = receivers(share.threads);
     let senders = share.threads - receivers;
-    let (store, kept) = open_store(config)?.unzip();
+    #[cfg(feature = "redis")]
+    let shared = config.shared.as_ref().map(Shared::new);
+    let (place, kept) = open_store(config)?.unzip();
+    #[cfg(feature = "redis")]
+    let place = shared
+        .as_ref()
+        .map(|shared| Place::Shared(Committer::new(shared)))
+        .or(place);
     let (shield, server) = listen(config, share.limits())?;
     let (shield, server) = (Arc::new(shield), Arc::new(server));
     let limits = Limits {
@@ -88,13 +97,25 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
         // Half of the calls are for people whose messages get through.
         max_retries: senders.div_ceil(2),
         max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
-        durable: store.is_some(),
+        durable: place.is_some(),
     };
     let outbox = Outbox::new(limits, kept.unwrap_or_default(), Instant::now());
     let page = watch::start(config).map_err(system("look after the subscription"))?;
-    let worker = Arc::new(Worker::new(config, Pool::new(outbox), reply, page));
-    let threads = start_threads(&worker, &shield, &server, receivers, senders, store);
-    let threads = threads.map_err(system("start the threads"))?;
+    let worker = Worker::new(config, Pool::new(outbox), reply, page);
+    #[cfg(feature = "redis")]
+    let worker = match &shared {
+        Some(shared) => worker.sharing(Appender::new(shared, config.max_pending)),
+        None => worker,
+    };
+    let worker = Arc::new(worker);
+    let threads = start_threads(&worker, &shield, &server, receivers, senders, place);
+    #[allow(unused_mut, reason = "there are more of them with the feature redis")]
+    let mut threads = threads.map_err(system("start the threads"))?;
+    #[cfg(feature = "redis")]
+    if let Some(shared) = &shared {
+        let more = start_shared(&worker, Leader::new(shared));
+        threads.extend(more.map_err(system("start the threads"))?);
+    }
     let notifier = Arc::new(Notifier::new(&config.systemd));
     signals::close_on(signals, Arc::clone(&shield), Arc::clone(&notifier))
         .map_err(system("watch signals"))?;
@@ -115,7 +136,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
         log::warn!("some requests were not answered in time");
     }
     (0..receivers).for_each(|_| server.unblock());
-    finish(worker.pool(), &threads, config.data_dir.is_some());
+    finish(&worker, &threads, config);
     ended
 }
 
@@ -128,15 +149,17 @@ fn receivers(threads: usize) -> usize {
 }
 
 /// Opens the outbox on disk, if there is to be one, with what it has kept.
-fn open_store(config: &Config) -> Result<Option<(Store, Vec<StoredEcho>)>, ServeError> {
+fn open_store(config: &Config) -> Result<Option<(Place, Vec<StoredEcho>)>, ServeError> {
     let Some(directory) = &config.data_dir else {
-        log::info!("no DATA_DIR: what is owed is kept in memory");
+        if !config.is_shared() {
+            log::info!("no DATA_DIR: what is owed is kept in memory");
+        }
         return Ok(None);
     };
     let (store, kept) = Store::open(directory).map_err(ServeError::Store)?;
     let (directory, owed) = (directory.display(), kept.len());
     log::info!("the outbox is in {directory}: {owed} echoes are owed");
-    Ok(Some((store, kept)))
+    Ok(Some((Place::Disk(store), kept)))
 }
 
 fn listen(
@@ -189,7 +212,7 @@ fn start_threads(
     server: &Arc<tiny_http::Server>,
     receivers: usize,
     senders: usize,
-    store: Option<Store>,
+    place: Option<Place>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
     for n in 0..receivers {
@@ -209,14 +232,25 @@ fn start_threads(
     }
     let (worker, shield) = (Arc::clone(worker), Arc::clone(shield));
     threads.push(essential_thread::spawn("writer".to_string(), move || {
-        worker.write(store, &shield);
+        worker.write(place, &shield);
     })?);
     Ok(threads)
 }
 
+/// The two threads more where several processes share the outbox.
+#[cfg(feature = "redis")]
+fn start_shared(worker: &Arc<Worker>, leader: Leader) -> io::Result<[JoinHandle<()>; 2]> {
+    let (appending, leading) = (Arc::clone(worker), Arc::clone(worker));
+    Ok([
+        essential_thread::spawn("appender".to_string(), move || appending.append())?,
+        essential_thread::spawn("leader".to_string(), move || leader.run(leading.pool()))?,
+    ])
+}
+
 /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
 /// there is time.
-fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], had_store: bool) {
+fn finish(worker: &Worker, threads: &[JoinHandle<()>], config: &Config) {
+    let pool = worker.pool();
     let is_durable = pool.change(|outbox, _| outbox.is_durable());
     let within = if is_durable {
         CALLS_END_WITHIN
@@ -224,7 +258,7 @@ fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], had_store
         ECHOES_END_WITHIN - ANSWERS_END_WITHIN
     };
     let deadline = Instant::now() + within;
-    pool.stop();
+    worker.stop();
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
     }
@@ -236,7 +270,12 @@ fn finish(pool: &Pool<tiny_http::Request>, threads: &[JoinHandle<()>], had_store
     }
     match owed {
         0 => log::info!("stopped: nothing is owed"),
-        owed if had_store && !is_durable => log::error!("stopped: {owed} echoes are lost"),
+        owed if config.is_shared() => {
+            log::info!("stopped: {owed} echoes are owed, and kept in the shared outbox");
+        }
+        owed if config.data_dir.is_some() && !is_durable => {
+            log::error!("stopped: {owed} echoes are lost")
+        }
         owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
         owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
     }

@@ -17,6 +17,8 @@ use crate::graph::{Graph, Outcome, Report};
 use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
+#[cfg(feature = "redis")]
+use crate::shared::{Answers, Appender, Committer};
 use crate::shield::Shield;
 use crate::store::Store;
 use crate::watch::TokenPage;
@@ -25,9 +27,21 @@ use crate::webhook::{self, Answer, Verdict, Webhook};
 /// What a bot that answers, but takes no webhooks, says of its health.
 const NOT_OK: &str = "stopping, or the outbox takes no more";
 
+/// Where the writer writes to.
+pub(crate) enum Place {
+    /// A file of our own.
+    Disk(Store),
+    /// The outbox that several processes share.
+    #[cfg(feature = "redis")]
+    Shared(Committer),
+}
+
 /// What the threads share.
 pub(crate) struct Worker {
     pool: Pool<Request>,
+    /// Takes what is accepted where several processes share the outbox.
+    #[cfg(feature = "redis")]
+    appender: Option<Appender<Request>>,
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
@@ -47,6 +61,8 @@ impl Worker {
     ) -> Worker {
         Worker {
             pool,
+            #[cfg(feature = "redis")]
+            appender: None,
             webhook: Webhook::new(config),
             graph: Graph::new(config),
             reply,
@@ -54,6 +70,13 @@ impl Worker {
             other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
             received: AtomicU64::new(0),
         }
+    }
+
+    /// What is accepted goes to the outbox that several processes share.
+    #[cfg(feature = "redis")]
+    pub(crate) fn sharing(self, appender: Appender<Request>) -> Worker {
+        let appender = Some(appender);
+        Worker { appender, ..self }
     }
 
     pub(crate) fn pool(&self) -> &Pool<Request> {
@@ -95,14 +118,34 @@ impl Worker {
         });
         match verdict {
             Verdict::Answer(answer) => respond(request, answer),
-            Verdict::Health if self.pool.is_ok() => respond(request, self.health()),
+            Verdict::Health if self.is_ok() => respond(request, self.health()),
             Verdict::Health => respond(request, Answer::unavailable(NOT_OK)),
             Verdict::Events(events) => self.accept(&events, request),
         }
     }
 
+    fn is_ok(&self) -> bool {
+        #[cfg(feature = "redis")]
+        if self
+            .appender
+            .as_ref()
+            .is_some_and(|one| !one.shared().is_ok())
+        {
+            return false;
+        }
+        self.pool.is_ok()
+    }
+
     /// What `echobot check` is told of a bot that runs.
     fn health(&self) -> Answer {
+        #[cfg(feature = "redis")]
+        if self
+            .appender
+            .as_ref()
+            .is_some_and(|one| !one.shared().leads())
+        {
+            return Answer::new(200, "ok: another process sends");
+        }
         let look = |outbox: &mut Outbox<_>, _| (outbox.owed(), outbox.held());
         match self.pool.change(look) {
             (0, None) => Answer::ok(),
@@ -117,7 +160,11 @@ impl Worker {
     fn accept(&self, events: &[Event], request: Request) {
         let ours = events.iter().filter(|event| self.is_ours(event));
         let echo = |event| Echo::answering(event, self.reply);
-        let echoes = ours.filter_map(echo).collect();
+        let echoes: Vec<Echo> = ours.filter_map(echo).collect();
+        #[cfg(feature = "redis")]
+        if let Some(appender) = self.appender.as_ref().filter(|_| !echoes.is_empty()) {
+            return appender.append(echoes, request);
+        }
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
         match self.pool.change(accept) {
             Accepted::Waiting => {}
@@ -181,16 +228,51 @@ impl Worker {
 
     /// What the writer does. Without a store there is nothing to write, and webhooks that are late
     /// are answered all the same.
-    pub(crate) fn write(&self, mut store: Option<Store>, shield: &Shield) {
+    pub(crate) fn write(&self, mut place: Option<Place>, shield: &Shield) {
         while let Some(task) = self.pool.next_task() {
-            match (task, &mut store) {
+            match (task, &mut place) {
                 (WriterTask::Late(late), _) => {
                     respond_all(late, &Answer::unavailable("not safe yet"));
                 }
-                (WriterTask::Write(batch), Some(store)) => self.commit(batch, store, shield),
+                (WriterTask::Write(batch), Some(Place::Disk(store))) => {
+                    self.commit(batch, store, shield);
+                }
+                #[cfg(feature = "redis")]
+                (WriterTask::Write(batch), Some(Place::Shared(committer))) => {
+                    let written = committer.commit(&batch);
+                    // No caller waits for it: the webhooks were answered when they were appended.
+                    self.pool.change(|outbox, now| match written {
+                        Ok(()) => outbox.written(&batch, &[], now),
+                        Err(_) => outbox.not_written(batch, now),
+                    });
+                }
                 (WriterTask::Write(_), None) => unreachable!("only a durable outbox is written"),
             }
         }
+    }
+
+    /// What the appender does, where several processes share the outbox.
+    #[cfg(feature = "redis")]
+    pub(crate) fn append(&self) {
+        let answer = |Answers { safe, refused }| {
+            respond_all(safe, &Answer::ok());
+            respond_all(
+                refused,
+                &Answer::unavailable("the shared outbox takes no more"),
+            );
+        };
+        if let Some(appender) = &self.appender {
+            appender.run(answer);
+        }
+    }
+
+    /// Lets the threads stop when their work is done. Returns at once.
+    pub(crate) fn stop(&self) {
+        #[cfg(feature = "redis")]
+        if let Some(appender) = &self.appender {
+            appender.stop();
+        }
+        self.pool.stop();
     }
 
     /// Answers the webhooks that are safe with this batch.

@@ -17,11 +17,11 @@ const PER_SECOND: u32 = 300;
 const LATENCY: Duration = Duration::from_millis(200);
 
 /// What became of the webhooks; times in milliseconds, sorted.
-struct Outcome {
-    acknowledged: Vec<f64>,
-    echoed: Vec<f64>,
+pub(super) struct Outcome {
+    pub(super) acknowledged: Vec<f64>,
+    pub(super) echoed: Vec<f64>,
     /// Of one echo, in microseconds.
-    cpu: f64,
+    pub(super) cpu: f64,
     peak_memory: f64,
     again: usize,
     connections: usize,
@@ -54,7 +54,7 @@ pub(super) fn run(round: &mut Round<'_>) -> Vec<Measured> {
     ]
 }
 
-fn run_through(seconds: usize, start: impl FnOnce(SocketAddr) -> Program) -> Outcome {
+pub(super) fn run_through(seconds: usize, start: impl FnOnce(SocketAddr) -> Program) -> Outcome {
     let messages = Messages {
         count: seconds * PER_SECOND as usize,
         people: PER_SECOND as usize,
@@ -96,7 +96,7 @@ fn in_order(times: impl Iterator<Item = Duration>) -> Vec<f64> {
 }
 
 /// The time that this share of all do not exceed.
-fn at(times: &[f64], share: f64) -> f64 {
+pub(super) fn at(times: &[f64], share: f64) -> f64 {
     let place = (times.len() as f64 * share).ceil() as usize;
     times[place.max(1) - 1]
 }

@@ -6,6 +6,8 @@ mod handshakes;
 mod micro;
 mod recovery;
 mod saturation;
+#[cfg(feature = "redis")]
+mod shared;
 mod size;
 mod start;
 
@@ -87,6 +89,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "the way back: 10,000 owed to 2,000 people when an outage ends, calls of 50 ms, on disk",
         most_rounds: 3,
         run: recovery::run,
+    },
+    #[cfg(feature = "redis")]
+    Scenario {
+        name: "shared",
+        what: "the shared outbox: c with an outbox in memory, on disk, and in redis-server with appendfsync always",
+        most_rounds: 3,
+        run: shared::run,
     },
     Scenario {
         name: "micro",

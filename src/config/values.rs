@@ -38,6 +38,20 @@ pub(super) fn send_rate(text: &str) -> Parsed<u32> {
     number(text, 0..=100_000).ok_or(expected)
 }
 
+#[cfg(feature = "redis")]
+pub(super) fn yes_or_no(text: &str) -> Parsed<bool> {
+    text.parse().or(Err("true or false"))
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn key_prefix(text: &str) -> Parsed<String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
+    let is_prefix = !text.is_empty() && text.bytes().all(is_plain);
+    is_prefix
+        .then(|| text.to_string())
+        .ok_or("a name such as echobot, of letters, digits, - _ . and :")
+}
+
 fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
 }

@@ -10,7 +10,7 @@ use super::proxy;
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest time for name resolution and connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -60,8 +60,10 @@ pub enum Notice {
 impl<R> Outbox<R> {
     /// A call has ended.
     pub fn ended(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Ended<R> {
+        if !self.end_call(due) {
+            return self.waits(Fate::Held, Vec::new(), None, now);
+        }
         let recipient = &recipient(&due.echo);
-        self.end_call(recipient);
         let was_answered = !matches!(outcome, Outcome::Unsent | Outcome::PerhapsSent);
         let outage = was_answered.then(|| self.page.was_answered(due.number));
         let outage = outage.flatten();

@@ -13,10 +13,11 @@ use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, lock};
 /// Messenger waits as long for an answer (Messenger Platform, "Webhooks").
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A Messenger that knows one webhook.
+/// A Messenger that knows one webhook, which several bots may answer.
 pub struct Messenger {
     agent: Agent,
-    url: Mutex<String>,
+    /// One is asked after the other, as a proxy does it.
+    urls: Mutex<Vec<String>>,
     verify_token: String,
     app_secret: String,
 }
@@ -52,7 +53,7 @@ impl Messenger {
             .build();
         Messenger {
             agent: Network::new(&[]).agent(config),
-            url: Mutex::new(url.to_string()),
+            urls: Mutex::new(vec![url.to_string()]),
             verify_token: verify_token.to_string(),
             app_secret: app_secret.to_string(),
         }
@@ -60,7 +61,12 @@ impl Messenger {
 
     /// From now on the webhook is at this address.
     pub fn move_to(&self, url: &str) {
-        *lock(&self.url) = url.to_string();
+        self.take_turns(vec![url.to_string()]);
+    }
+
+    /// From now on the webhook is at these addresses in turn.
+    pub fn take_turns(&self, urls: Vec<String>) {
+        *lock(&self.urls) = urls;
     }
 
     /// The path of the webhook, with its query if it has one.
@@ -71,7 +77,9 @@ impl Messenger {
     }
 
     fn url(&self) -> String {
-        lock(&self.url).clone()
+        let mut urls = lock(&self.urls);
+        urls.rotate_left(1);
+        urls[0].clone()
     }
 
     /// Asks whether the webhook is the bot's own, as the dashboard does when it is saved.

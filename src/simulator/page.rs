@@ -136,7 +136,9 @@ impl Page {
             }
             "/kill" => {
                 let platform = Arc::clone(&self.platform);
-                thread::spawn(move || platform.kill_bot());
+                let number = click["bot"].as_u64().unwrap_or_default();
+                let number = usize::try_from(number).unwrap_or_default();
+                thread::spawn(move || platform.kill_bot(number));
             }
             _ => return false,
         }
@@ -163,7 +165,7 @@ impl Page {
         let trouble = self.platform.trouble();
         let mut news = self.platform.log.since(after);
         news["instance"] = json!(self.instance);
-        news["own_bot"] = json!(self.platform.has_own_bot());
+        news["own_bots"] = json!(self.platform.own_bots());
         let Fault {
             what,
             person,

@@ -44,7 +44,7 @@ pub(super) struct Platform {
     trouble: Arc<Mutex<Trouble>>,
     fault: Arc<Mutex<Fault>>,
     messenger: Arc<Messenger>,
-    own_bot: Option<OwnBot>,
+    own_bots: Vec<OwnBot>,
     connections: Connections,
     messages: AtomicU64,
     last: Mutex<Option<Delivery>>,
@@ -65,18 +65,22 @@ impl Platform {
         let graph_api = graph_api(&log, &trouble, &fault, any_bot);
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
         let url = graph_api.url();
-        let (own_bot, messenger) = if let Some(bot) = &options.other_bot {
+        let (own_bots, messenger) = if let Some(bot) = &options.other_bot {
             // Before the handshake: the bot may want to know it before it starts.
             let _ = writeln!(
                 io::stderr(),
                 "the Graph API for your bot, instead of https://graph.facebook.com: {url}"
             );
             let (token, secret) = (&bot.verify_token, &bot.app_secret);
-            (None, Messenger::with_secrets(&bot.webhook, token, secret))
+            (
+                Vec::new(),
+                Messenger::with_secrets(&bot.webhook, token, secret),
+            )
         } else {
-            let own_bot = OwnBot::start(&url)?;
-            let messenger = Messenger::new(&own_bot.url());
-            (Some(own_bot), messenger)
+            let own_bots = OwnBot::start_all(&url)?;
+            let messenger = Messenger::new("");
+            messenger.take_turns(own_bots.iter().map(OwnBot::url).collect());
+            (own_bots, messenger)
         };
         messenger.handshake()?;
         let messenger = Arc::new(messenger);
@@ -86,7 +90,7 @@ impl Platform {
             trouble,
             fault,
             messenger,
-            own_bot,
+            own_bots,
             messages: AtomicU64::new(0),
             last: Mutex::default(),
             _graph_api: graph_api,
@@ -149,18 +153,23 @@ impl Platform {
         lock(&self.fault).clone()
     }
 
-    /// Whether the bot is one that can be killed here.
-    pub(super) fn has_own_bot(&self) -> bool {
-        self.own_bot.is_some()
+    /// How many bots can be killed here.
+    pub(super) fn own_bots(&self) -> usize {
+        self.own_bots.len()
     }
 
-    /// The bot is killed without a warning, and started again.
-    pub(super) fn kill_bot(&self) {
-        let Some(own_bot) = &self.own_bot else { return };
-        let exchange = self.log.requested("bot", None, "kill -9, and start again");
+    /// This bot of our own is killed without a warning, and started again.
+    pub(super) fn kill_bot(&self, number: usize) {
+        let Some(own_bot) = self.own_bots.get(number) else {
+            return;
+        };
+        let url = own_bot.url();
+        let what = format!("kill -9 of the bot at {url}, and start again");
+        let exchange = self.log.requested("bot", None, &what);
         let answer = match own_bot.restart() {
             Ok(url) => {
-                self.messenger.move_to(&url);
+                let urls = self.own_bots.iter().map(OwnBot::url);
+                self.messenger.take_turns(urls.collect());
                 format!("it listens at {url} and has its outbox back")
             }
             Err(error) => error.to_string(),
@@ -168,16 +177,15 @@ impl Platform {
         self.log.answered(exchange, None, &answer);
     }
 
-    /// Ends the bot, if it is our own, and removes what it has left.
+    /// Ends the bots that are our own, and removes what they have left.
     pub(super) fn tear_down(&self) {
-        if let Some(own_bot) = &self.own_bot {
-            own_bot.tear_down();
-        }
+        self.own_bots.iter().for_each(OwnBot::tear_down);
     }
 
-    /// What the bot has logged, if it is our own.
+    /// What the bots have logged that are our own.
     pub(super) fn bot_log(&self) -> String {
-        self.own_bot.as_ref().map(OwnBot::log).unwrap_or_default()
+        let logs: Vec<String> = self.own_bots.iter().map(OwnBot::log).collect();
+        logs.join("\n")
     }
 
     fn deliver(&self, person: &str, message: u64, event: &Value) {

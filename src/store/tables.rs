@@ -1,13 +1,14 @@
 //! The tables in the file: what is pending, how much of it was sent, and the mids seen.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use redb::{
     Database, Error, ReadableDatabase as _, ReadableTable as _, StorageError, Table,
     TableDefinition, TableError, TableHandle as _, WriteTransaction,
 };
 
+use crate::clock::{self, milliseconds};
 use crate::echo::Echo;
 use crate::event::Platform;
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch};
@@ -49,7 +50,6 @@ pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error
 
 fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
-    let age = Duration::from_millis(now().saturating_sub(came));
     let sent = usize::try_from(sent).unwrap_or_default();
     let platform = if is_instagram {
         Platform::Instagram
@@ -61,7 +61,7 @@ fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
         mid: mid.map(MidDigest::of),
         // A place where the text cannot be cut was not written by this program.
         sent: if text.is_char_boundary(sent) { sent } else { 0 },
-        came: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+        came: clock::instant(came),
         echo: Arc::new(Echo {
             recipient: recipient.into(),
             mid: mid.map(str::to_string),
@@ -114,7 +114,7 @@ fn accept(
         }
         let row = (
             echo.platform == Platform::Instagram,
-            now().saturating_sub(milliseconds(stored.came.elapsed())),
+            clock::now().saturating_sub(milliseconds(stored.came.elapsed())),
             echo.timestamp,
             &*echo.recipient,
             echo.mid.as_deref(),
@@ -135,7 +135,7 @@ struct Seen<'txn> {
 
 impl<'txn> Seen<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
-        let newest = now() / milliseconds(STRETCH);
+        let newest = clock::now() / milliseconds(STRETCH);
         let oldest = newest.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
         let number = |name: &str| name.strip_prefix(SEEN)?.parse::<u64>().ok();
         let tables: Vec<_> = transaction.list_tables()?.collect();
@@ -170,19 +170,6 @@ impl<'txn> Seen<'txn> {
         }
         Ok(self.newest.insert(mid, ())?.is_none())
     }
-}
-
-/// Milliseconds since 1970: what is on disk outlives this process's own clock.
-fn now() -> u64 {
-    milliseconds(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

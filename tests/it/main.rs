@@ -26,6 +26,8 @@ mod promises;
 mod secrets;
 mod settings;
 mod setup;
+#[cfg(feature = "redis")]
+mod shared;
 mod signature;
 mod simulate;
 mod store;

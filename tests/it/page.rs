@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::simulate::Simulator;
 use crate::support::PATIENCE;
 
-fn post(simulator: &Simulator, path: &str, click: &Value) {
+pub fn post(simulator: &Simulator, path: &str, click: &Value) {
     let answer = ureq::post(format!("{}{path}", simulator.url))
         .header("Content-Type", "application/json")
         .send(click.to_string());
@@ -15,7 +15,7 @@ fn post(simulator: &Simulator, path: &str, click: &Value) {
 }
 
 /// Waits until the news since the start are as wanted, and returns them.
-fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> Value {
+pub fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     let mut asked = String::new();
     loop {
@@ -35,7 +35,7 @@ fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> Valu
 }
 
 /// The texts that the bot has sent.
-fn echoes(news: &Value) -> Vec<&str> {
+pub fn echoes(news: &Value) -> Vec<&str> {
     let messages = news["messages"].as_array().into_iter().flatten();
     let of_bot = messages.filter(|message| message["bot"] == true);
     of_bot
@@ -43,7 +43,7 @@ fn echoes(news: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn exchanges<'a>(news: &'a Value, what: &'static str) -> impl Iterator<Item = &'a Value> {
+pub fn exchanges<'a>(news: &'a Value, what: &'static str) -> impl Iterator<Item = &'a Value> {
     let exchanges = news["exchanges"].as_array().into_iter().flatten();
     exchanges.filter(move |exchange| exchange["what"] == what)
 }
@@ -56,7 +56,7 @@ fn clicks_are_done_and_their_consequences_are_news() {
     let news = wait_for_news(&simulator, |news| echoes(news).len() == 2);
     assert_eq!(echoes(&news), ["hello", "I can't echo this"]);
     assert_eq!(news["owed"], 0);
-    assert_eq!(news["own_bot"], true);
+    assert_eq!(news["own_bots"], 1);
 
     let outage = json!({"outage": true, "hanging": false, "latency": 10, "errors": 20});
     post(&simulator, "trouble", &outage);

@@ -21,12 +21,21 @@ pub struct Simulator {
 impl Simulator {
     /// Starts it on a free port, unless the arguments choose one.
     pub fn start(arguments: &[&str]) -> Simulator {
+        Simulator::start_with(arguments, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Simulator {
         let mut all = vec!["simulate"];
         all.extend(arguments);
         if !arguments.contains(&"--port") {
             all.extend(["--port", "0"]);
         }
-        let mut process = Running::start(echobot(&all).stderr(Stdio::inherit()));
+        let mut process = Running::start(
+            echobot(&all)
+                .envs(variables.iter().copied())
+                .stderr(Stdio::inherit()),
+        );
         let output = BufReader::new(process.0.stdout.take().expect("it is piped"));
         let first = output.lines().next().and_then(Result::ok);
         let first = first.expect("it says where its page is");

@@ -177,7 +177,16 @@ fn settings_of_the_readme() -> BTreeMap<String, String> {
 fn settings_of_the_source() -> BTreeMap<String, String> {
     let text = read("src/config.rs");
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let text = text.to_string() + &read("src/config/shared.rs");
     let mut settings = BTreeMap::new();
+    let mut set = |name: &str, default: &str, is_sure| match is_sure {
+        true => drop(settings.insert(name.to_string(), default.to_string())),
+        false => drop(
+            settings
+                .entry(name.to_string())
+                .or_insert(default.to_string()),
+        ),
+    };
     for (at, _) in text.match_indices('"') {
         let Some((name, after)) = text[at + 1..].split_once('"') else {
             continue;
@@ -189,15 +198,12 @@ fn settings_of_the_source() -> BTreeMap<String, String> {
         }
         let before = text[..at].trim_end();
         if before.ends_with("secret(") {
-            settings.insert(name.to_string(), "required".to_string());
+            set(name, "required", false);
         } else if before.ends_with("value(") {
-            let default = after.split('"').nth(1).unwrap_or_default();
-            settings
-                .entry(name.to_string())
-                .or_insert_with(|| default.to_string());
+            set(name, after.split('"').nth(1).unwrap_or_default(), false);
         } else if !before.ends_with("env::var_os(") {
-            // It matters whether it is set at all.
-            settings.insert(name.to_string(), "unset".to_string());
+            // It matters whether it is set at all; unless this is a list of names.
+            set(name, "unset", before.ends_with('('));
         }
     }
     settings

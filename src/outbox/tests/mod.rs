@@ -3,6 +3,7 @@
 mod faults;
 mod page;
 mod random;
+mod shared;
 mod store;
 mod world;
 

@@ -3,6 +3,8 @@
 use redb::Builder;
 use redb::backends::InMemoryBackend;
 
+use std::time::Instant;
+
 use super::*;
 
 fn database() -> Database {
@@ -73,7 +75,7 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_ba
     let database = database();
     accept(&database, &[stored(1, "new")]);
     // The names are in every file that there is: they stay what they are.
-    let hours = now() / (60 * 60 * 1000);
+    let hours = clock::now() / (60 * 60 * 1000);
     let table_of =
         |hours_ago: i64| format!("seen-{}", hours.saturating_add_signed(-hours_ago) / 12);
     let transaction = database.begin_write().expect("nobody else writes");
@@ -108,7 +110,7 @@ fn a_mid_is_known_for_36_hours_and_forgotten_after_48_unless_the_clock_is_set_ba
 fn where_the_clock_jumps_forward_no_mid_is_forgotten() {
     let database = database();
     let transaction = database.begin_write().expect("nobody else writes");
-    let stretch = now() / (12 * 60 * 60 * 1000) - 1000;
+    let stretch = clock::now() / (12 * 60 * 60 * 1000) - 1000;
     let name = format!("seen-{stretch}");
     let table = transaction.open_table(TableDefinition::<[u8; 16], ()>::new(&name));
     let MidDigest(mid) = MidDigest::of("before");

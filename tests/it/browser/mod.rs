@@ -141,7 +141,7 @@ fn every_knob_does_what_it_says() {
         "it to be owed",
         "return document.querySelector('#owed').textContent === '1 owed'",
     );
-    browser.click("#kill");
+    browser.click(".kill");
     assert_eq!(
         wait_for_bubbles(&browser, 22)[21],
         "late",

@@ -139,7 +139,7 @@ fn app_json_is_what_heroku_expects() {
     assert_fields(
         app,
         &["name", "description", "success_url"],
-        &["keywords", "env", "formation", "buildpacks"],
+        &["keywords", "env", "addons", "formation", "buildpacks"],
     );
     assert!(
         app["keywords"]
@@ -162,6 +162,7 @@ fn app_json_is_what_heroku_expects() {
                 .get("generator")
                 .is_none_or(|generator| generator == "secret")
         );
+        assert!(variable.get("value").is_none_or(Value::is_string), "{name}");
         let readme = include_str!("../../../README.md");
         assert!(
             readme.contains(&format!("\n| `{name}` |")),
@@ -172,6 +173,10 @@ fn app_json_is_what_heroku_expects() {
     assert_eq!(
         app["formation"],
         serde_json::json!({"web": {"quantity": 1, "size": "basic"}})
+    );
+    assert_eq!(
+        app["addons"],
+        serde_json::json!([{"plan": "heroku-redis:mini"}])
     );
     assert_eq!(app["buildpacks"], serde_json::json!([{"url": "emk/rust"}]));
     let success = app["success_url"].as_str().unwrap_or_default();

@@ -9,7 +9,7 @@ mod heroku;
 mod name_server;
 mod package;
 mod proxies;
-mod proxy;
+pub mod proxy;
 mod start;
 mod static_file;
 mod systemd;
@@ -30,7 +30,7 @@ pub fn leave_out(what: &str, remedy: &str) {
 
 /// A program that `cargo build --release` has made, at this path below the target directory.
 /// Only where it was built just before: elsewhere it may be an old one.
-fn built(path: &str) -> Option<PathBuf> {
+pub fn built(path: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
     is_required().then(|| target.join(path))
 }

@@ -210,6 +210,10 @@ fn caddy(directory: &Directory, port: u16, bot: &str) -> Command {
             ("127.0.0.1:5000", bot),
         ],
     );
+    let file = match bot.contains(' ') {
+        true => replaced(&file, &[("# fail_duration", "fail_duration")]),
+        false => file,
+    };
     let file = directory.file("Caddyfile", file.as_bytes());
     let mut command = Command::new("caddy");
     command

@@ -49,6 +49,21 @@ fn the_units_of_several_pages_share_one_text() {
     assert_understood(&verified);
 }
 
+#[test]
+fn the_unit_with_a_shared_outbox_is_understood() {
+    let directory = Directory::new("shared-unit");
+    let unit = unit(&directory);
+    std::fs::create_dir(directory.path().join("echobot.service.d")).expect("it can be made");
+    let drop_in = include_bytes!("../../../deploy/shared-outbox.conf");
+    directory.file("echobot.service.d/shared-outbox.conf", drop_in);
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.env("SYSTEMD_UNIT_PATH", format!("{}:", directory.text()));
+    let Ok(verified) = analyze.args(["verify", "--man=no", &unit]).output() else {
+        return leave_out("the systemd unit", "there is no systemd-analyze");
+    };
+    assert_understood(&verified);
+}
+
 /// What the README says for `setup` and `check` with the service's own settings.
 #[test]
 fn check_runs_with_the_services_own_settings() {

@@ -1,0 +1,72 @@
+//! What the log brings, and what a lease allows.
+
+use super::*;
+
+fn stored(id: EchoId, to: &str, text: &str) -> StoredEcho {
+    StoredEcho {
+        id,
+        mid: None,
+        sent: 0,
+        came: Instant::now(),
+        echo: Arc::new(echo(to, text)),
+    }
+}
+
+fn shared() -> Outbox<u32> {
+    outbox(Limits {
+        durable: true,
+        ..LIMITS
+    })
+}
+
+#[test]
+fn what_the_log_brings_goes_out_in_its_order_to_each_person() {
+    let now = Instant::now();
+    let mut outbox = shared();
+    outbox.take_over(vec![stored(1, "a", "a1"), stored(2, "b", "b1")], now);
+    outbox.owe(vec![stored(3, "a", "a2")], now);
+    assert_eq!(outbox.owed(), 3);
+    let mut texts = Vec::new();
+    while let Some(due) = outbox.next_due(now) {
+        texts.push(due.text().to_string());
+        outbox.ended(&due, Outcome::Delivered, now);
+    }
+    texts.retain(|text| text.starts_with('a'));
+    assert_eq!(
+        (texts, outbox.owed()),
+        (vec!["a1".to_string(), "a2".to_string()], 0)
+    );
+}
+
+#[test]
+fn a_call_begins_only_as_long_as_the_lease_allows() {
+    let now = Instant::now();
+    let mut outbox = shared();
+    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.allow_calls(now + SECOND);
+    let later = now + 2 * SECOND;
+    assert_eq!(next_text(&mut outbox, later), None);
+    outbox.allow_calls(later);
+    assert_eq!(next_text(&mut outbox, later).as_deref(), Some("a1"));
+}
+
+#[test]
+fn what_comes_of_a_call_from_before_a_new_lease_changes_nothing() {
+    let now = Instant::now();
+    let mut outbox = shared();
+    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    let old = outbox.next_due(now).expect("it is due");
+    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.ended(&old, Outcome::Delivered, now);
+    assert_eq!(outbox.owed(), 1, "it may not have been written");
+    assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a1"));
+}
+
+#[test]
+fn without_the_lease_nothing_is_owed_here() {
+    let now = Instant::now();
+    let mut outbox = shared();
+    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.take_over(Vec::new(), now);
+    assert_eq!((outbox.owed(), next_text(&mut outbox, now)), (0, None));
+}
