@@ -223,7 +223,7 @@ impl<R> Outbox<R> {
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
         self.queues
-            .next(now, self.limits.max_retries, self.page.is_held())
+            .next(now, self.limits.max_retries, self.page.probe())
     }
 
     /// How many echoes are owed.

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::recipient_queues::Recipient;
+use super::recipient_queues::{Class, Recipient};
 
 /// The first pause after a code of the page's own, where Meta does not say how long; doubled.
 const FIRST_HOLD: Duration = Duration::from_secs(30);
@@ -67,6 +67,7 @@ struct Hold {
     /// From a probe to the next one.
     pause: Duration,
     last_probe: Option<Instant>,
+    probes: u32,
     is_probing: bool,
     told: Option<Instant>,
 }
@@ -87,6 +88,18 @@ impl Page {
 
     pub(super) fn is_held(&self) -> bool {
         self.hold.is_some()
+    }
+
+    /// What is to be tried first while it is held. In an outage by turns: neither people whose calls always fail nor
+    /// messages that fail at first keep it.
+    pub(super) fn probe(&self) -> Option<Class> {
+        let hold = self.hold.as_ref()?;
+        Some(
+            match hold.reason == Reason::Outage && hold.probes % 2 == 1 {
+                true => Class::Retry,
+                false => Class::Fresh,
+            },
+        )
     }
 
     /// Why nothing is sent, if that was told.
@@ -123,6 +136,7 @@ impl Page {
         if let Some(hold) = &mut self.hold {
             hold.is_probing = true;
             hold.last_probe = Some(now);
+            hold.probes += 1;
             if hold.reason == Reason::Outage {
                 // A probe that hangs delays nobody.
                 hold.probe_at = now + hold.pause;
@@ -288,6 +302,7 @@ impl Hold {
             probe_at,
             pause,
             last_probe: None,
+            probes: 0,
             is_probing: false,
             told: None,
         }

@@ -71,12 +71,12 @@ impl RecipientQueues {
     }
 
     /// When the next recipient is due, and its class; at most `max_retries` calls at once are
-    /// another try. `is_held`: first tries come first, and no recipient waits for a witness.
+    /// another try. `probe`, while the page is held: this class comes first, and no recipient waits for a witness.
     pub(super) fn next(
         &self,
         now: Instant,
         max_retries: usize,
-        is_held: bool,
+        probe: Option<Class>,
     ) -> Option<(Instant, Class)> {
         let first = |class: Class| {
             let (key, _) = self.schedules[class as usize].first_key_value()?;
@@ -86,13 +86,17 @@ impl RecipientQueues {
         let fresh = first(Class::Fresh);
         let retry = first(Class::Retry).filter(|_| has_room);
         let suspect = first(Class::Suspect).filter(|_| has_room);
-        let next = if is_held {
+        let next = if let Some(probe) = probe {
             // By turns: the one that was scheduled first of those that may be tried now.
             let is_due = |((time, _), _): &(Key, Class)| *time <= now;
             let due = retry.filter(is_due).into_iter();
             let suspect = suspect.map(|((_, turn), class)| ((now, turn), class));
             let turns = due.chain(suspect).min_by_key(|((_, turn), _)| *turn);
-            fresh.or(turns).or(retry)
+            let first = match probe {
+                Class::Fresh => fresh.or(turns),
+                _ => turns.or(fresh),
+            };
+            first.or(retry)
         } else {
             let all = fresh.into_iter().chain(retry).chain(suspect);
             all.min_by_key(|(key, _)| *key)

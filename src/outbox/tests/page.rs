@@ -1,5 +1,7 @@
 //! The page as a whole.
 
+use std::collections::HashSet;
+
 use super::*;
 
 /// How long the page is held after this.
@@ -181,4 +183,27 @@ fn people_whose_calls_fail_do_not_keep_the_others_waiting_after_a_restart() {
         outbox.ended(&due, outcome, now);
     }
     assert!(now - begun < 5 * SECOND, "{:?}", now - begun);
+}
+
+/// As where the Graph API fails every second call.
+#[test]
+fn where_each_message_fails_once_each_soon_has_its_second_call() {
+    let mut now = Instant::now();
+    let begun = now;
+    let mut outbox = outbox(LIMITS);
+    for n in 0..60 {
+        let person = format!("person {}", n % 20);
+        owe(&mut outbox, &person, &[&format!("m_{n}")], now);
+    }
+    let mut tried = HashSet::new();
+    while outbox.owed() > 0 {
+        now = outbox.next_time(now).expect("something is owed").max(now);
+        let due = outbox.next_due(now).expect("it is time");
+        let outcome = match tried.insert(due.id) {
+            true => Outcome::PerhapsSent,
+            false => Outcome::Delivered,
+        };
+        outbox.ended(&due, outcome, now);
+    }
+    assert!(now - begun < 2 * MINUTE, "{:?}", now - begun);
 }
