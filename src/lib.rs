@@ -120,6 +120,7 @@ pub mod setup;
 mod shared;
 pub mod shield;
 mod signals;
+#[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;
 mod watch;

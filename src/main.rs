@@ -3,13 +3,17 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use echobot::config::{self, Config};
 use echobot::server::{self, ServeError};
-use echobot::simulator::{FAULTS, Fault, Options, OtherBot};
-use echobot::{check, echo, setup, simulator};
+use echobot::{check, echo, setup};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
+
+#[cfg(feature = "simulator")]
+use self::simulate::simulate;
+
+#[cfg(feature = "simulator")]
+mod simulate;
 
 /// One heap for all threads. glibc gives each thread a heap of its own, and those fill up one by
 /// one: at saturation 15.5 MiB, with this one 11.7 MiB (`cargo bench -- a`, peak memory).
@@ -21,19 +25,12 @@ const HELP: &str = "\
 echobot: a Facebook Messenger echo bot
 
   echobot                          serve; the settings come from the environment
-  echobot simulate                 try it without a Meta account: a Messenger on this
-                                   machine, with a page to chat on
-    --port PORT                    the page's port (default: 8080, or the next free one)
-    --say TEXT                     no page: say TEXT (repeatable), and print what comes back
-    --json                         with --say: a line of JSON for each text, with times
-    --latency MS                   the Graph API takes this many milliseconds
-    --errors PERCENT               this share of the Send API's calls fails for the moment
-    --hanging                      the Graph API never answers
-    --outage                       the Graph API is down
-    --fault FAULT                  every call has it: a code such as 190 or 368/1346003,
-                                   delivered (and answered 500), gzip, or limited/MINUTES
+  echobot simulate                 try it, or any other bot, without a Meta account: a
+                                   Messenger on this machine, with a page to chat on
+    --say TEXT                     no page: say TEXT, and print what comes back
     --webhook URL --verify-token TOKEN --app-secret SECRET
                                    play Messenger for another bot, written in anything
+    --help                         print all that it can
 
   echobot check [--json]           check settings, token and subscriptions: what is wrong,
                                    and what to do; exit code 1 if something is
@@ -110,60 +107,9 @@ fn serve() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    let mut options = Options::default();
-    let (mut say, mut json, mut port) = (Vec::new(), false, None);
-    let mut other_bot = [const { None }; 3];
-    while let Some(argument) = arguments.next()? {
-        let trouble = &mut options.trouble;
-        match argument {
-            Long("say") => say.push(arguments.value()?.string()?),
-            Long("json") => json = true,
-            Long("port") => port = Some(arguments.value()?.parse()?),
-            Long("latency") => trouble.latency = Duration::from_millis(arguments.value()?.parse()?),
-            Long("errors") => trouble.transient = arguments.value()?.parse_with(percent)?,
-            Long("hanging") => trouble.hanging = 1.0,
-            Long("outage") => trouble.outage = true,
-            Long("fault") => options.fault = arguments.value()?.parse_with(fault)?,
-            Long("webhook") => other_bot[0] = Some(arguments.value()?.string()?),
-            Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
-            Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
-            Short('h') | Long("help") => return Ok(print(HELP)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    options.other_bot = match other_bot {
-        [None, None, None] => None,
-        [Some(webhook), Some(verify_token), Some(app_secret)] => Some(OtherBot {
-            webhook,
-            verify_token,
-            app_secret,
-        }),
-        _ => return usage("--webhook, --verify-token and --app-secret go together"),
-    };
-    if say.iter().any(String::is_empty) {
-        return usage("--say wants a text: Messenger sends no empty ones");
-    }
-    if json && say.is_empty() {
-        return usage("--json goes with --say");
-    }
-    if say.is_empty() {
-        simulator::serve(&options, port).map_err(other)?;
-    } else {
-        simulator::say(&options, &say, json, &mut io::stdout()).map_err(other)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn fault(text: &str) -> Result<Fault, String> {
-    Fault::parse(text).ok_or_else(|| format!("it is {FAULTS}"))
-}
-
-fn percent(text: &str) -> Result<f64, &'static str> {
-    match text.parse() {
-        Ok(percent @ 0.0..=100.0) => Ok(percent / 100.0),
-        _ => Err("it is a number from 0 to 100"),
-    }
+#[cfg(not(feature = "simulator"))]
+fn simulate(_: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+    usage("this echobot is built without the simulator: build it with its default features")
 }
 
 fn check(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {

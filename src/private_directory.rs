@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const PREFIX: &str = "echobot-private-";
 /// The path of a Unix socket has 107 bytes at most (unix(7)); the names of the directory and the socket are in it.
-const LONGEST_PLACE: usize = 107 - PREFIX.len() - 16 - "//tiny_http".len();
+pub(crate) const LONGEST_PLACE: usize = 107 - PREFIX.len() - 16 - "//tiny_http".len();
 
 /// A younger directory may be one whose process has yet to lock it.
 const YOUNG: Duration = Duration::from_secs(60);

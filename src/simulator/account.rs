@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::http::Request;
+use super::parameters::Parameters;
 use super::{APP_ID, APP_SECRET, Messenger, PAGE, PAGE_ACCESS_TOKEN, Reply, hmac_hex};
 use crate::webhook::parameter;
 
@@ -54,26 +56,20 @@ impl Default for Account {
     }
 }
 
-/// A call that is not for the Send API.
-pub(super) struct AdminCall {
-    pub(super) method: String,
-    /// Path and query, without the version.
-    pub(super) target: String,
-    pub(super) authorization: String,
-    pub(super) body: String,
-}
-
 impl Account {
-    /// Does what is asked, as the Graph API does.
-    pub(super) fn answer(&mut self, call: &AdminCall) -> Reply {
-        let (path, query) = call.target.split_once('?').unwrap_or((&call.target, ""));
+    /// Does what is asked, as the Graph API does. `is_strict`: only for the made-up token, or the app.
+    pub(super) fn answer(&mut self, request: &Request, path: &str, is_strict: bool) -> Reply {
+        let path = path.trim_matches('/');
         let app_path = format!("{APP_ID}/subscriptions");
         let page_path = format!("{PAGE}/subscribed_apps");
         let is_for_app = path == "debug_token" || path == app_path;
-        if let Some(refusal) = self.refuse(call, query, is_for_app) {
+        let refusal = is_strict
+            .then(|| self.refuse(request, is_for_app))
+            .flatten();
+        if let Some(refusal) = refusal {
             return refusal;
         }
-        let answer = match (call.method.as_str(), path) {
+        let answer = match (request.method.as_str(), path) {
             ("GET", "me") => json!({"id": PAGE, "name": "Echo & Co"}),
             ("GET", "debug_token") => json!({"data": {
                 "app_id": self.token_app, "type": self.token_type, "is_valid": self.token_is_valid,
@@ -81,29 +77,33 @@ impl Account {
                 "scopes": self.scopes,
             }}),
             ("GET", path) if path == app_path => self.app_subscriptions(),
-            ("POST", path) if path == app_path => return self.subscribe_app(&call.body),
+            ("POST", path) if path == app_path => return self.subscribe_app(request),
             ("GET", path) if path == page_path => {
                 let app = |fields: &Vec<String>| json!({"id": APP_ID, "name": "Echo", "subscribed_fields": fields});
                 json!({"data": self.page_fields.iter().map(app).collect::<Vec<_>>()})
             }
             ("POST", path) if path == page_path => {
-                self.page_fields = Some(list(&call.body, "subscribed_fields"));
+                self.page_fields = Some(Parameters::of(request).list("subscribed_fields"));
                 json!({"success": self.success})
             }
-            _ => return Reply::error(404, 803, None),
+            _ => {
+                let words = format!("Unknown path components: /{path}");
+                return Reply::refusal(400, 2500, None, &words);
+            }
         };
-        Reply::answer(200, answer.to_string())
+        Reply::done(&answer)
     }
 
-    fn refuse(&self, call: &AdminCall, query: &str, is_for_app: bool) -> Option<Reply> {
+    fn refuse(&self, request: &Request, is_for_app: bool) -> Option<Reply> {
+        let authorization = request.header("Authorization");
         if is_for_app {
-            let is_right = call.authorization == format!("Bearer {APP_ID}|{APP_SECRET}");
+            let is_right = authorization == format!("Bearer {APP_ID}|{APP_SECRET}");
             return (!is_right).then(|| Reply::error(400, 101, None));
         }
         let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
-        let is_right = call.authorization == format!("Bearer {PAGE_ACCESS_TOKEN}")
+        let is_right = authorization == format!("Bearer {PAGE_ACCESS_TOKEN}")
             && self.token_is_valid
-            && parameter(query, "appsecret_proof") == Some(proof);
+            && parameter(request.query(), "appsecret_proof") == Some(proof);
         (!is_right).then(|| Reply::error(400, 190, Some(463)))
     }
 
@@ -115,9 +115,9 @@ impl Account {
     }
 
     /// Makes the handshake first, as the dashboard does.
-    fn subscribe_app(&mut self, form: &str) -> Reply {
-        let callback_url = parameter(form, "callback_url").unwrap_or_default();
-        let verify_token = parameter(form, "verify_token").unwrap_or_default();
+    fn subscribe_app(&mut self, request: &Request) -> Reply {
+        let form = Parameters::of(request);
+        let (callback_url, verify_token) = (form.text("callback_url"), form.text("verify_token"));
         let place = self.internet.as_ref().unwrap_or(&callback_url);
         let messenger = Messenger::with_secrets(place, &verify_token, APP_SECRET);
         if messenger.handshake().is_err() {
@@ -125,12 +125,7 @@ impl Account {
         }
         self.callback_url = Some(callback_url);
         self.is_active = true;
-        self.app_fields = list(form, "fields");
-        Reply::answer(200, json!({"success": self.success}).to_string())
+        self.app_fields = form.list("fields");
+        Reply::done(&json!({"success": self.success}))
     }
-}
-
-fn list(form: &str, name: &str) -> Vec<String> {
-    let all = parameter(form, name).unwrap_or_default();
-    all.split(',').map(str::to_string).collect()
 }

@@ -1,22 +1,25 @@
 //! The event log: who wrote what, and what went over the wires for it.
+//!
+//! Its entries are JSON, as the page and tests of other bots get them: see README.md beside this file.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::lock;
-use crate::echo::CANNOT_ECHO;
+use super::messenger::milliseconds_since_1970;
+use super::{PEOPLE, lock};
 
 /// Messages and exchanges that are kept, each. A page that is open for days must not grow.
 const KEPT: usize = 2000;
 
-/// The entries as the page gets them. Many threads may write and read at once.
+/// The entries. Many threads may write and read at once.
 pub(super) struct EventLog {
     entries: Mutex<Entries>,
     changed: Condvar,
     start: Instant,
+    started: u64,
     any_bot: bool,
 }
 
@@ -26,8 +29,23 @@ struct Entries {
     version: u64,
     /// Bubbles of the chat. `rest` is what the bot has not yet sent of its reply.
     messages: VecDeque<Value>,
-    /// Requests with their answers.
+    /// Requests with their answers, and notes.
     exchanges: VecDeque<Value>,
+    /// Person -> whether the bot types, and when it has seen the last message.
+    people: Map<String, Value>,
+}
+
+/// What somebody has written, as a bubble.
+#[derive(Default)]
+pub(super) struct Bubble<'a> {
+    pub(super) person: &'a str,
+    /// In words.
+    pub(super) text: &'a str,
+    /// As JSON: the message of the event, or of the call.
+    pub(super) content: Value,
+    pub(super) mid: &'a str,
+    /// What the bot is to reply; empty: nothing, or nobody knows.
+    pub(super) reply: &'a str,
 }
 
 impl EventLog {
@@ -37,23 +55,29 @@ impl EventLog {
             entries: Mutex::default(),
             changed: Condvar::new(),
             start: Instant::now(),
+            started: milliseconds_since_1970(),
             any_bot,
         }
     }
 
-    /// A person writes a text, or sends an attachment. Returns the message's id.
-    pub(super) fn written(&self, person: &str, text: &str, is_attachment: bool) -> u64 {
-        let reply = if is_attachment { CANNOT_ECHO } else { text };
-        self.change(|entries, now| entries.add_message(now, person, text, Some(reply)))
+    /// A person writes something. Returns the message's id.
+    pub(super) fn written(&self, bubble: &Bubble<'_>) -> u64 {
+        self.change(|entries, now| entries.add_message(now, bubble, false, None))
     }
 
-    /// A request goes out or comes in, for a message if it is known for which one. Returns the
-    /// exchange's id.
-    pub(super) fn requested(&self, what: &str, message: Option<u64>, request: &str) -> u64 {
+    /// A request goes out or comes in, for a message if it is known for which one; `group` is the exchange that it
+    /// repeats. Returns the exchange's id.
+    pub(super) fn requested(
+        &self,
+        what: &str,
+        message: Option<u64>,
+        group: Option<u64>,
+        request: &str,
+    ) -> u64 {
         self.change(|entries, now| {
             let exchange = json!({
-                "what": what, "message": message, "at": now, "request": request,
-                "answer": null, "status": null, "took": null,
+                "what": what, "message": message, "group": group, "at": now, "request": request,
+                "answer": null, "status": null, "took": null, "remark": null,
             });
             add(&mut entries.exchanges, exchange, entries.version)
         })
@@ -81,30 +105,67 @@ impl EventLog {
         });
     }
 
-    /// The message that a call of the Send API with this text answers, as far as one can tell.
+    /// Something to be said about an exchange.
+    pub(super) fn remark(&self, id: u64, remark: &str) {
+        self.change(|entries, _| {
+            let version = entries.version;
+            if let Some(exchange) = entry(&mut entries.exchanges, id, version) {
+                exchange["remark"] = remark.into();
+            }
+        });
+    }
+
+    /// Something that a person should know.
+    pub(super) fn note(&self, text: &str) {
+        let id = self.requested("note", None, None, text);
+        self.answered(id, None, "");
+    }
+
+    /// The message that a call of the Send API with this text answers, as far as one can tell: one that it answers
+    /// exactly, else the oldest that it may.
     pub(super) fn answers(&self, person: &str, text: &str) -> Option<u64> {
         let entries = lock(&self.entries);
         let messages = entries.messages.iter();
-        let mut owed = messages.filter(|message| message["person"] == person && is_owed(message));
-        let answered = owed.find(|message| self.any_bot || rest(message).starts_with(text));
-        answered?["id"].as_u64()
+        let owed = messages.filter(|message| message["person"] == person && is_owed(message));
+        let owed: Vec<&Value> = owed.collect();
+        let exact = owed.iter().find(|message| rest(message) == text);
+        let oldest = owed
+            .iter()
+            .find(|message| self.any_bot || rest(message).starts_with(text));
+        exact.or(oldest)?["id"].as_u64()
     }
 
-    /// The bot's message has reached the person, as the answer to this message if it is known.
-    pub(super) fn reached(&self, person: &str, text: &str, answered: Option<u64>) {
+    /// The bot's message has reached the person, by this call and as the answer to this message if it is known.
+    pub(super) fn reached(&self, bubble: &Bubble<'_>, answered: Option<u64>, exchange: u64) {
         self.change(|entries, now| {
             let version = entries.version;
             if let Some(id) = answered
                 && let Some(message) = entry(&mut entries.messages, id, version)
                 && is_owed(message)
             {
-                message["rest"] = rest(message).strip_prefix(text).unwrap_or_default().into();
-                if !is_owed(message) {
+                let rest = rest(message).strip_prefix(bubble.text).unwrap_or_default();
+                let is_all = self.any_bot || rest.is_empty();
+                message["rest"] = if is_all { "" } else { rest }.into();
+                if is_all {
                     message["echoed"] = now.into();
                 }
             }
             entries.version += 1;
-            entries.add_message(now, person, text, None);
+            entries.person(bubble.person)["typing"] = false.into();
+            entries.add_message(now, bubble, true, Some(exchange));
+        });
+    }
+
+    /// The bot types, or has seen what the person wrote.
+    pub(super) fn acted(&self, person: &str, action: &str) {
+        self.change(|entries, now| {
+            let shown = entries.person(person);
+            match action {
+                "mark_seen" => shown["seen"] = now.into(),
+                "typing_on" => shown["typing"] = true.into(),
+                "typing_off" => shown["typing"] = false.into(),
+                _ => {}
+            }
         });
     }
 
@@ -120,7 +181,33 @@ impl EventLog {
             "owed": entries.messages.iter().filter(|message| is_owed(message)).count(),
             "messages": news(&entries.messages),
             "exchanges": news(&entries.exchanges),
+            "shown": entries.people,
         })
+    }
+
+    /// Whether the bot may write to this person.
+    pub(super) fn knows(&self, person: &str) -> bool {
+        let entries = lock(&self.entries);
+        let mut messages = entries.messages.iter();
+        PEOPLE.iter().any(|(known, ..)| *known == person)
+            || messages.any(|message| message["person"] == person)
+    }
+
+    /// The mid of the last message to or from this person.
+    pub(super) fn last_mid(&self, person: &str, of_bot: bool) -> Option<String> {
+        let entries = lock(&self.entries);
+        let mut messages = entries.messages.iter().rev();
+        let is_it = |message: &&Value| message["person"] == person && message["bot"] == of_bot;
+        Some(messages.find(is_it)?["mid"].as_str()?.to_string())
+    }
+
+    /// The body and the message of a webhook that was sent.
+    pub(super) fn webhook(&self, id: u64) -> Option<(Vec<u8>, Option<u64>)> {
+        let entries = lock(&self.entries);
+        let mut exchanges = entries.exchanges.iter();
+        let exchange = exchanges.find(|one| one["id"] == id && one["what"] == "webhook")?;
+        let (_, body) = exchange["request"].as_str()?.split_once("\n\n")?;
+        Some((body.as_bytes().to_vec(), exchange["message"].as_u64()))
     }
 
     /// Something that is not in the log has changed: pages are to look again.
@@ -141,12 +228,12 @@ impl EventLog {
         waited.unwrap_or_else(PoisonError::into_inner).0.version
     }
 
-    /// Makes one change, at this many milliseconds after the start.
+    /// Makes one change, at this time in milliseconds since 1970.
     fn change<T>(&self, change: impl FnOnce(&mut Entries, u64) -> T) -> T {
         let mut entries = lock(&self.entries);
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         entries.version += 1;
-        let result = change(&mut entries, now);
+        let result = change(&mut entries, self.started.saturating_add(passed));
         drop(entries);
         self.changed.notify_all();
         result
@@ -154,13 +241,23 @@ impl EventLog {
 }
 
 impl Entries {
-    /// Adds a bubble: of a person who is owed a reply, or else of the bot.
-    fn add_message(&mut self, now: u64, person: &str, text: &str, reply: Option<&str>) -> u64 {
+    fn add_message(
+        &mut self,
+        now: u64,
+        bubble: &Bubble<'_>,
+        of_bot: bool,
+        exchange: Option<u64>,
+    ) -> u64 {
         let message = json!({
-            "person": person, "bot": reply.is_none(), "text": text, "at": now,
-            "acknowledged": null, "echoed": null, "rest": reply.unwrap_or_default(),
+            "person": bubble.person, "bot": of_bot, "text": bubble.text, "content": bubble.content, "mid": bubble.mid,
+            "at": now, "acknowledged": null, "echoed": null, "rest": bubble.reply, "exchange": exchange,
         });
         add(&mut self.messages, message, self.version)
+    }
+
+    fn person(&mut self, person: &str) -> &mut Value {
+        let nothing = || json!({"typing": false, "seen": null});
+        self.people.entry(person).or_insert_with(nothing)
     }
 }
 
@@ -188,49 +285,6 @@ fn rest(message: &Value) -> &str {
 fn is_owed(message: &Value) -> bool {
     !rest(message).is_empty()
 }
+
 #[cfg(test)]
-mod tests {
-    use super::{CANNOT_ECHO, EventLog};
-
-    #[test]
-    fn a_message_is_owed_until_all_of_its_reply_has_come() {
-        let log = EventLog::new(false);
-        let message = log.written("7", "ab", false);
-        assert_eq!(log.since(0)["owed"], 1);
-        assert_eq!(log.answers("7", "a"), Some(message));
-        log.reached("7", "a", Some(message));
-        assert_eq!(log.answers("7", "a"), None, "that part has come");
-        assert_eq!(log.answers("7", "b"), Some(message));
-        log.reached("7", "b", Some(message));
-        let all = log.since(0);
-        assert_eq!(all["owed"], 0);
-        assert_eq!(all["messages"].as_array().map(Vec::len), Some(3));
-    }
-
-    #[test]
-    fn a_reply_belongs_to_the_person_and_to_the_oldest_message_that_it_fits() {
-        let log = EventLog::new(false);
-        let [first, second] = [(); 2].map(|()| log.written("7", "same", false));
-        let image = log.written("7", "image", true);
-        assert_eq!(log.answers("8", "same"), None);
-        assert_eq!(log.answers("7", "same"), Some(first));
-        log.reached("7", "same", Some(first));
-        assert_eq!(log.answers("7", "same"), Some(second));
-        assert_eq!(log.answers("7", CANNOT_ECHO), Some(image));
-        assert_eq!(log.answers("7", "something else"), None);
-    }
-
-    #[test]
-    fn only_what_has_changed_is_sent_again() {
-        let log = EventLog::new(false);
-        let message = log.written("7", "hello", false);
-        let webhook = log.requested("webhook", Some(message), "POST /");
-        let version = log.version();
-        log.answered(webhook, Some(200), "ok");
-        let news = log.since(version);
-        assert_eq!(news["messages"][0]["id"], message);
-        assert!(news["messages"][0]["acknowledged"].is_u64());
-        assert_eq!(news["exchanges"][0]["status"], 200);
-        assert_eq!(log.since(log.version())["messages"], serde_json::json!([]));
-    }
-}
+mod tests;

@@ -57,15 +57,28 @@ fn reply(what: &str) -> Option<Reply> {
             header: Some(("Content-Encoding", "gzip".to_string())),
             ..Reply::answer(200, "\u{1f}\u{8b}\u{8}")
         },
-        "limited" => {
-            let limit = json!({"type": "messenger", "estimated_time_to_regain_access": number()?});
+        "limited" | "80006" => {
+            let minutes = if word == "limited" { number()? } else { 1 };
+            let limit = json!({"type": "messenger", "estimated_time_to_regain_access": minutes});
             let usage = json!({"100200300400500": [limit]}).to_string();
             Reply {
                 header: Some(("X-Business-Use-Case-Usage", usage)),
                 ..Reply::error(400, 80_006, None)
             }
         }
+        // Nearly always it is the 24 hours.
+        "10" if !what.contains('/') => Reply::error(400, 10, Some(2018278)),
+        code @ ("1" | "2" | "1200") if !what.contains('/') => {
+            Reply::error(500, code.parse().ok()?, None)
+        }
         code if what.contains('/') => Reply::error(400, code.parse().ok()?, Some(number()?)),
+        "613" => Reply {
+            header: Some((
+                "X-App-Usage",
+                r#"{"call_count":100,"total_time":20,"total_cputime":20}"#.to_string(),
+            )),
+            ..Reply::error(400, 613, None)
+        },
         code => Reply::error(400, code.parse().ok()?, None),
     })
 }

@@ -1,97 +1,99 @@
-//! A Graph API that checks the calls it gets, and replies as it is told.
+//! A Graph API that reads the calls it gets, refuses what the real one refuses, and replies as it is told.
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
-use tiny_http::Request;
 
-use super::account::{Account, AdminCall};
-use super::http::{self, HttpServer, header, read_body};
+use super::account::Account;
+use super::http::{HttpServer, Request, Response};
+use super::page_api::PageApi;
+use super::parameters::Parameters;
 use super::reply::Reply;
-use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex, lock};
-use crate::shield::{DEADLINES, Limits};
-
-/// The longest text of one message, in characters (Send API reference).
-const MAX_TEXT: usize = 2000;
-
-const LIMITS: Limits = Limits {
-    connections: 2048,
-    requests: 2048,
-    headers_passed: &["Authorization", "Content-Type"],
-    directory: None,
-    deadlines: DEADLINES,
-};
+use super::send_api::{self, Refusal};
+use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex, lock, random};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
     server: HttpServer,
-    account: Arc<Mutex<Account>>,
+    calls: Arc<Calls>,
 }
 
-/// A call of the Send API.
+/// A call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The page-scoped id of the person.
+    /// What it is: of the Send API, or any other.
+    pub kind: Kind,
+    /// The page-scoped id of the person, of a call of the Send API.
     pub recipient: String,
-    /// The text of the message.
+    /// The text of the message, or the message as JSON where it has none.
     pub text: String,
+    /// The message as people see it.
+    pub message: Value,
     /// Why the real Graph API would refuse it, if it would.
     pub mistake: Option<String>,
-    /// The request as it came: request line, headers that count, body.
+    /// Something that the real one lets pass, and should not be so.
+    pub remark: Option<String>,
+    /// What the Graph API replies when nothing is in the way.
+    pub own: Reply,
+    /// The request as it came: request line, headers, body.
     pub request: String,
+}
+
+/// What a call is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Sends a message.
+    Message,
+    /// Shows that the bot has seen the message, or types.
+    Action(String),
+    /// Asks for something, or sets something.
+    Other,
 }
 
 /// Is called with the body of the answer to a call, right before it is sent.
 pub type Answered = Box<dyn FnOnce(&str) + Send>;
 
+/// Decides the reply to a call.
+type Behave = dyn Fn(&Call) -> (Reply, Answered) + Send + Sync;
+
+/// What the connections share.
+struct Calls {
+    /// Every token and version is right, and any kind of message, for bots that have secrets of their own.
+    any_bot: bool,
+    behave: Box<Behave>,
+    account: Mutex<Account>,
+    page: Mutex<PageApi>,
+    /// Other runs have other ids.
+    run: u64,
+    messages: AtomicU64,
+}
+
 impl GraphApi {
-    /// Starts a Graph API behind this listener. `behave` decides the reply to each call of the Send
-    /// API, and is not to wait. `any_bot`: every token and version is right, and any kind of
-    /// message, for bots that have secrets of their own.
+    /// Starts a Graph API behind this listener. `behave` decides the reply to each call. `any_bot`: every token and
+    /// version is right, and any kind of message, for bots that have secrets of their own.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor for it.
     pub fn start(
         listener: TcpListener,
         any_bot: bool,
-        behave: impl Fn(&Call) -> (Reply, Answered) + Send + 'static,
+        behave: impl Fn(&Call) -> (Reply, Answered) + Send + Sync + 'static,
     ) -> io::Result<GraphApi> {
-        let account = Arc::new(Mutex::new(Account::default()));
-        let administered = Arc::clone(&account);
-        let mut count = 0;
-        // Dropped, they would be answered 500.
-        let mut hanging = Vec::new();
-        let server = HttpServer::start(listener, LIMITS, move |mut request| {
-            let path = request.url().split('?').next().unwrap_or_default();
-            if !path.ends_with("/messages") {
-                let account = Arc::clone(&administered);
-                // It may make a handshake, and that takes time.
-                thread::spawn(move || answer_admin_call(request, &account));
-                return;
-            }
-            let call = Call::read(&mut request, any_bot);
-            let (reply, answered) = behave(&call);
-            if reply.is_hanging() {
-                hanging.push(request);
-                return;
-            }
-            count += 1;
-            let (after, body) = (reply.after, body(&reply, &call, count));
-            let answer = move || {
-                thread::sleep(after);
-                answered(&body);
-                respond(request, &reply, &body);
-            };
-            if after.is_zero() {
-                answer();
-            } else {
-                thread::spawn(answer);
-            }
-        })?;
-        Ok(GraphApi { server, account })
+        let url = format!("http://{}", listener.local_addr()?);
+        let calls = Arc::new(Calls {
+            any_bot,
+            behave: Box::new(behave),
+            account: Mutex::default(),
+            page: Mutex::new(PageApi::new(url)),
+            run: random(),
+            messages: AtomicU64::new(0),
+        });
+        let answering = Arc::clone(&calls);
+        let server = HttpServer::start(listener, move |request| answering.answer(&request))?;
+        Ok(GraphApi { server, calls })
     }
 
     /// Its address, for `GRAPH_URL`.
@@ -101,54 +103,204 @@ impl GraphApi {
 
     /// Changes what it knows of app and page, or looks at it.
     pub fn account<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
-        change(&mut lock(&self.account))
+        change(&mut lock(&self.calls.account))
+    }
+
+    /// What bots have set for the page.
+    pub(super) fn page<T>(&self, change: impl FnOnce(&mut PageApi) -> T) -> T {
+        change(&mut lock(&self.calls.page))
+    }
+
+    /// What answers its requests, for whoever gets them in another way.
+    pub(super) fn handler(&self) -> impl Fn(Request) -> Response + Send + Sync + use<> {
+        let calls = Arc::clone(&self.calls);
+        move |request| calls.answer(&request)
     }
 }
 
-impl Call {
-    fn read(request: &mut Request, any_bot: bool) -> Call {
-        let body = read_body(request);
-        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let recipient = json["recipient"]["id"].as_str();
-        let text = match &json["message"]["text"] {
+impl Calls {
+    fn answer(&self, request: &Request) -> Response {
+        if let Some(file) = lock(&self.page).file(request.path()) {
+            return file;
+        }
+        let parameters = Parameters::of(request);
+        let batch = parameters.get("batch").as_array().cloned();
+        if let (true, Some(batch)) = (is_root(request.path()), batch) {
+            let answers: Vec<Value> = batch
+                .iter()
+                .map(|one| self.answer_one(request, one))
+                .collect();
+            return Response::new(200, JSON, Value::Array(answers).to_string());
+        }
+        let call = self.read(request, &parameters);
+        let (reply, answered) = (self.behave)(&call);
+        let body = self.body(&reply, &call);
+        let mut response = Response::new(reply.status, JSON, body.clone());
+        if body.starts_with('<') {
+            response.headers = vec![("Content-Type", "text/html".to_string())];
+        }
+        response.headers.extend(reply.header);
+        response.after = reply.after;
+        response.answered = Some(Box::new(move || answered(&body)));
+        response
+    }
+
+    /// One call of a batch (Graph API, "Batch Requests").
+    fn answer_one(&self, batch: &Request, one: &Value) -> Value {
+        let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
+        let body = text("body");
+        let json = body.starts_with('{').then_some(JSON);
+        let mut headers = batch.headers.clone();
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        headers.push(("Content-Type".to_string(), json.unwrap_or(FORM).to_string()));
+        let token = Parameters::of(batch).text("access_token");
+        if !token.is_empty() {
+            headers.push(("Authorization".to_string(), format!("Bearer {token}")));
+        }
+        let mut response = self.answer(&Request {
+            method: text("method").to_uppercase(),
+            target: format!("/{}", text("relative_url").trim_start_matches('/')),
+            headers,
+            body: body.into_bytes(),
+        });
+        if let Some(answered) = response.answered.take() {
+            answered();
+        }
+        json!({"code": response.status, "headers": [], "body": String::from_utf8_lossy(&response.body)})
+    }
+
+    fn read(&self, request: &Request, parameters: &Parameters) -> Call {
+        let path = without_version(request.path());
+        let is_send = path.ends_with("/messages") && request.method == "POST";
+        let mut call = Call {
+            kind: Kind::Other,
+            recipient: send_api::recipient(parameters).unwrap_or_default(),
+            text: String::new(),
+            message: Value::Null,
+            mistake: None,
+            remark: None,
+            own: Reply::deliver(),
+            request: request.as_text(),
+        };
+        if !is_send {
+            call.own = self.other(request, path, parameters);
+            return call;
+        }
+        let action = parameters.text("sender_action").to_lowercase();
+        call.kind = match action.is_empty() {
+            true => Kind::Message,
+            false => Kind::Action(action),
+        };
+        let message = parameters.get("message");
+        call.text = match &message["text"] {
             Value::String(text) => text.clone(),
-            // A template, or something else that only other bots send.
-            _ => json["message"].to_string(),
+            _ => message.to_string(),
         };
-        let mistake = match recipient {
-            None => Some("recipient.id is not a string".to_string()),
-            Some(_) if any_bot => None,
-            Some(_) => mistake(request, &json),
-        };
-        let mut as_text = format!("{} {} HTTP/1.1\n", request.method(), request.url());
-        for header in request.headers() {
-            as_text += &format!("{}: {}\n", header.field, header.value);
+        call.remark = send_api::remark(parameters);
+        if let Err((mistake, reply)) = self.check(request, parameters, &call) {
+            call.mistake = Some(mistake);
+            call.own = reply;
+        } else {
+            call.message = lock(&self.page).shown(parameters);
         }
-        Call {
-            recipient: recipient.unwrap_or_default().to_string(),
-            text,
-            mistake,
-            request: as_text + "\n" + &String::from_utf8_lossy(&body),
-        }
+        call
     }
 
-    /// The real Graph API's reply to a call with a mistake.
-    pub fn refusal(&self) -> Option<Reply> {
-        let mistake = self.mistake.as_ref();
-        mistake.map(|_| Reply::error(400, 100, None))
+    /// Whether the real Send API would take the call.
+    fn check(
+        &self,
+        request: &Request,
+        parameters: &Parameters,
+        call: &Call,
+    ) -> Result<(), (String, Reply)> {
+        let refuse = |refusal: Refusal| (refusal.message().to_string(), refusal.reply());
+        if !self.any_bot {
+            let found = own_mistake(request, parameters);
+            let refuse = |found| (found, Reply::error(400, 100, None));
+            found.map_or(Ok(()), |found| Err(refuse(found)))?;
+        } else if !has_token(request, parameters) {
+            let words =
+                "An active access token must be used to query information about the current user.";
+            return Err((words.to_string(), Reply::refusal(400, 2500, None, words)));
+        }
+        send_api::check(parameters).map_err(refuse)?;
+        if let Some(refused) = lock(&self.page).check_message(&call.recipient, parameters) {
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// A call that is not for the Send API.
+    fn other(&self, request: &Request, path: &str, parameters: &Parameters) -> Reply {
+        let method = match parameters.get("method").as_str() {
+            Some(method) if request.method == "POST" => method.to_uppercase(),
+            _ => request.method.clone(),
+        };
+        if !self.any_bot {
+            return lock(&self.account).answer(request, path, true);
+        }
+        if !has_token(request, parameters) && parameters.text("input_token").is_empty() {
+            return Reply::refusal(
+                400,
+                104,
+                None,
+                "An access token is required to request this resource.",
+            );
+        }
+        let reply = lock(&self.page).answer(&method, path, parameters);
+        reply.unwrap_or_else(|| lock(&self.account).answer(request, path, false))
+    }
+
+    fn body(&self, reply: &Reply, call: &Call) -> String {
+        if let Some(body) = &reply.body {
+            return body.clone();
+        }
+        let mut body = json!({"recipient_id": call.recipient});
+        if call.kind == Kind::Message {
+            let number = self.messages.fetch_add(1, Ordering::SeqCst);
+            body["message_id"] = format!("m_sent_{:016x}_{number}", self.run).into();
+        }
+        body.to_string()
     }
 }
 
-/// What the real Graph API would refuse.
-fn mistake(request: &Request, json: &Value) -> Option<String> {
+const JSON: &str = "application/json; charset=UTF-8";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn is_root(path: &str) -> bool {
+    without_version(path).trim_matches('/').is_empty()
+}
+
+/// `/v26.0/me` -> `/me`.
+fn without_version(path: &str) -> &str {
+    let rest = path
+        .strip_prefix("/v")
+        .and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
+    match rest {
+        Some((version, rest)) if version.starts_with(|c: char| c.is_ascii_digit()) => rest,
+        _ => path,
+    }
+}
+
+fn has_token(request: &Request, parameters: &Parameters) -> bool {
+    let bearer = request.header("Authorization").split_once(' ');
+    !parameters.text("access_token").is_empty()
+        || bearer.is_some_and(|(_, token)| !token.is_empty())
+}
+
+/// What echobot does otherwise than it says.
+fn own_mistake(request: &Request, parameters: &Parameters) -> Option<String> {
+    if !parameters.get("recipient")["id"].is_string() {
+        return Some("recipient.id is not a string".to_string());
+    }
     let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
-    let kind = json["messaging_type"].as_str().unwrap_or_default();
+    let kind = parameters.text("messaging_type");
     let found = [
-        ("method", request.method().as_str()),
-        ("target", request.url()),
-        ("Authorization", header(request, "Authorization")),
-        ("Content-Type", header(request, "Content-Type")),
-        ("messaging_type", kind),
+        ("method", request.method.as_str()),
+        ("target", request.target.as_str()),
+        ("Authorization", request.header("Authorization")),
+        ("Content-Type", request.header("Content-Type")),
+        ("messaging_type", kind.as_str()),
     ];
     let expected = [
         "POST",
@@ -160,42 +312,19 @@ fn mistake(request: &Request, json: &Value) -> Option<String> {
     let mut pairs = found.iter().zip(expected);
     let wrong = pairs.find(|((_, found), expected)| found != expected);
     if let Some(((name, found), expected)) = wrong {
-        return Some(format!("{name} is {found:?} instead of {expected:?}"));
+        return Some(format!("{name} is {found:?}, and not {expected:?}"));
     }
-    match json["message"]["text"].as_str().unwrap_or_default() {
-        "" => Some("the text is empty".to_string()),
-        text if text.encode_utf16().count() > MAX_TEXT => {
-            Some(format!("the text is longer than {MAX_TEXT} characters"))
-        }
-        _ => None,
+    // Meta does not say what it counts; this satisfies every reading but bytes.
+    let text = parameters.get("message")["text"]
+        .as_str()
+        .unwrap_or_default();
+    let is_long = text.encode_utf16().count() > 2000;
+    is_long.then(|| "the text is longer than 2000 UTF-16 code units".to_string())
+}
+
+impl Call {
+    /// The real Graph API's reply to a call with a mistake.
+    pub fn refusal(&self) -> Option<Reply> {
+        self.mistake.is_some().then(|| self.own.clone())
     }
-}
-
-fn answer_admin_call(mut request: Request, account: &Mutex<Account>) {
-    let target = request.url().splitn(3, '/').nth(2).unwrap_or_default();
-    let call = AdminCall {
-        method: request.method().to_string(),
-        target: target.to_string(),
-        authorization: header(&request, "Authorization").to_string(),
-        // A body that is no text is none that is understood.
-        body: String::from_utf8(read_body(&mut request)).unwrap_or_default(),
-    };
-    let reply = lock(account).answer(&call);
-    respond(request, &reply, reply.body.as_deref().unwrap_or_default());
-}
-
-/// The body of an answer; that of a delivery names recipient and message.
-fn body(reply: &Reply, call: &Call, number: u64) -> String {
-    let delivery = || {
-        let message_id = format!("m_simulated_echo_{number}");
-        json!({"recipient_id": call.recipient, "message_id": message_id}).to_string()
-    };
-    reply.body.clone().unwrap_or_else(delivery)
-}
-
-fn respond(request: Request, reply: &Reply, body: &str) {
-    let mut headers = vec![("Content-Type", "application/json")];
-    let header = reply.header.as_ref();
-    headers.extend(header.map(|(name, value)| (*name, value.as_str())));
-    http::respond(request, reply.status, &headers, body);
 }

@@ -8,7 +8,9 @@ use ureq::Agent;
 
 use crate::graph::network::Network;
 
-use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, lock};
+use super::{
+    APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, hmac_sha1_hex, lock, random,
+};
 
 /// Messenger waits as long for an answer (Messenger Platform, "Webhooks").
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,11 +24,20 @@ pub struct Messenger {
     app_secret: String,
 }
 
+/// Why a handshake failed.
+pub(super) struct NoHandshake {
+    /// Nobody listens at the address.
+    pub(super) is_down: bool,
+    pub(super) error: SimulatorError,
+}
+
 /// What the bot answered.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The HTTP status.
     pub status: u16,
+    /// The headers, a line each.
+    pub headers: String,
     /// The body.
     pub body: String,
     /// How long it took.
@@ -87,28 +98,42 @@ impl Messenger {
     /// # Errors
     /// When the bot does not give the challenge back; with what is wrong and what to do.
     pub fn handshake(&self) -> Result<(), SimulatorError> {
-        let (url, challenge) = (self.url(), "CHALLENGE_ACCEPTED");
+        self.try_handshake()
+            .map_err(|NoHandshake { error, .. }| error)
+    }
+
+    /// The same.
+    pub(super) fn try_handshake(&self) -> Result<(), NoHandshake> {
+        // Meta documents an integer, and bots parse it as one.
+        let (url, challenge) = (self.url(), (random() % 2_000_000_000).to_string());
         let request = self
             .agent
             .get(&url)
             .query("hub.mode", "subscribe")
             .query("hub.verify_token", &self.verify_token)
-            .query("hub.challenge", challenge);
+            .query("hub.challenge", &challenge);
+        let mut is_down = false;
         let what = match received(Instant::now(), request.call()) {
             Ok(answer) if answer.status == 200 && answer.body == challenge => return Ok(()),
-            Ok(answer) => explain_handshake(&answer, challenge),
-            Err(error) => explain_silence(&error),
+            Ok(answer) => explain_handshake(&answer, &challenge),
+            Err(error) => {
+                is_down = error.to_string().contains("Connection refused");
+                explain_silence(&error)
+            }
         };
-        let error = format!("the handshake with {url} failed: {what}");
-        Err(SimulatorError(error))
+        let error = SimulatorError(format!("the handshake with {url} failed: {what}"));
+        Err(NoHandshake { is_down, error })
     }
 
     /// The headers that Meta sends with a webhook that matter to a bot: name and value.
     pub fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
         let signature = format!("sha256={}", hmac_hex(&self.app_secret, body));
+        // Many libraries check only the older one.
+        let older = format!("sha1={}", hmac_sha1_hex(&self.app_secret, body));
         vec![
             ("Content-Type", "application/json".to_string()),
             ("User-Agent", "facebookexternalua".to_string()),
+            ("X-Hub-Signature", older),
             ("X-Hub-Signature-256", signature),
         ]
     }
@@ -147,8 +172,12 @@ fn received(
 ) -> Result<Received, ureq::Error> {
     let mut answer = answer?;
     let body = answer.body_mut().read_to_string()?;
+    let line = |(name, value): (&_, &ureq::http::HeaderValue)| {
+        format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()))
+    };
     Ok(Received {
         status: answer.status().as_u16(),
+        headers: answer.headers().iter().map(line).collect(),
         body,
         took: since.elapsed(),
     })
@@ -157,6 +186,12 @@ fn received(
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
     let why = match error {
+        ureq::Error::Other(error) if error.to_string().contains("certificate") => {
+            return format!(
+                "{error}; Messenger takes no such certificate either: use the bot's http:// address here, or have the \
+                 certificate signed"
+            );
+        }
         ureq::Error::Other(error) => {
             return format!("{error}; is the bot running, and is this its address?");
         }
@@ -186,7 +221,9 @@ fn explain_handshake(answer: &Received, challenge: &str) -> String {
             "the bot sent more than the challenge back; the body must be the value of hub.challenge alone, \
              as plain text without quotes, and was {body:?}"
         ),
-        200 => "the bot answered 200 without the challenge; the body must be the value of hub.challenge".to_string(),
+        200 => "the bot answered 200 without the challenge: probably the verify token is wrong (--verify-token); the \
+                body must be the value of hub.challenge"
+            .to_string(),
         401 | 403 => format!(
             "the bot refused the verify token ({status}); it must be the same string in the bot's settings \
              and here (--verify-token)"
@@ -216,13 +253,16 @@ pub fn text_message(person: &str, mid: &str, text: &str) -> Value {
     event(person, json!({"message": {"mid": mid, "text": text}}))
 }
 
-/// The body of a webhook with these events, byte for byte as Meta writes it: everything that is
-/// not ASCII as `\uXXXX`, `/` as `\/`, `<` as `\u003C`.
+/// The body of a webhook with these events, byte for byte as Meta writes it.
 pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
-    let document = json!({
+    as_meta_writes(&json!({
         "object": object,
         "entry": [{"id": PAGE, "time": milliseconds_since_1970(), "messaging": events}],
-    });
+    }))
+}
+
+/// Everything that is not ASCII as `\uXXXX`, `/` as `\/`, `<` as `\u003C`.
+pub(super) fn as_meta_writes(document: &Value) -> Vec<u8> {
     let mut body = String::new();
     for c in document.to_string().chars() {
         match c {
@@ -239,7 +279,7 @@ pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
     body.into_bytes()
 }
 
-fn milliseconds_since_1970() -> u64 {
+pub(super) fn milliseconds_since_1970() -> u64 {
     let time = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -7,17 +7,26 @@
 
 mod account;
 mod bot;
+mod bubble;
+mod calls;
 mod delivery;
 mod event_log;
+mod events;
 mod fault;
 mod graph_api;
 mod http;
 mod messenger;
+mod options;
 mod own_bot;
 mod page;
+mod page_api;
+mod parameters;
 mod platform;
+mod profile;
+mod proxy;
 mod reply;
 mod say;
+mod send_api;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -28,13 +37,15 @@ use ring::hmac;
 
 pub use self::account::Account;
 pub use self::bot::Bot;
+pub use self::events::EVENTS;
 pub use self::fault::{FAULTS, Fault};
-pub use self::graph_api::{Answered, Call, GraphApi};
+pub use self::graph_api::{Answered, Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
-pub use self::page::serve;
-pub use self::platform::{Options, OtherBot};
+pub use self::options::{Options, OtherBot};
+pub use self::own_bot::end_with_simulator;
+pub use self::page::{Ports, serve};
 pub use self::reply::{Reply, Trouble};
-pub use self::say::say;
+pub use self::say::{Said, say};
 use crate::hex;
 
 /// The made-up page access token.
@@ -48,7 +59,14 @@ pub const APP_ID: &str = "555000555000";
 /// The id of the page.
 pub const PAGE: &str = "100200300400500";
 /// The page-scoped id of the person who chats.
-pub const PERSON: &str = "7100200300400500";
+pub const PERSON: &str = PEOPLE[0].0;
+/// People who chat: id, first name, last name.
+pub const PEOPLE: [(&str, &str, &str); 4] = [
+    ("7100200300400500", "Ada", "Byron"),
+    ("7100200300400501", "李娜", "王"),
+    ("7100200300400502", "ليلى", "حداد"),
+    ("7100200300400503", "Bjørn", "Dahl"),
+];
 
 /// What went wrong, in words.
 #[derive(Debug)]
@@ -69,7 +87,16 @@ fn failed_to(what: &str) -> impl FnOnce(io::Error) -> SimulatorError {
 
 /// HMAC-SHA256 in hex: what Meta's signatures and `appsecret_proof` are.
 pub fn hmac_hex(key: &str, bytes: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    hmac_of(hmac::HMAC_SHA256, key, bytes)
+}
+
+/// HMAC-SHA1 in hex: what Meta's older signature is.
+fn hmac_sha1_hex(key: &str, bytes: &[u8]) -> String {
+    hmac_of(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key, bytes)
+}
+
+fn hmac_of(algorithm: hmac::Algorithm, key: &str, bytes: &[u8]) -> String {
+    let key = hmac::Key::new(algorithm, key.as_bytes());
     hex::encode(hmac::sign(&key, bytes).as_ref())
 }
 
@@ -85,13 +112,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::hmac_hex;
+    use super::{hmac_hex, hmac_sha1_hex};
 
     #[test]
     fn signatures_are_those_that_others_compute() {
         assert_eq!(
             hmac_hex("sesame", b"hello world"),
             "f39034b29165ec6a5104d9aef27266484ab26c8caa7bca8bcb2dd02e8be61b17"
+        );
+        assert_eq!(
+            hmac_sha1_hex("sesame", b"hello world"),
+            "308de7627fe19e92294c4572a7f831bc1002809d"
         );
     }
 }

@@ -1,14 +1,20 @@
 //! echobot itself, killed and started again on the outbox that it had.
 
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::thread;
 
 use log::LevelFilter;
 
 use super::{Bot, SimulatorError, lock, random};
 use crate::config;
+use crate::private_directory::LONGEST_PLACE;
+
+/// How its directories and its keys begin.
+const PREFIX: &str = "echobot-simulate-";
 
 /// This very program as another process.
 pub(super) struct OwnBot {
@@ -24,25 +30,18 @@ impl OwnBot {
     pub(super) fn start_all(graph_url: &str) -> Result<Vec<OwnBot>, SimulatorError> {
         let shared = config::shared_outbox_texts();
         if shared.is_empty() {
-            let data = std::env::temp_dir().join(format!("echobot-simulate-{:016x}", random()));
-            // Where nothing can be written the outbox is in memory.
-            let made = DirBuilder::new().mode(0o700).create(&data);
-            return Ok(vec![OwnBot::start(
-                graph_url,
-                made.ok().map(|()| data),
-                &[],
-            )?]);
+            return Ok(vec![OwnBot::start(graph_url, true, &[])?]);
         }
         // The page's real bots may use the same server.
-        let prefix = format!("echobot-simulate-{:016x}", random());
+        let prefix = format!("{PREFIX}{:016x}", random());
         let settings = [shared, vec![("REDIS_PREFIX", prefix)]].concat();
-        let start = |_| OwnBot::start(graph_url, None, &settings);
+        let start = |_| OwnBot::start(graph_url, false, &settings);
         (0..2).map(start).collect()
     }
 
     fn start(
         graph_url: &str,
-        data: Option<PathBuf>,
+        is_on_disk: bool,
         more: &[(&'static str, String)],
     ) -> Result<OwnBot, SimulatorError> {
         // Without /proc only the command line knows the program.
@@ -52,9 +51,17 @@ impl OwnBot {
         let mut settings = vec![("GRAPH_URL", graph_url.to_string())];
         settings.extend(log_level().map(|level| ("RUST_LOG", level)));
         settings.extend_from_slice(more);
-        let directory = data.iter().map(|data| data.to_string_lossy().into_owned());
-        settings.extend(directory.map(|data| ("DATA_DIR", data)));
-        let bot = Bot::start(&program, &settings).inspect_err(|_| remove(data.as_deref()))?;
+        let data = std::env::temp_dir().join(format!("{PREFIX}{:08x}", random() >> 32));
+        // Where nothing can be written the outbox is in memory.
+        let made = DirBuilder::new().mode(0o700).create(&data);
+        let data = made.ok().map(|()| data);
+        for directory in data.iter().map(|data| data.to_string_lossy().into_owned()) {
+            if directory.len() <= LONGEST_PLACE {
+                settings.push(("TMPDIR", directory.clone()));
+            }
+            settings.extend(is_on_disk.then_some(("DATA_DIR", directory)));
+        }
+        let bot = run(&program, &settings).inspect_err(|_| remove(data.as_deref()))?;
         Ok(OwnBot {
             bot: Mutex::new(bot),
             program,
@@ -67,7 +74,7 @@ impl OwnBot {
     pub(super) fn restart(&self) -> Result<String, SimulatorError> {
         let mut bot = lock(&self.bot);
         bot.kill();
-        *bot = Bot::start(&self.program, &self.settings)?;
+        *bot = run(&self.program, &self.settings)?;
         Ok(bot.url())
     }
 
@@ -90,6 +97,28 @@ impl Drop for OwnBot {
     fn drop(&mut self) {
         self.tear_down();
     }
+}
+
+/// The bot, which ends when this process does.
+fn run(program: &Path, settings: &[(&str, String)]) -> Result<Bot, SimulatorError> {
+    let mut command = Bot::command(program, settings);
+    Bot::run(command.args(["simulate", "--own-bot"]))
+}
+
+/// In the bot that is our own: when the simulator ends, however that happens, nobody holds the other end of stdin any
+/// more. Then the bot ends too, and what it has written goes.
+pub fn end_with_simulator() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let directories = ["TMPDIR", "DATA_DIR"].map(std::env::var_os);
+        for directory in directories.into_iter().flatten().map(PathBuf::from) {
+            let name = directory.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with(PREFIX) {
+                remove(Some(&directory));
+            }
+        }
+        std::process::exit(0);
+    });
 }
 
 fn remove(data: Option<&Path>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::random;
 
@@ -46,13 +46,28 @@ impl Reply {
         }
     }
 
-    /// An error of the Graph API.
+    /// A call was done that delivers nothing.
+    pub fn done(answer: &Value) -> Reply {
+        Reply::answer(200, answer.to_string())
+    }
+
+    /// An error of the Graph API, with the words that it has for this code.
     pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
-        let error = json!({"error": {
-            "message": "a simulated error", "type": "OAuthException", "fbtrace_id": "AsimulatedTrace",
-            "code": code, "error_subcode": subcode,
-        }});
-        Reply::answer(status, error.to_string())
+        Reply::refusal(status, code, subcode, words(code, subcode))
+    }
+
+    /// The same with these words.
+    pub fn refusal(status: u16, code: i64, subcode: Option<i64>, message: &str) -> Reply {
+        let mut error = json!({
+            "message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AsimulatedTrace",
+        });
+        if let Some(subcode) = subcode {
+            error["error_subcode"] = subcode.into();
+        }
+        if [1, 2].contains(&code) {
+            error["is_transient"] = true.into();
+        }
+        Reply::answer(status, json!({ "error": error }).to_string())
     }
 
     /// The same, later.
@@ -65,10 +80,44 @@ impl Reply {
     pub fn hang() -> Reply {
         Reply::deliver().after(FOR_EVER)
     }
+}
 
-    /// Whether nobody waits so long for it.
-    pub fn is_hanging(&self) -> bool {
-        self.after >= FOR_EVER
+/// What the Graph API says with a code, as public reports quote it.
+fn words(code: i64, subcode: Option<i64>) -> &'static str {
+    match (code, subcode) {
+        (1, _) => "An unknown error occurred",
+        (2, _) => "An unexpected error has occurred. Please retry your request later.",
+        (4, _) => "(#4) Application request limit reached",
+        (10, Some(2018278 | 2534022 | 2018065)) | (10, None) => {
+            "(#10) This message is sent outside of allowed window."
+        }
+        (10, Some(2018108)) => "(#10) This person cannot receive messages right now",
+        (10, _) => "(#10) Application does not have permission for this action",
+        (32, _) => "(#32) Page request limit reached",
+        (100, Some(2018001)) => "(#100) No matching user found",
+        (100, Some(2018034)) => {
+            "(#100) Message cannot be empty, must provide valid attachment or text"
+        }
+        (100, _) => "(#100) Invalid parameter",
+        (101, _) => {
+            "(#101) Error validating application. Cannot get application info due to a system error."
+        }
+        (190, _) => "Error validating access token: Session has expired.",
+        (200, Some(1545041)) => "(#200) This person isn't available right now.",
+        (200, _) => "(#200) Requires pages_messaging permission to manage the object",
+        (230, _) => "(#230) Requires pages_messaging permission",
+        (368, _) => {
+            "(#368) The action attempted has been deemed abusive or is otherwise disallowed"
+        }
+        (551, _) => "(#551) This person isn't available right now.",
+        (613, _) => "(#613) Calls to this api have exceeded the rate limit.",
+        (803, _) => "(#803) Some of the aliases you requested do not exist",
+        (1200, _) => "(#1200) Temporary send message failure. Please try again later.",
+        (2200, _) => "(#2200) Callback verification failed",
+        (80_006, _) => {
+            "(#80006) There have been too many calls to this messenger account. Wait a bit and try again."
+        }
+        _ => "An error occurred",
     }
 }
 
@@ -86,8 +135,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// The reply to the next call.
-    pub fn reply(&self) -> Reply {
+    /// The reply to the next call, where `own` would be the reply without trouble.
+    pub fn reply(&self, own: Reply) -> Reply {
         let chance = random() as f64 / u64::MAX as f64;
         let reply = if self.outage {
             Reply::answer(503, "<html>Service Unavailable</html>")
@@ -96,7 +145,7 @@ impl Trouble {
         } else if chance < self.hanging + self.transient {
             Reply::error(500, 2, None)
         } else {
-            Reply::deliver()
+            own
         };
         reply.after(self.latency)
     }

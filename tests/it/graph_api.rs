@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{self, Account, Reply};
+use echobot::simulator::{self, Account, Kind, Reply};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
@@ -47,6 +47,10 @@ impl GraphApi {
         let record = Arc::new(Record::default());
         let written = Arc::clone(&record);
         let behave = move |call: &simulator::Call| {
+            let nothing = Box::new(|_: &str| ()) as simulator::Answered;
+            if call.kind == Kind::Other {
+                return (call.own.clone(), nothing);
+            }
             let refusal = call.refusal();
             let mut call = Call {
                 recipient: call.recipient.clone(),
@@ -61,7 +65,7 @@ impl GraphApi {
             calls.push(call);
             drop(calls);
             written.called.notify_all();
-            (reply, Box::new(|_: &str| ()) as simulator::Answered)
+            (reply, nothing)
         };
         let listener = TcpListener::bind(address)?;
         let simulated = simulator::GraphApi::start(listener, false, behave)?;

@@ -30,6 +30,7 @@ mod setup;
 mod shared;
 mod signature;
 mod simulate;
+mod simulator;
 mod store;
 mod support;
 mod tidy;

@@ -20,9 +20,9 @@ pub fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> 
     let mut asked = String::new();
     loop {
         // The answer comes at once the first time, then when there is something new.
-        let wait = ureq::get(format!("{}news?{asked}", simulator.url)).call();
+        let wait = ureq::get(format!("{}log?{asked}", simulator.url)).call();
         wait.expect("the page's address answers");
-        let all = ureq::get(format!("{}news", simulator.url)).call();
+        let all = ureq::get(format!("{}log", simulator.url)).call();
         let all = all.expect("the page's address answers").into_body();
         let news: Value = serde_json::from_reader(all.into_reader()).expect("it is JSON");
         if wanted(&news) {
@@ -52,7 +52,11 @@ pub fn exchanges<'a>(news: &'a Value, what: &'static str) -> impl Iterator<Item 
 fn clicks_are_done_and_their_consequences_are_news() {
     let simulator = Simulator::start(&[]);
     post(&simulator, "say", &json!({"person": "7", "text": "hello"}));
-    post(&simulator, "attach", &json!({"person": "7"}));
+    post(
+        &simulator,
+        "send",
+        &json!({"person": "7", "event": "image"}),
+    );
     let news = wait_for_news(&simulator, |news| echoes(news).len() == 2);
     assert_eq!(echoes(&news), ["hello", "I can't echo this"]);
     assert_eq!(news["owed"], 0);
@@ -69,12 +73,10 @@ fn clicks_are_done_and_their_consequences_are_news() {
     assert_eq!(news["owed"], 3);
     assert_eq!(
         news["trouble"],
-        json!({"outage": true, "hanging": false, "latency": 10, "errors": 20.0})
-    );
-
-    assert_eq!(
-        news["fault"],
-        json!({"what": "", "person": null, "calls": null})
+        json!({
+            "outage": true, "hanging": false, "latency": 10, "errors": 20.0,
+            "fault": "", "person": null, "calls": null,
+        })
     );
 
     post(&simulator, "unsigned", &json!({"person": "7"}));
@@ -97,8 +99,8 @@ fn clicks_are_done_and_their_consequences_are_news() {
 #[test]
 fn a_fault_of_one_persons_next_call_is_had_by_that_call_alone() {
     let simulator = Simulator::start(&[]);
-    let fault = json!({"what": "551", "person": "7", "calls": 1});
-    post(&simulator, "fault", &fault);
+    let fault = json!({"fault": "551", "person": "7", "calls": 1});
+    post(&simulator, "trouble", &fault);
     for person in ["8", "7", "7"] {
         post(
             &simulator,
@@ -109,8 +111,8 @@ fn a_fault_of_one_persons_next_call_is_had_by_that_call_alone() {
     let news = wait_for_news(&simulator, |news| echoes(news).len() == 2);
     let refused = exchanges(&news, "call").filter(|call| call["status"] == 400);
     assert_eq!(refused.count(), 1);
-    assert_eq!(news["fault"]["calls"], 0);
-    post(&simulator, "fault", &json!({"what": "delivered"}));
+    assert_eq!(news["trouble"]["calls"], 0);
+    post(&simulator, "trouble", &json!({"fault": "delivered"}));
     post(&simulator, "say", &json!({"person": "9", "text": "seen"}));
     let news = wait_for_news(&simulator, |news| echoes(news).len() == 3);
     assert!(exchanges(&news, "call").any(|call| call["status"] == 500));

@@ -47,6 +47,11 @@ impl Simulator {
         Simulator { process, url }
     }
 
+    /// One that has been started otherwise, with the address of its page.
+    pub fn of(process: Running, url: String) -> Simulator {
+        Simulator { process, url }
+    }
+
     pub fn port(&self) -> String {
         self.url
             .trim_end_matches('/')
@@ -160,18 +165,23 @@ fn simulate_for(webhook: &str, arguments: &[&str]) -> Command {
     echobot(&all)
 }
 
-/// A bot that answers every request with these bytes, or not at all.
+/// A bot that answers every request with these bytes, or not at all. `CHALLENGE` stands for what it was asked to give
+/// back.
 fn beginner(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = listener.local_addr().expect("it listens");
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
+            let read = stream.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            let challenge = request.split("hub.challenge=").nth(1).unwrap_or_default();
+            let challenge = challenge.split([' ', '&']).next().unwrap_or_default();
+            let answer = answer.replace("CHALLENGE", challenge);
             let _ = stream.write_all(answer.as_bytes());
             if answer.is_empty() {
                 // Until the other side gives up.
-                let _ = stream.read(&mut request);
+                let _ = stream.read(&mut [0; 4096]);
             }
         }
     });
@@ -201,12 +211,12 @@ fn a_beginners_mistake_is_explained() {
                 "a web page (HTML)",
             ),
             (
-                beginner("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n\"CHALLENGE_ACCEPTED\""),
+                beginner("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\"CHALLENGE\""),
                 "without quotes",
             ),
             (
                 beginner("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"),
-                "without the challenge",
+                "probably the verify token is wrong",
             ),
             (
                 beginner("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
@@ -222,7 +232,7 @@ fn a_beginners_mistake_is_explained() {
             ),
             (beginner("SSH-2.0-OpenSSH\r\n\r\n"), "no HTTP answer"),
             (beginner(""), "no answer within 5 s"),
-            ("localhost".to_string(), "begins with http://"),
+            ("localhost:5000/webhook".to_string(), "begins with http://"),
         ] {
             scope.spawn(move || {
                 let ended = run(&mut simulate_for(&webhook, &["--say", "hello"]));

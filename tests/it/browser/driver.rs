@@ -108,10 +108,7 @@ impl Browser {
 
     /// Takes a picture of this size, and leaves the page so.
     pub fn screenshot(&self, name: &str, width: u32, height: u32) {
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            &metrics(width, height),
-        );
+        self.resize(width, height);
         // The page is laid out anew when the next frame has been drawn.
         self.post("/execute/async", &json!({
             "script": "const done = arguments[0]; const chat = document.querySelector('#chat'); \
@@ -123,6 +120,29 @@ impl Browser {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         std::fs::write(folder.join(name), picture.expect("it is base64"))
             .expect("it can be written");
+    }
+
+    /// A window of this size.
+    pub fn resize(&self, width: u32, height: u32) {
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            &metrics(width, height),
+        );
+    }
+
+    /// From now on this is somebody whose system has colours of its own.
+    pub fn force_colors(&self) {
+        let forced = json!({"features": [{"name": "forced-colors", "value": "active"}]});
+        self.command("Emulation.setEmulatedMedia", &forced);
+    }
+
+    /// Presses a key wherever the focus is.
+    pub fn press(&self, key: &str) {
+        let actions = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
+        self.post(
+            "/actions",
+            &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}),
+        );
     }
 
     /// From now on this is somebody who likes it dark.

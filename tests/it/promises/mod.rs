@@ -111,7 +111,10 @@ impl TroubleMaker {
     }
 
     fn reply(&self) -> Reply {
-        self.0.lock().expect("nobody panics with it").reply()
+        self.0
+            .lock()
+            .expect("nobody panics with it")
+            .reply(Reply::deliver())
     }
 }
 
