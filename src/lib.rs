@@ -31,9 +31,9 @@
 //! [`outbox`] and sends. `shared` has the rest.
 //!
 //! Data flows one way; no file calls back. Only [`config`] reads settings (the environment also
-//! names the temporary directory and proxies), only [`server`] and `worker` (and the simulator) handle
-//! tiny_http's requests, only [`graph`] (and the simulator's Messenger) names ureq, only [`store`]
-//! names redb, only `shared` redis. [`simulator`] plays Messenger and Graph API to try and to test the bot; the bot never
+//! names the temporary directory and proxies), only [`server`] and `worker` handle tiny_http's
+//! requests, only [`graph`] (and the simulator's Messenger) names ureq, only [`store`] names redb, only `shared` redis.
+//! [`simulator`] (cargo feature, on by default) plays Messenger and Graph API to try and to test any bot; the bot never
 //! names it.
 //!
 //! Beside the way of a message: [`server`] starts and ends everything, [`pool`] is where its threads

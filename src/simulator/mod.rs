@@ -1,9 +1,15 @@
-//! A Messenger Platform on this machine: to try the bot without a Meta account, and to test it.
+//! A Messenger Platform on this machine: to try bots without a Meta account, and to test them. README.md beside this file
+//! is for its users.
 //!
-//! [`Messenger`] sends webhooks exactly as Meta does, [`GraphApi`] receives and checks the calls
-//! of the Send API, and [`Bot`] is the real program, as a process of its own. `platform` puts them
-//! together and writes an `event_log` of what happens. `say` and `page` let people talk there: in a
-//! script, and in a browser. The bot knows nothing of the simulator.
+//! ```text
+//! page, say ─► platform ─► events ─► delivery ─► messenger ─► the bot's webhook
+//!                 │
+//!             event_log ◄─ calls ◄─ graph_api ◄─ parameters ◄─ http (or proxy) ◄─ the bot
+//! ```
+//!
+//! [`Messenger`] sends webhooks exactly as Meta does; [`GraphApi`] reads the calls, refuses what `send_api` finds wrong,
+//! and answers everything else from what `page_api`, `profile` and `account` know. [`Bot`] is a real program, as a process
+//! of its own. The bot knows nothing of the simulator.
 
 mod account;
 mod bot;

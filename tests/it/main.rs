@@ -11,6 +11,7 @@ mod command_line;
 mod connections;
 mod delivery;
 mod deploy;
+mod documents;
 mod environment;
 mod events;
 mod faults;
