@@ -218,8 +218,7 @@ impl PageApi {
     fn add_persona(&mut self, call: &Parameters) -> Reply {
         let (name, picture) = (call.text("name"), call.text("profile_picture_url"));
         if name.is_empty() || picture.is_empty() {
-            let words = "(#100) The parameters name and profile_picture_url are required";
-            return Reply::refusal(400, 100, None, words);
+            return Reply::wrong("The parameters name and profile_picture_url are required");
         }
         let id = self.new_id();
         self.personas
@@ -234,16 +233,11 @@ impl PageApi {
             .to_string();
         let target = call.text("target_app_id");
         if person.is_empty() {
-            return Reply::refusal(400, 100, None, "(#100) The parameter recipient is required");
+            return Reply::wrong("The parameter recipient is required");
         }
         match edge {
             "pass_thread_control" if target.is_empty() => {
-                return Reply::refusal(
-                    400,
-                    100,
-                    None,
-                    "(#100) The parameter target_app_id is required",
-                );
+                return Reply::wrong("The parameter target_app_id is required");
             }
             "pass_thread_control" => self.hand_over(&person, Some(&target)),
             "release_thread_control" => self.hand_over(&person, Some(INBOX)),
@@ -260,13 +254,13 @@ impl PageApi {
             (_, Some(file)) => self.keep(file.clone()),
             (Value::String(url), None) => url.clone(),
             _ => {
-                let words = "(#100) Param message[attachment][payload] needs url or an upload";
-                return Reply::refusal(400, 100, None, words);
+                return Reply::wrong("Param message[attachment][payload] needs url or an upload");
             }
         };
         if !["image", "audio", "video", "file"].contains(&kind) {
-            let words = "(#100) Param message[attachment][type] is not supported. Please check developer docs for details";
-            return Reply::refusal(400, 100, None, words);
+            return Reply::wrong(
+                "Param message[attachment][type] is not supported. Please check developer docs for details",
+            );
         }
         let id = self.new_id();
         self.attachments

@@ -36,10 +36,10 @@ impl Profile {
             .find(|field| !FIELDS.contains(&field.as_str()));
         if let Some(field) = unknown {
             let words = format!(
-                "(#100) Param fields must be one of {{{}}}, and is {field}",
+                "Param fields must be one of {{{}}}, and is {field}",
                 FIELDS.join(", ")
             );
-            return Reply::refusal(400, 100, None, &words);
+            return Reply::wrong(&words);
         }
         match method {
             "GET" => {
@@ -67,8 +67,8 @@ impl Profile {
         let known: Vec<&str> = known.copied().collect();
         let has_start = !call.get("get_started").is_null() || self.0.contains_key("get_started");
         if known.is_empty() {
-            let words = format!("(#100) Requires one of the params: {}", FIELDS.join(", "));
-            return Reply::refusal(400, 100, None, &words);
+            let words = format!("Requires one of the params: {}", FIELDS.join(", "));
+            return Reply::wrong(&words);
         }
         if known.contains(&"persistent_menu") && !has_start {
             let words = "(#100) You must set a Get Started button to use a persistent menu";
@@ -103,8 +103,9 @@ impl Profile {
                 call.get("whitelisted_domains").clone(),
             ),
             _ => {
-                let words = "(#100) Param setting_type must be one of {greeting, call_to_actions, account_linking, domain_whitelisting}";
-                return Reply::refusal(400, 100, None, words);
+                return Reply::wrong(
+                    "Param setting_type must be one of {greeting, call_to_actions, account_linking, domain_whitelisting}",
+                );
             }
         };
         let done = match method {

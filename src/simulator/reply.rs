@@ -70,6 +70,11 @@ impl Reply {
         Reply::answer(status, json!({ "error": error }).to_string())
     }
 
+    /// A parameter is wrong, in these words.
+    pub(super) fn wrong(words: &str) -> Reply {
+        Reply::refusal(400, 100, None, &format!("(#100) {words}"))
+    }
+
     /// The same, later.
     #[must_use]
     pub fn after(self, after: Duration) -> Reply {

@@ -5,19 +5,17 @@ use serde_json::Value;
 use super::Reply;
 use super::parameters::Parameters;
 
-/// The longest text of one message, in characters.
-const MAX_TEXT: usize = 2000;
-const MAX_QUICK_REPLIES: usize = 13;
-const MAX_BUTTONS: usize = 3;
-const MAX_ELEMENTS: usize = 10;
-const MAX_TITLE: usize = 20;
-const MAX_ELEMENT_TITLE: usize = 80;
-const MAX_TEMPLATE_TEXT: usize = 640;
-const MAX_PAYLOAD: usize = 1000;
-
 const TYPES: [&str; 4] = ["RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY"];
 const ACTIONS: [&str; 5] = ["mark_seen", "typing_on", "typing_off", "react", "unreact"];
-const ATTACHMENTS: [&str; 5] = ["image", "audio", "video", "file", "template"];
+const TEMPLATES: [&str; 6] = [
+    "button",
+    "generic",
+    "media",
+    "receipt",
+    "coupon",
+    "customer_feedback",
+];
+const QUICK_REPLIES: [&str; 4] = ["text", "user_phone_number", "user_email", "location"];
 
 /// A refusal of Meta's: code 100, with this subcode and these words.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,17 +25,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(message: impl Into<String>) -> Refusal {
-        let message = format!("(#100) {}", message.into());
+    fn new(message: impl Into<String>) -> Refusal {
         Refusal {
             subcode: None,
-            message,
+            message: format!("(#100) {}", message.into()),
         }
-    }
-
-    fn with_subcode(self, subcode: i64) -> Refusal {
-        let subcode = Some(subcode);
-        Refusal { subcode, ..self }
     }
 
     pub(super) fn reply(&self) -> Reply {
@@ -72,248 +64,195 @@ pub(super) fn recipient(parameters: &Parameters) -> Option<String> {
 pub(super) fn remark(parameters: &Parameters) -> Option<String> {
     let is_message = parameters.get("message").is_object();
     let is_missing = is_message && parameters.get("messaging_type").is_null();
-    let remark = is_missing.then_some("messaging_type is missing; Meta's reference requires it");
-    remark
-        .map(str::to_string)
+    let remark = "messaging_type is missing; Meta's reference requires it".to_string();
+    is_missing
+        .then_some(remark)
         .or_else(|| parameters.remark.clone())
 }
 
 /// Whether Meta would take the call.
 pub(super) fn check(parameters: &Parameters) -> Result<(), Refusal> {
+    let at = |name: &str| At(name.to_string(), parameters.get(name));
     if recipient(parameters).is_none() {
-        return Err(Refusal::new("param recipient must be non-empty."));
+        return Err(at("recipient").missing());
     }
-    let kind = parameters.get("messaging_type");
-    if !kind.is_null() && !TYPES.iter().any(|known| kind == known) {
-        return Err(one_of("messaging_type", &TYPES));
+    if !at("messaging_type").1.is_null() {
+        at("messaging_type").one_of(&TYPES)?;
     }
-    let has_tag = !parameters.text("tag").is_empty();
-    if kind == "MESSAGE_TAG" && !has_tag {
+    if parameters.get("messaging_type") == "MESSAGE_TAG" && parameters.text("tag").is_empty() {
         return Err(Refusal::new(
             "Tag is required for messaging_type MESSAGE_TAG",
         ));
     }
-    let action = parameters.text("sender_action").to_lowercase();
-    if !action.is_empty() {
-        let is_known = ACTIONS.contains(&&*action);
-        return is_known
-            .then_some(())
-            .ok_or_else(|| one_of("sender_action", &ACTIONS));
+    if !at("sender_action").1.is_null() {
+        let action = Value::from(parameters.text("sender_action").to_lowercase());
+        return At("sender_action".to_string(), &action)
+            .one_of(&ACTIONS)
+            .map(drop);
     }
-    match parameters.get("message") {
-        Value::Object(_) => check_message(parameters),
-        _ => Err(Refusal::new("param message must be non-empty.")),
-    }
-}
-
-fn check_message(parameters: &Parameters) -> Result<(), Refusal> {
-    let message = parameters.get("message");
-    let text = &message["text"];
-    if !text.is_null() && !text.is_string() {
-        return Err(Refusal::new("Param message[text] must be a string"));
-    }
-    let text = text.as_str().unwrap_or_default();
-    longest("message[text]", text, MAX_TEXT)?;
-    if message["attachment"].is_null() && message["attachments"].is_null() && text.trim().is_empty()
-    {
-        let words = "Message cannot be empty, must provide valid attachment or text";
-        return Err(Refusal::new(words).with_subcode(2018034));
-    }
-    check_quick_replies(&message["quick_replies"])?;
-    if message["attachment"].is_null() {
-        return Ok(());
-    }
-    let attachment = &message["attachment"];
-    let kind = attachment["type"].as_str().unwrap_or_default();
-    if !ATTACHMENTS.contains(&kind) {
-        let words = "Param message[attachment][type] is not supported. Please check developer docs for details";
-        return Err(Refusal::new(words));
-    }
-    let payload = &attachment["payload"];
-    if kind == "template" {
-        return check_template(payload);
-    }
-    let has_source = payload["url"].is_string() || !payload["attachment_id"].is_null();
-    match &payload["url"] {
-        Value::String(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err(Refusal::new(format!("{url} should represent a valid URL")))
-        }
-        _ if has_source || parameters.file.is_some() => Ok(()),
-        _ => {
-            let words = "Param message[attachment][payload] needs url, attachment_id or an upload";
-            Err(Refusal::new(words))
-        }
+    match at("message") {
+        message if message.1.is_object() => check_message(&message, parameters.file.is_some()),
+        message => Err(message.missing()),
     }
 }
 
-fn check_quick_replies(replies: &Value) -> Result<(), Refusal> {
-    let Some(replies) = replies.as_array() else {
-        return Ok(());
-    };
-    most("message[quick_replies]", replies, MAX_QUICK_REPLIES)?;
-    for (n, reply) in replies.iter().enumerate() {
-        let name = |what| format!("message[quick_replies][{n}][{what}]");
-        let title = reply["title"].as_str().unwrap_or_default();
-        match reply["content_type"].as_str() {
-            Some("text") if title.is_empty() => return Err(non_empty(&name("title"))),
-            Some("text") => {
-                longest(&name("title"), title, MAX_TITLE)?;
-                let payload = reply["payload"].as_str();
-                let payload = payload.ok_or_else(|| non_empty(&name("payload")))?;
-                longest(&name("payload"), payload, MAX_PAYLOAD)?;
-            }
-            Some("user_phone_number" | "user_email" | "location") => {}
-            _ => {
-                return Err(one_of(
-                    &name("content_type"),
-                    &["text", "user_phone_number", "user_email"],
-                ));
-            }
+fn check_message(message: &At<'_>, has_file: bool) -> Result<(), Refusal> {
+    let text = message.get("text").text(2000)?;
+    let attachment = message.get("attachment");
+    if attachment.1.is_null() && message.1["attachments"].is_null() && text.trim().is_empty() {
+        let refusal =
+            Refusal::new("Message cannot be empty, must provide valid attachment or text");
+        return Err(Refusal {
+            subcode: Some(2018034),
+            ..refusal
+        });
+    }
+    for reply in message.get("quick_replies").list(13)? {
+        if reply.get("content_type").one_of(&QUICK_REPLIES)? == "text" {
+            reply.get("title").required(20)?;
+            reply.get("payload").present()?.text(1000)?;
         }
     }
-    Ok(())
-}
-
-fn check_template(payload: &Value) -> Result<(), Refusal> {
-    let place = "message[attachment][payload]";
-    let name = |what: &str| format!("{place}[{what}]");
-    let elements = payload["elements"].as_array();
-    match payload["template_type"].as_str() {
-        Some("button") => {
-            let text = payload["text"].as_str().filter(|text| !text.is_empty());
-            longest(
-                &name("text"),
-                text.ok_or_else(|| non_empty(&name("text")))?,
-                MAX_TEMPLATE_TEXT,
-            )?;
-            let buttons = payload["buttons"].as_array().filter(|all| !all.is_empty());
-            buttons.ok_or_else(|| non_empty(&name("buttons")))?;
-            check_buttons(&name("buttons"), &payload["buttons"])
+    match attachment.1["type"].as_str() {
+        _ if attachment.1.is_null() => Ok(()),
+        Some("template") => check_template(&attachment.get("payload")),
+        Some("image" | "audio" | "video" | "file") => {
+            check_file(&attachment.get("payload"), has_file)
         }
-        Some("generic" | "media") => {
-            let elements = elements.filter(|all| !all.is_empty());
-            let elements = elements.ok_or_else(|| non_empty(&name("elements")))?;
-            let is_generic = payload["template_type"] == "generic";
-            most(
-                &name("elements"),
-                elements,
-                if is_generic { MAX_ELEMENTS } else { 1 },
-            )?;
-            for (n, element) in elements.iter().enumerate() {
-                let name = |what: &str| format!("{place}[elements][{n}][{what}]");
-                check_element(is_generic, element, &name)?;
-                check_buttons(&name("buttons"), &element["buttons"])?;
-            }
-            Ok(())
-        }
-        Some("receipt" | "coupon" | "customer_feedback" | "product" | "airline_boardingpass") => {
-            Ok(())
-        }
-        _ => Err(one_of(
-            &name("template_type"),
-            &["button", "generic", "media", "receipt"],
+        _ => Err(Refusal::new(
+            "Param message[attachment][type] is not supported. Please check developer docs for details",
         )),
     }
 }
 
-fn check_element(
-    is_generic: bool,
-    element: &Value,
-    name: &dyn Fn(&str) -> String,
-) -> Result<(), Refusal> {
-    if !is_generic {
-        let is_known = ["image", "video"]
-            .iter()
-            .any(|kind| element["media_type"] == *kind);
-        let has_source = element["url"].is_string() || !element["attachment_id"].is_null();
-        let known = is_known
-            .then_some(())
-            .ok_or_else(|| one_of(&name("media_type"), &["image", "video"]));
-        return known.and(
-            has_source
-                .then_some(())
-                .ok_or_else(|| non_empty(&name("url"))),
-        );
+fn check_file(payload: &At<'_>, has_file: bool) -> Result<(), Refusal> {
+    let url = payload.get("url").text(usize::MAX)?;
+    let is_url = url.starts_with("http://") || url.starts_with("https://");
+    if !url.is_empty() && !is_url {
+        return Err(Refusal::new(format!("{url} should represent a valid URL")));
     }
-    let title = element["title"].as_str().filter(|title| !title.is_empty());
-    longest(
-        &name("title"),
-        title.ok_or_else(|| non_empty(&name("title")))?,
-        MAX_ELEMENT_TITLE,
-    )?;
-    longest(
-        &name("subtitle"),
-        element["subtitle"].as_str().unwrap_or_default(),
-        MAX_ELEMENT_TITLE,
-    )
+    let is_there = is_url || has_file || !payload.1["attachment_id"].is_null();
+    let place = &payload.0;
+    let missing = || {
+        Refusal::new(format!(
+            "Param {place} needs url, attachment_id or an upload"
+        ))
+    };
+    is_there.then_some(()).ok_or_else(missing)
 }
 
-fn check_buttons(place: &str, buttons: &Value) -> Result<(), Refusal> {
-    let Some(buttons) = buttons.as_array() else {
-        return Ok(());
-    };
-    most(place, buttons, MAX_BUTTONS)?;
-    for (n, button) in buttons.iter().enumerate() {
-        let name = |what: &str| format!("{place}[{n}][{what}]");
-        let has = |what: &str| button[what].as_str().is_some_and(|text| !text.is_empty());
-        let needed: &[&str] = match button["type"].as_str() {
-            Some("postback" | "phone_number") => &["title", "payload"],
-            Some("web_url") => &["title", "url"],
-            Some("account_link") => &["url"],
-            Some("account_unlink" | "game_play") => &[],
-            _ => {
-                return Err(one_of(
-                    &name("type"),
-                    &["postback", "web_url", "phone_number", "account_link"],
-                ));
-            }
-        };
-        if let Some(missing) = needed.iter().find(|what| !has(what)) {
-            return Err(non_empty(&name(missing)));
+fn check_template(payload: &At<'_>) -> Result<(), Refusal> {
+    match payload.get("template_type").one_of(&TEMPLATES)? {
+        "button" => {
+            payload.get("text").required(640)?;
+            check_buttons(&payload.get("buttons").present()?)
         }
-        longest(
-            &name("title"),
-            button["title"].as_str().unwrap_or_default(),
-            MAX_TITLE,
-        )?;
-        longest(
-            &name("payload"),
-            button["payload"].as_str().unwrap_or_default(),
-            MAX_PAYLOAD,
-        )?;
+        "generic" => {
+            for element in payload.get("elements").present()?.list(10)? {
+                element.get("title").required(80)?;
+                element.get("subtitle").text(80)?;
+                check_buttons(&element.get("buttons"))?;
+            }
+            Ok(())
+        }
+        "media" => {
+            for element in payload.get("elements").present()?.list(1)? {
+                element.get("media_type").one_of(&["image", "video"])?;
+                check_file(&element, false)?;
+                check_buttons(&element.get("buttons"))?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_buttons(buttons: &At<'_>) -> Result<(), Refusal> {
+    let kinds = [
+        "postback",
+        "web_url",
+        "phone_number",
+        "account_link",
+        "account_unlink",
+        "game_play",
+    ];
+    for button in buttons.list(3)? {
+        let needed: &[&str] = match button.get("type").one_of(&kinds)? {
+            "postback" | "phone_number" => &["title", "payload"],
+            "web_url" => &["title", "url"],
+            "account_link" => &["url"],
+            _ => &[],
+        };
+        for name in needed {
+            let longest = if *name == "title" { 20 } else { 1000 };
+            button.get(name).required(longest)?;
+        }
     }
     Ok(())
 }
 
-fn longest(name: &str, text: &str, limit: usize) -> Result<(), Refusal> {
-    let is_fine = text.chars().count() <= limit;
-    let refusal = || {
-        Refusal::new(format!(
-            "Length of param {name} must be less than or equal to {limit}"
-        ))
-    };
-    is_fine.then_some(()).ok_or_else(refusal)
-}
+/// A value, and where it stands: `message[quick_replies][0][title]`.
+struct At<'a>(String, &'a Value);
 
-fn most(name: &str, items: &[Value], limit: usize) -> Result<(), Refusal> {
-    let is_fine = items.len() <= limit;
-    let refusal = || {
-        Refusal::new(format!(
-            "Number of elements in param {name} must be at most {limit}"
-        ))
-    };
-    is_fine.then_some(()).ok_or_else(refusal)
-}
+impl<'a> At<'a> {
+    fn get(&self, name: &str) -> At<'a> {
+        At(format!("{}[{name}]", self.0), &self.1[name])
+    }
 
-fn non_empty(name: &str) -> Refusal {
-    Refusal::new(format!("param {name} must be non-empty."))
-}
+    /// The text, empty where there is none, of so many characters at most.
+    fn text(&self, longest: usize) -> Result<&'a str, Refusal> {
+        let At(place, value) = self;
+        let text = match value {
+            Value::Null => "",
+            Value::String(text) => text,
+            _ => return Err(Refusal::new(format!("Param {place} must be a string"))),
+        };
+        let is_fine = text.chars().count() <= longest;
+        let words = || format!("Length of param {place} must be less than or equal to {longest}");
+        is_fine.then_some(text).ok_or_else(|| Refusal::new(words()))
+    }
 
-fn one_of(name: &str, known: &[&str]) -> Refusal {
-    Refusal::new(format!(
-        "Param {name} must be one of {{{}}}",
-        known.join(", ")
-    ))
+    /// A text that must be there.
+    fn required(&self, longest: usize) -> Result<(), Refusal> {
+        let text = self.text(longest)?;
+        (!text.is_empty())
+            .then_some(())
+            .ok_or_else(|| self.missing())
+    }
+
+    /// Itself, when it is there: a list with something in it, or a text, which may be empty.
+    fn present(self) -> Result<At<'a>, Refusal> {
+        let is_there =
+            self.1.is_string() || self.1.as_array().is_some_and(|items| !items.is_empty());
+        if is_there {
+            Ok(self)
+        } else {
+            Err(self.missing())
+        }
+    }
+
+    /// The items, so many at most; none where there is no list.
+    fn list(&self, most: usize) -> Result<Vec<At<'a>>, Refusal> {
+        let At(place, value) = self;
+        let items = value.as_array().map_or(&[][..], Vec::as_slice);
+        if items.len() > most {
+            let words = format!("Number of elements in param {place} must be at most {most}");
+            return Err(Refusal::new(words));
+        }
+        let item = |(n, item)| At(format!("{place}[{n}]"), item);
+        Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    fn one_of(&self, known: &[&str]) -> Result<&'a str, Refusal> {
+        let At(place, value) = self;
+        let found = value.as_str().filter(|text| known.contains(text));
+        let words = || format!("Param {place} must be one of {{{}}}", known.join(", "));
+        found.ok_or_else(|| Refusal::new(words()))
+    }
+
+    fn missing(&self) -> Refusal {
+        Refusal::new(format!("param {} must be non-empty.", self.0))
+    }
 }
 
 #[cfg(test)]

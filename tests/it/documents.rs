@@ -256,6 +256,8 @@ fn every_file_that_a_command_names_is_there() {
 fn every_figure_has_the_command_that_prints_it_in_its_section() {
     for document in DOCUMENTS.iter().filter(|name| **name != "CHANGELOG.md") {
         let text = format!("\n{}", read(document));
+        // The longest body is a limit, and not measured.
+        let text = text.replace("4 MiB", "");
         for section in text.split("\n#") {
             let is_measured = ["µs", " MiB", " MB", "echoes a second |"]
                 .iter()
