@@ -1,4 +1,4 @@
-//! The systemd unit, its drop-in for several pages, and what the README says to run with its settings.
+//! The systemd unit, its drop-in for several pages, and what deploy/README.md says to run with its settings.
 
 use std::process::{Command, Output, Stdio};
 
@@ -64,7 +64,7 @@ fn the_unit_with_a_shared_outbox_is_understood() {
     assert_understood(&verified);
 }
 
-/// What the README says for `setup` and `check` with the service's own settings.
+/// What deploy/README.md says for `setup` and `check` with the service's own settings.
 #[test]
 fn check_runs_with_the_services_own_settings() {
     let etc = Directory::new("etc");
@@ -79,7 +79,7 @@ fn check_runs_with_the_services_own_settings() {
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let environment = format!("GRAPH_URL={}\nWEBHOOK_PATH=/hook\n", graph_api.url());
     etc.file("environment", environment.as_bytes());
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../deploy/README.md");
     let line = readme
         .lines()
         .find(|line| line.starts_with("sudo sh -c 'set -a;"));
