@@ -2,7 +2,7 @@
 //!
 //! Its entries are JSON, as the page and tests of other bots get them: see README.md beside this file.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ struct Entries {
     exchanges: VecDeque<Value>,
     /// Person -> whether the bot types, and when it has seen the last message.
     people: Map<String, Value>,
+    /// Who has written, ever.
+    known: HashSet<String>,
 }
 
 /// What somebody has written, as a bubble.
@@ -187,10 +189,8 @@ impl EventLog {
 
     /// Whether the bot may write to this person.
     pub(super) fn knows(&self, person: &str) -> bool {
-        let entries = lock(&self.entries);
-        let mut messages = entries.messages.iter();
         PEOPLE.iter().any(|(known, ..)| *known == person)
-            || messages.any(|message| message["person"] == person)
+            || lock(&self.entries).known.contains(person)
     }
 
     /// The mid of the last message to or from this person.
@@ -248,6 +248,7 @@ impl Entries {
         of_bot: bool,
         exchange: Option<u64>,
     ) -> u64 {
+        self.known.insert(bubble.person.to_string());
         let message = json!({
             "person": bubble.person, "bot": of_bot, "text": bubble.text, "content": bubble.content, "mid": bubble.mid,
             "at": now, "acknowledged": null, "echoed": null, "rest": bubble.reply, "exchange": exchange,

@@ -86,7 +86,7 @@ pub(super) fn converse(
     let mut version = log.version();
     loop {
         let news = log.since(before);
-        let conversation = understand(&news, message, platform.own_bots() > 0)?;
+        let conversation = understand(&news, person, message, platform.own_bots() > 0)?;
         let is_quiet = changed.elapsed() >= quiet;
         if conversation.is_complete || (conversation.may_be_over && is_quiet) {
             let mut heard = conversation.heard;
@@ -123,16 +123,23 @@ struct Conversation {
 }
 
 /// What has come back.
-fn understand(news: &Value, message: Option<u64>, is_own: bool) -> Result<Conversation, String> {
+fn understand(
+    news: &Value,
+    person: &str,
+    message: Option<u64>,
+    is_own: bool,
+) -> Result<Conversation, String> {
     let answered = |what: &'static str| {
         let exchanges = list(&news["exchanges"]);
         exchanges.filter(move |entry| entry["what"] == what && entry["took"].is_u64())
     };
+    // Of this message; an event that nobody sees has none.
+    let webhooks = || answered("webhook").filter(|one| one["message"].as_u64() == message);
     if let Some(refused) = answered("call").find(|call| call["status"] == 400) {
         let answer = body(&refused["answer"]);
         return Err(format!("the Send API refuses what the bot sent: {answer}"));
     }
-    if let Some(webhook) = answered("webhook").find(|webhook| webhook["status"] != 200) {
+    if let Some(webhook) = webhooks().find(|webhook| webhook["status"] != 200) {
         let (status, answer, remark) = (
             &webhook["status"],
             body(&webhook["answer"]),
@@ -144,12 +151,12 @@ fn understand(news: &Value, message: Option<u64>, is_own: bool) -> Result<Conver
                 .to_string(),
         );
     }
-    let (from_bot, said): (Vec<_>, Vec<_>) =
-        list(&news["messages"]).partition(|message| message["bot"] == true);
+    let of_person = list(&news["messages"]).filter(|message| message["person"] == person);
+    let (from_bot, said): (Vec<_>, Vec<_>) = of_person.partition(|message| message["bot"] == true);
     let said = said
         .into_iter()
         .find(|one| message.is_some_and(|id| one["id"] == id));
-    let webhook = answered("webhook").next();
+    let webhook = webhooks().next();
     let time = |name: &str| said?[name].as_u64();
     let expects = said.is_some_and(|said| said["rest"] != "" || said["echoed"].is_u64());
     let echoed = time("echoed");
