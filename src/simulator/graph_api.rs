@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::account::Account;
 use super::http::{HttpServer, Request, Response};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
 use super::send_api::{self, Refusal};
-use super::{APP_SECRET, PAGE_ACCESS_TOKEN, hmac_hex, lock, random};
+use super::{lock, random};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
@@ -61,10 +60,7 @@ type Behave = dyn Fn(&Call) -> (Reply, Answered) + Send + Sync;
 
 /// What the connections share.
 struct Calls {
-    /// Every token and version is right, and any kind of message, for bots that have secrets of their own.
-    any_bot: bool,
     behave: Box<Behave>,
-    account: Mutex<Account>,
     page: Mutex<PageApi>,
     /// Other runs have other ids.
     run: u64,
@@ -72,21 +68,18 @@ struct Calls {
 }
 
 impl GraphApi {
-    /// Starts a Graph API behind this listener. `behave` decides the reply to each call. `any_bot`: every token and
-    /// version is right, and any kind of message, for bots that have secrets of their own.
+    /// Starts a Graph API behind this listener. `behave` decides the reply to each call. Every token is right, and every
+    /// version, because bots have secrets of their own.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor for it.
     pub fn start(
         listener: TcpListener,
-        any_bot: bool,
         behave: impl Fn(&Call) -> (Reply, Answered) + Send + Sync + 'static,
     ) -> io::Result<GraphApi> {
         let url = format!("http://{}", listener.local_addr()?);
         let calls = Arc::new(Calls {
-            any_bot,
             behave: Box::new(behave),
-            account: Mutex::default(),
             page: Mutex::new(PageApi::new(url)),
             run: random(),
             messages: AtomicU64::new(0),
@@ -99,11 +92,6 @@ impl GraphApi {
     /// Its address, for `GRAPH_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
-    }
-
-    /// Changes what it knows of app and page, or looks at it.
-    pub fn account<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
-        change(&mut lock(&self.calls.account))
     }
 
     /// What bots have set for the page.
@@ -214,11 +202,7 @@ impl Calls {
         call: &Call,
     ) -> Result<(), (String, Reply)> {
         let refuse = |refusal: Refusal| (refusal.message().to_string(), refusal.reply());
-        if !self.any_bot {
-            let found = own_mistake(request, parameters);
-            let refuse = |found| (found, Reply::error(400, 100, None));
-            found.map_or(Ok(()), |found| Err(refuse(found)))?;
-        } else if !has_token(request, parameters) {
+        if !has_token(request, parameters) {
             let words =
                 "An active access token must be used to query information about the current user.";
             return Err((words.to_string(), Reply::refusal(400, 2500, None, words)));
@@ -236,9 +220,6 @@ impl Calls {
             Some(method) if request.method == "POST" => method.to_uppercase(),
             _ => request.method.clone(),
         };
-        if !self.any_bot {
-            return lock(&self.account).answer(request, path, true);
-        }
         if !has_token(request, parameters) && parameters.text("input_token").is_empty() {
             return Reply::refusal(
                 400,
@@ -248,7 +229,8 @@ impl Calls {
             );
         }
         let reply = lock(&self.page).answer(&method, path, parameters);
-        reply.unwrap_or_else(|| lock(&self.account).answer(request, path, false))
+        let words = || format!("Unknown path components: {path}");
+        reply.unwrap_or_else(|| Reply::refusal(400, 2500, None, &words()))
     }
 
     fn body(&self, reply: &Reply, call: &Call) -> String {
@@ -286,40 +268,6 @@ fn has_token(request: &Request, parameters: &Parameters) -> bool {
     let bearer = request.header("Authorization").split_once(' ');
     !parameters.text("access_token").is_empty()
         || bearer.is_some_and(|(_, token)| !token.is_empty())
-}
-
-/// What echobot does otherwise than it says.
-fn own_mistake(request: &Request, parameters: &Parameters) -> Option<String> {
-    if !parameters.get("recipient")["id"].is_string() {
-        return Some("recipient.id is not a string".to_string());
-    }
-    let proof = hmac_hex(APP_SECRET, PAGE_ACCESS_TOKEN.as_bytes());
-    let kind = parameters.text("messaging_type");
-    let found = [
-        ("method", request.method.as_str()),
-        ("target", request.target.as_str()),
-        ("Authorization", request.header("Authorization")),
-        ("Content-Type", request.header("Content-Type")),
-        ("messaging_type", kind.as_str()),
-    ];
-    let expected = [
-        "POST",
-        &format!("/v26.0/me/messages?appsecret_proof={proof}"),
-        &format!("Bearer {PAGE_ACCESS_TOKEN}"),
-        "application/json",
-        "RESPONSE",
-    ];
-    let mut pairs = found.iter().zip(expected);
-    let wrong = pairs.find(|((_, found), expected)| found != expected);
-    if let Some(((name, found), expected)) = wrong {
-        return Some(format!("{name} is {found:?}, and not {expected:?}"));
-    }
-    // Meta does not say what it counts; this satisfies every reading but bytes.
-    let text = parameters.get("message")["text"]
-        .as_str()
-        .unwrap_or_default();
-    let is_long = text.encode_utf16().count() > 2000;
-    is_long.then(|| "the text is longer than 2000 UTF-16 code units".to_string())
 }
 
 impl Call {

@@ -8,10 +8,9 @@
 //! ```
 //!
 //! [`Messenger`] sends webhooks exactly as Meta does; [`GraphApi`] reads the calls, refuses what `send_api` finds wrong,
-//! and answers everything else from what `page_api`, `profile` and `account` know. [`Bot`] is a real program, as a process
+//! and answers everything else from what `page_api` and `profile` know. [`Bot`] is a real program, as a process
 //! of its own. The bot knows nothing of the simulator.
 
-mod account;
 mod bot;
 mod bubble;
 mod calls;
@@ -41,7 +40,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
 
-pub use self::account::Account;
 pub use self::bot::Bot;
 pub use self::events::EVENTS;
 pub use self::fault::{FAULTS, Fault};

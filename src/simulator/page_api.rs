@@ -150,6 +150,10 @@ impl PageApi {
                 Some(chosen(&about, call))
             }
             (_, [page, edge]) if is_page(page) => self.edge(method, edge, call),
+            ("GET", ["debug_token"]) => Some(Reply::done(&json!({"data": {
+                "app_id": APP_ID, "type": "PAGE", "is_valid": true, "expires_at": 0,
+                "scopes": ["pages_messaging", "pages_manage_metadata"],
+            }}))),
             ("GET", [id]) => self.look_up(id, call),
             ("DELETE", [id]) if self.personas.iter().any(|persona| persona["id"] == **id) => {
                 self.personas.retain(|persona| persona["id"] != **id);

@@ -65,7 +65,7 @@ impl Platform {
             }
         };
         let listener = graph_listener(options)?;
-        let graph_api = GraphApi::start(listener, any_bot, behave);
+        let graph_api = GraphApi::start(listener, behave);
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
         graph_api.page(|page| page.page.clone_from(&options.page));
         let url = graph_api.url();

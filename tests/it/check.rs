@@ -1,8 +1,9 @@
 //! `echobot check`: each finding, healthy and broken.
 
-use echobot::simulator::{APP_ID, Account, Bot, VERIFY_TOKEN};
+use echobot::simulator::{APP_ID, Bot, VERIFY_TOKEN};
 use serde_json::Value;
 
+use crate::account::Account;
 use crate::process::{Ended, run};
 use crate::support::{Directory, World, program};
 

@@ -5,11 +5,14 @@ use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{self, Account, Kind, Reply};
+use echobot::simulator::{self, Kind, Reply};
+
+use crate::account::{Account, mistake};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
     simulated: simulator::GraphApi,
+    account: Arc<Mutex<Account>>,
     record: Arc<Record>,
 }
 
@@ -46,16 +49,20 @@ impl GraphApi {
     ) -> io::Result<GraphApi> {
         let record = Arc::new(Record::default());
         let written = Arc::clone(&record);
+        let account = Arc::new(Mutex::new(Account::default()));
+        let asked = Arc::clone(&account);
         let behave = move |call: &simulator::Call| {
             let nothing = Box::new(|_: &str| ()) as simulator::Answered;
             if call.kind == Kind::Other {
-                return (call.own.clone(), nothing);
+                let mut account = asked.lock().expect("nobody panics with it");
+                return (account.answer(call), nothing);
             }
-            let refusal = call.refusal();
+            let mistake = mistake(call).or_else(|| call.mistake.clone());
+            let refusal = mistake.as_ref().map(|_| Reply::error(400, 100, None));
             let mut call = Call {
                 recipient: call.recipient.clone(),
                 text: call.text.clone(),
-                mistake: call.mistake.clone(),
+                mistake,
                 at: Instant::now(),
                 delivered: false,
             };
@@ -68,8 +75,12 @@ impl GraphApi {
             (reply, nothing)
         };
         let listener = TcpListener::bind(address)?;
-        let simulated = simulator::GraphApi::start(listener, false, behave)?;
-        Ok(GraphApi { simulated, record })
+        let simulated = simulator::GraphApi::start(listener, behave)?;
+        Ok(GraphApi {
+            simulated,
+            account,
+            record,
+        })
     }
 
     /// Its address, for `GRAPH_URL`.
@@ -79,7 +90,7 @@ impl GraphApi {
 
     /// Changes what it knows of app and page, or looks at it.
     pub fn account<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
-        self.simulated.account(change)
+        change(&mut self.account.lock().expect("nobody panics with it"))
     }
 
     /// All calls of the Send API up to now, in the order in which they came.

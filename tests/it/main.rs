@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 
+mod account;
 mod another_bot;
 mod answers;
 mod attacks;

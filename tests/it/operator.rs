@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use echobot::simulator::{APP_ID, Account, Reply, text_message};
+use echobot::simulator::{APP_ID, Reply, text_message};
 use serde_json::json;
 
+use crate::account::Account;
 use crate::check::{assert_found, operate};
 use crate::graph_api::GraphApi;
 use crate::support::{Directory, PATIENCE, World, signal, start_bot, wait_for_end};
