@@ -14,7 +14,7 @@ pub(super) fn reply(log: &EventLog, fault: &mut Fault, trouble: Trouble, call: &
         return Reply::error(400, 100, Some(2018001));
     }
     let refused = call.refusal().or_else(|| fault.take(&call.recipient));
-    refused.unwrap_or_else(|| trouble.reply(call.own.clone()))
+    refused.unwrap_or_else(|| trouble.reply())
 }
 
 /// Logs a call when it comes, and when it is answered.
@@ -32,10 +32,9 @@ pub(super) fn log_call(log: &Arc<EventLog>, call: &Call, reply: Reply) -> (Reply
     if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
         log.remark(exchange, remark);
     }
-    let (log, call, status, is_shown) =
-        (Arc::clone(log), call.clone(), reply.status, reply.is_shown);
+    let (log, call, is_shown) = (Arc::clone(log), call.clone(), reply.is_shown);
     let header = reply.header.clone();
-    let answered = move |body: &str| {
+    let answered = move |status: u16, body: &str| {
         let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
         log.answered(exchange, Some(status), &format!("{header}\n{body}"));
         match &call.kind {

@@ -35,8 +35,8 @@ pub struct Call {
     pub mistake: Option<String>,
     /// Something that the real one lets pass, and should not be so.
     pub remark: Option<String>,
-    /// What the Graph API replies when nothing is in the way.
-    pub own: Reply,
+    /// With which reply, then.
+    refusal: Option<Reply>,
     /// The request as it came: request line, headers, body.
     pub request: String,
 }
@@ -52,10 +52,10 @@ pub enum Kind {
     Other,
 }
 
-/// Is called with the body of the answer to a call, right before it is sent.
-pub type Answered = Box<dyn FnOnce(&str) + Send>;
+/// Is called with status and body of the answer to a call, right before it is sent.
+pub type Answered = Box<dyn FnOnce(u16, &str) + Send>;
 
-/// Decides the reply to a call.
+/// Decides the reply to a call; [`Reply::deliver`]: nothing is in the way of what the Graph API would reply.
 type Behave = dyn Fn(&Call) -> (Reply, Answered) + Send + Sync;
 
 /// What the connections share.
@@ -121,7 +121,11 @@ impl Calls {
             return Response::new(200, JSON, Value::Array(answers).to_string());
         }
         let call = self.read(request, &parameters);
-        let (reply, answered) = (self.behave)(&call);
+        let (mut reply, answered) = (self.behave)(&call);
+        if call.kind == Kind::Other && reply.body.is_none() {
+            reply = self.other(request, &parameters).after(reply.after);
+        }
+        let status = reply.status;
         let body = self.body(&reply, &call);
         let mut response = Response::new(reply.status, JSON, body.clone());
         if body.starts_with('<') {
@@ -129,7 +133,7 @@ impl Calls {
         }
         response.headers.extend(reply.header);
         response.after = reply.after;
-        response.answered = Some(Box::new(move || answered(&body)));
+        response.answered = Some(Box::new(move || answered(status, &body)));
         response
     }
 
@@ -158,8 +162,7 @@ impl Calls {
     }
 
     fn read(&self, request: &Request, parameters: &Parameters) -> Call {
-        let path = without_version(request.path());
-        let is_send = path.ends_with("/messages") && request.method == "POST";
+        let is_send = request.path().ends_with("/messages") && request.method == "POST";
         let mut call = Call {
             kind: Kind::Other,
             recipient: send_api::recipient(parameters).unwrap_or_default(),
@@ -167,11 +170,10 @@ impl Calls {
             message: Value::Null,
             mistake: None,
             remark: None,
-            own: Reply::deliver(),
+            refusal: None,
             request: request.as_text(),
         };
         if !is_send {
-            call.own = self.other(request, path, parameters);
             return call;
         }
         let action = parameters.text("sender_action").to_lowercase();
@@ -187,7 +189,7 @@ impl Calls {
         call.remark = send_api::remark(parameters);
         if let Err((mistake, reply)) = self.check(request, parameters, &call) {
             call.mistake = Some(mistake);
-            call.own = reply;
+            call.refusal = Some(reply);
         } else {
             call.message = lock(&self.page).shown(parameters);
         }
@@ -215,7 +217,8 @@ impl Calls {
     }
 
     /// A call that is not for the Send API.
-    fn other(&self, request: &Request, path: &str, parameters: &Parameters) -> Reply {
+    fn other(&self, request: &Request, parameters: &Parameters) -> Reply {
+        let path = without_version(request.path());
         let method = match parameters.get("method").as_str() {
             Some(method) if request.method == "POST" => method.to_uppercase(),
             _ => request.method.clone(),
@@ -273,6 +276,6 @@ fn has_token(request: &Request, parameters: &Parameters) -> bool {
 impl Call {
     /// The real Graph API's reply to a call with a mistake.
     pub fn refusal(&self) -> Option<Reply> {
-        self.mistake.is_some().then(|| self.own.clone())
+        self.refusal.clone()
     }
 }

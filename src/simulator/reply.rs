@@ -140,8 +140,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// The reply to the next call, where `own` would be the reply without trouble.
-    pub fn reply(&self, own: Reply) -> Reply {
+    /// The reply to the next call.
+    pub fn reply(&self) -> Reply {
         let chance = random() as f64 / u64::MAX as f64;
         let reply = if self.outage {
             Reply::answer(503, "<html>Service Unavailable</html>")
@@ -150,7 +150,7 @@ impl Trouble {
         } else if chance < self.hanging + self.transient {
             Reply::error(500, 2, None)
         } else {
-            own
+            Reply::deliver()
         };
         reply.after(self.latency)
     }

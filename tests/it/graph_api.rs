@@ -52,7 +52,7 @@ impl GraphApi {
         let account = Arc::new(Mutex::new(Account::default()));
         let asked = Arc::clone(&account);
         let behave = move |call: &simulator::Call| {
-            let nothing = Box::new(|_: &str| ()) as simulator::Answered;
+            let nothing = Box::new(|_: u16, _: &str| ()) as simulator::Answered;
             if call.kind == Kind::Other {
                 let mut account = asked.lock().expect("nobody panics with it");
                 return (account.answer(call), nothing);

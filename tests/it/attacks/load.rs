@@ -124,7 +124,7 @@ fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
     let count = Arc::new(AtomicUsize::new(0));
     let delivered = Arc::clone(&count);
     let behave = move |_: &Call| {
-        let reply = trouble.reply(Reply::deliver());
+        let reply = trouble.reply();
         delivered.fetch_add(usize::from(reply.status == 200), Ordering::Relaxed);
         reply
     };

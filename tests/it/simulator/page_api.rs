@@ -66,6 +66,18 @@ fn a_profile_is_set_shown_and_deleted() {
 }
 
 #[test]
+fn what_fails_has_not_been_done() {
+    let world = World::start();
+    let start = json!({"get_started": {"payload": "START"}});
+    for trouble in [json!({"outage": true}), json!({"fault": "190"})] {
+        crate::page::post(&world.simulator, "trouble", &trouble);
+        assert_ne!(world.post("/me/messenger_profile", &start).0, 200);
+        crate::page::post(&world.simulator, "trouble", &json!({}));
+        assert_eq!(world.news()["profile"], json!({}), "{trouble}");
+    }
+}
+
+#[test]
 fn thread_settings_of_old_libraries_set_the_same_profile() {
     let world = World::start();
     let settings = [
