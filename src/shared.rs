@@ -27,6 +27,7 @@ pub(crate) use self::appender::{Answers, Appender};
 pub(crate) use self::leader::Leader;
 use self::verbs::{Appended, Log};
 
+use crate::clock;
 use crate::outbox::WriteBatch;
 
 /// The shared outbox, as the threads of this process have it.
@@ -36,8 +37,9 @@ pub(crate) struct Shared {
     epoch: AtomicU64,
     /// Whether the server cannot be used.
     is_away: AtomicBool,
-    /// Whether it takes no webhooks.
-    is_full: AtomicBool,
+    /// Until when it counts as full, in milliseconds since 1970: whoever looks after its health sends it no webhooks
+    /// until then, and nobody else finds out that there is room again.
+    full_until: AtomicU64,
 }
 
 impl Shared {
@@ -46,13 +48,14 @@ impl Shared {
             address: Arc::new(address.clone()),
             epoch: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
-            is_full: AtomicBool::new(false),
+            full_until: AtomicU64::new(0),
         })
     }
 
     /// Whether webhooks are taken.
     pub(crate) fn is_ok(&self) -> bool {
-        !self.is_away.load(Ordering::Relaxed) && !self.is_full.load(Ordering::Relaxed)
+        let is_full = clock::now() < self.full_until.load(Ordering::Relaxed);
+        !self.is_away.load(Ordering::Relaxed) && !is_full
     }
 
     /// Whether this process sends.

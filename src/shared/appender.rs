@@ -9,11 +9,15 @@ use log::Level;
 
 use super::verbs::{Appended, Log};
 use super::{Shared, SharedError};
+use crate::clock;
 use crate::echo::Echo;
 use crate::rate_limited_log::RateLimitedLog;
 
 /// Webhooks that are appended at once.
 const MAX_BATCH: usize = 256;
+
+/// So many milliseconds after a webhook was refused.
+const COUNTS_AS_FULL: u64 = 5_000;
 
 /// Takes echoes with their callers: `R` is whatever is to be answered when a webhook is safe.
 pub(crate) struct Appender<R> {
@@ -114,9 +118,12 @@ impl<R> Appender<R> {
                 self.refusals.log("append", Level::Error, line);
             }
         }
-        self.shared
-            .is_full
-            .store(safe.is_empty(), Ordering::Relaxed);
+        let full_until = if safe.is_empty() {
+            clock::now() + COUNTS_AS_FULL
+        } else {
+            0
+        };
+        self.shared.full_until.store(full_until, Ordering::Relaxed);
         Answers { safe, refused }
     }
 }

@@ -171,6 +171,12 @@ fn full_is_503_and_one_person_cannot_fill_it() {
         &bot,
         "webhook refused: as many echoes are owed as MAX_PENDING allows",
     );
+    let health = || raw(&bot, &request("GET", "/healthz", "", ""));
+    // A proxy that looks after its health sends nothing until it is well again.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !health().starts_with("HTTP/1.1 200") {
+        assert!(std::time::Instant::now() < deadline, "{}", health());
+    }
     for person in 0..150 {
         let answer = write_to(
             &bot,
@@ -181,8 +187,7 @@ fn full_is_503_and_one_person_cannot_fill_it() {
         assert_eq!(answer.status, 200, "{person}");
     }
     assert_eq!(write_to(&bot, "new", "one_more", "hello").status, 503);
-    let health = raw(&bot, &request("GET", "/healthz", "", ""));
-    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+    assert!(health().starts_with("HTTP/1.1 503"), "{}", health());
 }
 
 #[test]
