@@ -44,10 +44,10 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    /// Sets up everything, with the handshake done.
+    /// Sets up everything; the handshake is still to be made.
     ///
     /// # Errors
-    /// When something cannot be started, or the bot does not pass the handshake; in words.
+    /// When something cannot be started; in words.
     pub(super) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
         let any_bot = options.other_bot.is_some();
         let log = Arc::new(EventLog::new(any_bot));
