@@ -258,6 +258,7 @@ impl Page {
         let mut news = platform.log.since(after);
         news["instance"] = json!(self.instance);
         news["own_bots"] = json!(platform.own_bots());
+        news["page"] = json!(platform.options.page);
         news["bot_url"] = json!(platform.bot_url());
         news["graph_url"] = json!(platform.graph_url());
         news["people"] = PEOPLE
