@@ -99,7 +99,6 @@ fn check_all(config: &Config) -> Vec<Finding> {
 }
 
 fn outbox(config: &Config, account: &Account) -> Finding {
-    #[cfg(feature = "redis")]
     if let Some(address) = &config.shared {
         return Finding::new("shared outbox", crate::shared::check(address));
     }

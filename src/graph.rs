@@ -1,24 +1,15 @@
 //! The Send API, and what its responses mean. Only this folder names ureq.
 
 pub mod account;
-mod agent;
-pub(crate) mod network;
+pub(crate) mod client;
 mod outcome;
-mod proxy;
-mod resolver;
-mod tls;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
 use serde_json::json;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-#[cfg(feature = "redis")]
-pub(crate) use self::agent::CALL_TIMEOUT;
-use self::agent::{agent, describe, explain, read_body};
-use self::network::Network;
+use self::client::{agent, explain, read_body};
 pub use self::outcome::{Outcome, Report};
 use crate::config::{Config, Secret};
 use crate::hex;
@@ -28,10 +19,7 @@ pub struct Graph {
     /// The address of the Send API; a secret because of the `appsecret_proof` in it.
     url: Secret,
     authorization: Secret,
-    network: Network,
-    /// The agents that no call uses, each with one connection: ureq walks twice through all
-    /// connections of an agent for each call. The last one used is taken first.
-    idle: Mutex<Vec<Agent>>,
+    agent: Agent,
 }
 
 impl Graph {
@@ -39,36 +27,27 @@ impl Graph {
     pub fn new(config: &Config) -> Graph {
         let token = config.page_access_token.expose();
         let proof = appsecret_proof(&config.app_secret, token);
-        let network = Network::new(&config.authorities);
         Graph {
             url: Secret::new(format!(
                 "{}/{}/me/messages?appsecret_proof={proof}",
                 config.graph_url, config.graph_version
             )),
             authorization: Secret::new(format!("Bearer {token}")),
-            idle: Mutex::new(vec![agent(&network)]),
-            network,
+            agent: agent(&config.authorities, config.threads),
         }
     }
 
     /// Sends a text to a person, once. Blocks for 10 s at most.
     pub fn send(&self, recipient: &str, text: &str) -> Report {
-        let idle = self.idle().pop();
-        let agent = idle.unwrap_or_else(|| agent(&self.network));
-        let report = self.call(&agent, message(recipient, text));
-        self.idle().push(agent);
-        report.unwrap_or_else(|error| {
+        self.call(message(recipient, text)).unwrap_or_else(|error| {
             let (outcome, why) = explain(&error);
             Report::network(outcome, why)
         })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Agent>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn call(&self, agent: &Agent, message: String) -> Result<Report, ureq::Error> {
-        let response = agent
+    fn call(&self, message: String) -> Result<Report, ureq::Error> {
+        let response = self
+            .agent
             .post(self.url.expose())
             .header("Authorization", self.authorization.expose())
             .header("Content-Type", "application/json")

@@ -8,7 +8,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::outcome::GraphError;
-use super::{Network, agent, appsecret_proof, describe, read_body};
+use super::{agent, appsecret_proof, explain, read_body};
 use crate::config::{Config, Secret};
 
 /// The webhook fields that the bot subscribes to.
@@ -45,7 +45,7 @@ impl std::error::Error for AccountError {}
 
 impl From<ureq::Error> for AccountError {
     fn from(error: ureq::Error) -> AccountError {
-        let cause = describe(&error);
+        let cause = explain(&error).1;
         AccountError(format!("failed to reach the Graph API: {cause}"))
     }
 }
@@ -56,7 +56,7 @@ impl Account {
         let page_token = config.page_access_token.clone();
         let proof = appsecret_proof(&config.app_secret, page_token.expose());
         Account {
-            agent: agent(&Network::new(&config.authorities)),
+            agent: agent(&config.authorities, 1),
             base: format!("{}/{}", config.graph_url, config.graph_version),
             page_token,
             proof: Secret::new(proof),
@@ -153,7 +153,7 @@ impl Account {
             .query("hub.challenge", challenge);
         let mut answer = request
             .call()
-            .map_err(|error| AccountError(describe(&error)))?;
+            .map_err(|error| AccountError(explain(&error).1))?;
         let body = read_body(answer.body_mut()).unwrap_or_default();
         Err(AccountError(match answer.status().as_u16() {
             200 if body == challenge.as_bytes() => return Ok(()),

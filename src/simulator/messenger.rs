@@ -6,8 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::graph::network::Network;
-
 use super::{
     APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, hmac_sha1_hex, lock, random,
 };
@@ -63,7 +61,7 @@ impl Messenger {
             .max_idle_connections_per_host(64)
             .build();
         Messenger {
-            agent: Network::new(&[]).agent(config),
+            agent: Agent::new_with_config(config),
             urls: Mutex::new(vec![url.to_string()]),
             verify_token: verify_token.to_string(),
             app_secret: app_secret.to_string(),
