@@ -1,110 +1,110 @@
-//! Connections to tiny_http, over its private Unix socket.
-//!
-//! A connection is used for one request at a time and kept for the next one. New connections are opened one at a time,
-//! and each is probed: of several that come at once, tiny_http may accept one and never read it.
+//! Connections to tiny_http, over its private Unix socket, each for one request at a time.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+
+use httparse::Status::Complete;
 
 use super::Shared;
-use super::buffer::Buffer;
-use super::response;
+use super::connection::CHUNK;
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
 
-/// So many probes in a row without an answer mean that tiny_http is stuck for good.
-const MAX_UNANSWERED: u32 = 3;
+/// Bytes of a response of ours at most. They have a few hundred.
+const MAX_RESPONSE: usize = 64 * 1024;
 
-/// Descriptors that a connection takes, ours and tiny_http's two, and one that the accept loop may take meanwhile.
-const DESCRIPTORS: usize = 4;
-
-/// Idle connections that are always kept: tiny_http has as many threads from the start.
-const MIN_IDLE: usize = 4;
+/// Header lines of a response. Ours have about six.
+const MAX_HEADERS: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Backend {
     /// The last one used is used first.
     idle: Mutex<Vec<UnixStream>>,
-    /// The probes in a row that were not answered. Locked while a connection is opened.
-    unanswered: Mutex<u32>,
-}
-
-impl Backend {
-    pub(super) fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps no more idle connections than so many clients can use.
-    pub(super) fn trim(&self, clients: usize) {
-        let mut idle = self.idle();
-        let surplus = idle.len().saturating_sub(clients.max(MIN_IDLE));
-        idle.drain(..surplus);
-    }
+    /// Held while a connection is opened: of several that come at once tiny_http may accept one and never read it.
+    opening: Mutex<()>,
 }
 
 impl Shared {
-    /// A connection to tiny_http on which no request is in flight.
-    pub(super) fn connect(&self) -> io::Result<UnixStream> {
-        let idle = self.backend.idle().pop();
-        idle.map_or_else(|| self.open(), Ok)
+    /// Sends a request and reads its response. The connection is kept for the next one.
+    pub(super) fn exchange(&self, request: [&[u8]; 2], to_head: bool) -> io::Result<Vec<u8>> {
+        let idle = self.backend.pop();
+        let mut backend = idle.map_or_else(|| self.open(), Ok)?;
+        for part in request {
+            backend.write_all(part)?;
+        }
+        let response = read_response(&backend, to_head)?;
+        // As many as there are clients: more were for a crowd that has left.
+        let clients = self.registry.state().connections.len();
+        let mut idle = self
+            .backend
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.push(backend);
+        let surplus = idle.len().saturating_sub(clients);
+        idle.drain(..surplus);
+        Ok(response)
     }
 
     fn open(&self) -> io::Result<UnixStream> {
-        let unanswered = self.backend.unanswered.lock();
-        let mut unanswered = unanswered.unwrap_or_else(PoisonError::into_inner);
+        let lock = self.backend.opening.lock();
+        let _lock = lock.unwrap_or_else(PoisonError::into_inner);
         // One may have become idle while this thread waited for the lock.
-        if let Some(stream) = self.backend.idle().pop() {
+        if let Some(stream) = self.backend.pop() {
             return Ok(stream);
         }
-        let deadlines = &self.limits.deadlines;
-        self.check_room()?;
-        let stream = UnixStream::connect(self.directory.socket()).inspect_err(|error| {
-            if [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound].contains(&error.kind()) {
-                self.fail("tiny_http does not accept connections any more", error);
-            }
-        })?;
-        stream.set_read_timeout(Some(deadlines.probe))?;
-        stream.set_write_timeout(Some(deadlines.handling))?;
-        *unanswered += 1;
-        probe(&stream).inspect_err(|error| {
-            if *unanswered >= MAX_UNANSWERED {
-                self.fail("tiny_http does not answer any more", error);
-            }
-        })?;
-        *unanswered = 0;
-        stream.set_read_timeout(Some(deadlines.handling))?;
+        let mut stream = UnixStream::connect(self.directory.socket())?;
+        stream.set_read_timeout(Some(self.limits.deadlines.probe))?;
+        stream.set_write_timeout(Some(self.limits.deadlines.handling))?;
+        stream.write_all(PROBE)?;
+        read_response(&stream, false)?;
+        stream.set_read_timeout(Some(self.limits.deadlines.handling))?;
         Ok(stream)
-    }
-
-    /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
-    fn check_room(&self) -> io::Result<()> {
-        self.check_descriptors(DESCRIPTORS)?;
-        let thread = thread::Builder::new().name("shield room".into());
-        let spare = thread.spawn(|| {})?.join();
-        spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
-    }
-
-    /// Fails when fewer than `count` descriptors are left.
-    pub(super) fn check_descriptors(&self, count: usize) -> io::Result<()> {
-        let spare = (0..count).map(|_| self.directory.handle().try_clone());
-        spare.collect::<io::Result<Vec<File>>>().map(drop)
-    }
-
-    fn fail(&self, what: &str, error: &io::Error) {
-        let why = io::Error::new(error.kind(), format!("{what}: {error}"));
-        self.registry.fail(why);
     }
 }
 
-fn probe(mut stream: &UnixStream) -> io::Result<()> {
-    stream.write_all(PROBE)?;
-    let mut buffer = Buffer::default();
-    let response = response::read_head(stream, &mut buffer, false)?;
-    let is_whole = buffer.received().len() == response.total_len();
-    let too_long = || io::Error::other("its answer to a probe is too long");
-    is_whole.then_some(()).ok_or_else(too_long)
+impl Backend {
+    fn pop(&self) -> Option<UnixStream> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+}
+
+fn read_response(mut stream: &UnixStream, to_head: bool) -> io::Result<Vec<u8>> {
+    let (mut response, mut chunk) = (Vec::new(), [0; CHUNK]);
+    loop {
+        match stream.read(&mut chunk)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            count => response.extend_from_slice(&chunk[..count]),
+        }
+        match total_len(&response, to_head)? {
+            Some(len) if response.len() == len => return Ok(response),
+            Some(len) if response.len() > len || len > MAX_RESPONSE => {
+                return Err(io::Error::other("the response is too long"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The length of a response; none while its head is incomplete. tiny_http gives ours a length, because they are short.
+fn total_len(bytes: &[u8], to_head: bool) -> io::Result<Option<usize>> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let Complete(head_len) = response.parse(bytes).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
+    // These have no body, whatever their headers say (RFC 9112, section 6.3).
+    let has_body = !to_head && !matches!(response.code, Some(100..=199 | 204 | 304));
+    let mut headers = response.headers.iter();
+    let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let body_len: Option<usize> = if has_body { length } else { Some(0) };
+    let body_len =
+        body_len.ok_or_else(|| io::Error::other("the response has no Content-Length"))?;
+    Ok(Some(head_len.saturating_add(body_len)))
 }

@@ -19,8 +19,7 @@
 //! been handled.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,26 +28,24 @@ use std::time::Duration;
 use log::Level;
 
 use self::backend::Backend;
+use self::connection::Connection;
 use self::registry::Registry;
 use crate::essential_thread;
 use crate::private_directory::PrivateDirectory;
 use crate::rate_limited_log::RateLimitedLog;
 
 mod backend;
-mod buffer;
 mod connection;
 pub mod framing;
 mod refusal;
 mod registry;
-mod response;
 #[cfg(test)]
 mod tests;
 
+pub use self::refusal::Refusal;
+
 /// The pause of the accept loop after an error. Without it a full descriptor table would be a busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
-const RESERVE: usize = 8;
 
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
@@ -56,14 +53,10 @@ const STACK: usize = 128 * 1024;
 /// How much the shield lets in.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// TCP connections at once. Each costs a thread, a descriptor and about 20 KiB.
+    /// TCP connections at once, each with one request. Each costs two threads and four descriptors at most.
     pub connections: usize,
-    /// Complete requests at once, from the last byte received to the last byte answered. More get 503. Each costs
-    /// three descriptors.
-    pub requests: usize,
-    /// The headers that are passed on, with the names as tiny_http shall see them. Their values must be visible ASCII,
-    /// spaces and tabs. Never name a header here that tiny_http acts upon (`Connection`, `Content-Length`, `Expect`,
-    /// `TE`, `Transfer-Encoding`, `Upgrade`).
+    /// The headers that are passed on, with the names as tiny_http shall see them. Never name one here that tiny_http
+    /// acts upon (`Connection`, `Content-Length`, `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
     pub headers_passed: &'static [&'static str],
     /// Where the private directory is made when the temporary directory cannot hold it.
     pub directory: Option<PathBuf>,
@@ -78,8 +71,7 @@ pub struct Deadlines {
     idle: Duration,
     /// For the whole of a request, from its first byte.
     request: Duration,
-    /// For the response of tiny_http. Handlers have shorter deadlines of their own; the simulator lets a request hang
-    /// for tens of seconds.
+    /// For the response of tiny_http.
     handling: Duration,
     /// For a client to take its response.
     response: Duration,
@@ -93,53 +85,45 @@ pub struct Deadlines {
 pub const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(15),
     request: Duration::from_secs(10),
-    handling: Duration::from_secs(120),
+    handling: Duration::from_secs(30),
     response: Duration::from_secs(10),
     linger: Duration::from_secs(1),
     probe: Duration::from_secs(5),
 };
 
-/// Shields a tiny_http server: it listens here, and the requests come out of `server.recv()`. Responses need a known
-/// length below tiny_http's chunked threshold. `OPTIONS *` is the shield's own question whether tiny_http reads a new
-/// connection; any response will do. Drop the server before the shield.
+/// Shields a tiny_http server: it listens here, and the requests come out of `server.recv()`. `OPTIONS *` is the
+/// shield's own question whether tiny_http reads a new connection; any response will do. Drop the server before the shield.
 ///
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny_http::Server)> {
-    let address = listener.local_addr()?;
-    let handle = TcpStream::from(OwnedFd::from(listener.try_clone()?));
-    let mut places = vec![std::env::temp_dir()];
-    places.extend(limits.directory.clone());
-    let (directory, socket) = PrivateDirectory::listen_in(&places)?;
+    let places = [Some(std::env::temp_dir()), limits.directory.clone()];
+    let (directory, socket) = PrivateDirectory::listen_in(places.into_iter().flatten())?;
     let server = tiny_http::Server::from_listener(socket, None).map_err(io::Error::other)?;
     let shared = Arc::new(Shared {
-        registry: Arc::new(Registry::new(&limits)),
+        listener,
+        registry: Arc::default(),
         limits,
         directory,
         backend: Backend::default(),
         log: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
     });
     let accept = Arc::clone(&shared);
-    let thread = essential_thread::spawn("shield".into(), move || accept_all(&listener, &accept))?;
-    let accepting = Mutex::new(Some((handle, thread)));
-    let shield = Shield {
-        shared,
-        address,
-        accepting,
-    };
-    Ok((shield, server))
+    let thread = essential_thread::spawn("shield".into(), move || accept.accept_all())?;
+    let accepting = Mutex::new(Some(thread));
+    Ok((Shield { shared, accepting }, server))
 }
 
 /// An open port. Dropping it closes it.
 pub struct Shield {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    /// The listening socket once more, in a type that has `shutdown`, and the accept thread; `None` when it is closed.
-    accepting: Mutex<Option<(TcpStream, JoinHandle<()>)>>,
+    /// The accept thread; `None` when it is closed.
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the connections' threads share.
 struct Shared {
+    listener: TcpListener,
     limits: Limits,
     registry: Arc<Registry>,
     /// Of the Unix socket.
@@ -152,7 +136,8 @@ struct Shared {
 impl Shield {
     /// The TCP address that it listens on.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        let address = self.shared.listener.local_addr();
+        address.expect("a bound socket has an address because it is bound")
     }
 
     /// Waits until the shield is closed.
@@ -176,9 +161,9 @@ impl Shield {
             .accepting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((handle, thread)) = accepting.take() {
+        if let Some(thread) = accepting.take() {
             // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
-            let _ = handle.shutdown(Shutdown::Both);
+            let _ = rustix::net::shutdown(&self.shared.listener, rustix::net::Shutdown::Both);
             let _ = thread.join();
         }
     }
@@ -203,38 +188,35 @@ impl Drop for Shield {
     }
 }
 
-fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
-    while !shared.registry.is_closed() {
-        let accepted = listener.accept();
-        let admitted = accepted.and_then(|(stream, _)| admit(stream, shared));
-        if let Err(error) = admitted
-            && !shared.registry.is_closed()
-        {
-            let line = format_args!("failed to take a connection in: {error}");
-            shared.log.log("connection", Level::Error, line);
-            thread::sleep(PAUSE_AFTER_ERROR);
+impl Shared {
+    fn accept_all(self: &Arc<Self>) {
+        while !self.registry.is_closed() {
+            let accepted = self.listener.accept();
+            let admitted = accepted.and_then(|(stream, _)| self.admit(stream));
+            if let Err(error) = admitted
+                && !self.registry.is_closed()
+            {
+                let line = format_args!("failed to take a connection in: {error}");
+                self.log.log("connection", Level::Error, line);
+                thread::sleep(PAUSE_AFTER_ERROR);
+            }
         }
     }
-}
 
-fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let stream = Arc::new(stream);
-    // Where descriptors or threads are short, the longest idle connection makes room for the next one too.
-    let reject = || {
-        shared.registry.state().evict();
-        connection::reject(&stream);
-    };
-    let has_room = shared.check_descriptors(RESERVE);
-    has_room.inspect_err(|_| reject())?;
-    let Some(slot) = Registry::admit(&shared.registry, &stream) else {
-        connection::reject(&stream);
-        return Ok(());
-    };
-    let (of_all, client) = (Arc::clone(shared), Arc::clone(&stream));
-    let thread = thread::Builder::new()
-        .name("shield connection".into())
-        .stack_size(STACK);
-    let spawned = thread.spawn(move || connection::run(of_all, client, slot));
-    spawned.map(drop).inspect_err(|_| reject())
+    fn admit(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let stream = Arc::new(stream);
+        let Some(slot) = self.registry.admit(&stream, self.limits.connections) else {
+            connection::reject(&stream);
+            return Ok(());
+        };
+        let connection = Connection::new(Arc::clone(self), Arc::clone(&stream), slot);
+        let thread = thread::Builder::new()
+            .name("shield connection".into())
+            .stack_size(STACK);
+        let spawned = thread.spawn(move || connection.run());
+        spawned
+            .map(drop)
+            .inspect_err(|_| connection::reject(&stream))
+    }
 }

@@ -10,8 +10,6 @@ pub struct Refusal {
     pub(super) text: &'static str,
 }
 
-pub(super) const CLOSE: &str = "Connection: close\r\n";
-
 pub(super) const MALFORMED: Refusal = refusal(400, "this is not well-formed HTTP/1.1");
 pub(super) const TARGET: Refusal =
     refusal(400, "the request target must be a path in visible ASCII");
@@ -35,22 +33,19 @@ const fn refusal(status: u16, text: &'static str) -> Refusal {
 }
 
 impl Refusal {
-    /// The whole response. `connection` is a header line or nothing.
-    pub(super) fn print(self, connection: &str, to_head: bool) -> String {
+    /// The whole response; the connection ends with it.
+    pub(super) fn print(self) -> String {
         let Refusal { status, text } = self;
         let phrase = StatusCode(status).default_reason_phrase();
-        let retry = match self {
-            BUSY => "Retry-After: 1\r\n",
-            _ => "",
+        let retry = if self == BUSY {
+            "Retry-After: 1\r\n"
+        } else {
+            ""
         };
         let length = text.len() + 1;
-        let body = match to_head {
-            true => String::new(),
-            false => format!("{text}\n"),
-        };
         format!(
-            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}{connection}\
-             Content-Length: {length}\r\n\r\n{body}"
+            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}Connection: close\r\n\
+             Content-Length: {length}\r\n\r\n{text}\n"
         )
     }
 }

@@ -1,24 +1,16 @@
-//! The connections that are open, what each is doing, and the bytes of bodies on their way in.
+//! The connections that are open, which of them are idle, and the bytes of bodies on their way in.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Limits;
-
-/// Bytes of large bodies held at once. Without it every connection could hold a body of the largest size.
+/// Bytes of bodies held at once. Without it every connection could hold a body of the largest size.
 const MAX_HELD: usize = 64 * 1024 * 1024;
 
-/// Bytes of a body that is too small to be counted: nearly every webhook.
-pub(super) const SMALL_BODY: usize = 64 * 1024;
-
+#[derive(Default)]
 pub(super) struct Registry {
-    max_connections: usize,
-    max_in_flight: usize,
-    is_closed: AtomicBool,
     state: Mutex<State>,
     /// Notified when something ends that may be waited for.
     changed: Condvar,
@@ -26,68 +18,58 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 pub(super) struct State {
+    is_closed: bool,
     failure: Option<io::Error>,
-    next_id: u64,
-    connections: HashMap<u64, Entry>,
+    last_id: u64,
+    pub(super) connections: HashMap<u64, Entry>,
 }
 
 pub(super) struct Entry {
     stream: Arc<TcpStream>,
-    phase: Phase,
-    /// Bytes of the body that count.
-    held: usize,
-}
-
-/// What a connection is doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// It waits for a request, since then.
-    Idle(Instant),
-    Receiving,
-    InFlight,
+    /// Since when it waits for a request; none while it has one.
+    pub(super) idle_since: Option<Instant>,
+    /// Bytes of its request that have arrived.
+    pub(super) held: usize,
 }
 
 impl Registry {
-    pub(super) fn new(limits: &Limits) -> Registry {
-        Registry {
-            max_connections: limits.connections,
-            max_in_flight: limits.requests,
-            is_closed: AtomicBool::new(false),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }
-    }
-
     /// Lets a connection in, if need be in the place of the one that has been idle longest.
-    pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Slot> {
+    pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>, max: usize) -> Option<Slot> {
         let mut state = self.state();
-        let is_full = state.connections.len() >= self.max_connections;
-        if self.is_closed() || (is_full && !state.evict()) {
+        if state.is_closed || (state.connections.len() >= max && !state.evict()) {
             return None;
         }
-        let id = state.next_id;
-        state.next_id += 1;
-        let entry = Entry {
-            stream: Arc::clone(stream),
-            phase: Phase::Idle(Instant::now()),
-            held: 0,
-        };
-        state.connections.insert(id, entry);
+        state.last_id += 1;
+        let id = state.last_id;
+        let (stream, idle_since) = (Arc::clone(stream), Some(Instant::now()));
+        state.connections.insert(
+            id,
+            Entry {
+                stream,
+                idle_since,
+                held: 0,
+            },
+        );
         let registry = Arc::clone(self);
         Some(Slot { registry, id })
     }
 
     /// From now on no connection is let in, and idle ones end. What has arrived on one of them before is still read.
     pub(super) fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
-        for (_, entry) in self.state().idle() {
+        let mut state = self.state();
+        state.is_closed = true;
+        for entry in state
+            .connections
+            .values()
+            .filter(|entry| entry.idle_since.is_some())
+        {
             let _ = entry.stream.shutdown(Shutdown::Read);
         }
         self.changed.notify_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::SeqCst)
+        self.state().is_closed
     }
 
     pub(super) fn fail(&self, error: io::Error) {
@@ -95,9 +77,17 @@ impl Registry {
         self.changed.notify_all();
     }
 
+    /// Fails when this error says that tiny_http is gone for good.
+    pub(super) fn note_failure(&self, error: &io::Error) {
+        if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
+            let why = format!("tiny_http does not accept connections any more: {error}");
+            self.fail(io::Error::new(error.kind(), why));
+        }
+    }
+
     /// Waits until it is closed or has failed.
     pub(super) fn wait_for_end(&self) -> io::Result<()> {
-        let goes_on = |state: &mut State| !self.is_closed() && state.failure.is_none();
+        let goes_on = |state: &mut State| !state.is_closed && state.failure.is_none();
         let ended = self.changed.wait_while(self.state(), goes_on);
         let failure = ended.unwrap_or_else(PoisonError::into_inner).failure.take();
         failure.map_or(Ok(()), Err)
@@ -105,16 +95,16 @@ impl Registry {
 
     /// Waits until all connections are idle, and tells whether they are.
     pub(super) fn wait_until_answered(&self, at_most: Duration) -> bool {
-        let is_busy = |state: &mut State| state.idle().count() < state.connections.len();
-        let (state, changed) = (self.state(), &self.changed);
-        let waited = changed.wait_timeout_while(state, at_most, is_busy);
-        let waited = waited.unwrap_or_else(PoisonError::into_inner);
-        !waited.1.timed_out()
-    }
-
-    /// How many connections are open.
-    pub(super) fn connections(&self) -> usize {
-        self.state().connections.len()
+        let is_busy = |state: &mut State| {
+            state
+                .connections
+                .values()
+                .any(|entry| entry.idle_since.is_none())
+        };
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), at_most, is_busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// It is sound even after a panic: no change of it has two steps.
@@ -124,28 +114,14 @@ impl Registry {
 }
 
 impl State {
-    /// The idle connections, and since when they are.
-    pub(super) fn idle(&self) -> impl Iterator<Item = ((Instant, u64), &Entry)> {
-        let connections = self.connections.iter();
-        connections.filter_map(|(id, entry)| match entry.phase {
-            Phase::Idle(since) => Some(((since, *id), entry)),
-            _ => None,
-        })
-    }
-
     /// Closes the connection that has been idle longest, if one is idle.
     pub(super) fn evict(&mut self) -> bool {
-        let longest = self.idle().map(|(key, _)| key).min();
-        let evicted = longest.and_then(|(_, id)| self.connections.remove(&id));
-        let closed = evicted.map(|entry| entry.stream.shutdown(Shutdown::Both));
-        closed.is_some()
-    }
-}
-
-impl State {
-    /// Bytes of all bodies that count.
-    pub(super) fn held(&self) -> usize {
-        self.connections.values().map(|entry| entry.held).sum()
+        let idle = self
+            .connections
+            .iter()
+            .filter_map(|(id, entry)| Some((entry.idle_since?, *id)));
+        let longest = idle.min().and_then(|(_, id)| self.connections.remove(&id));
+        longest.is_some_and(|entry| entry.stream.shutdown(Shutdown::Both).is_ok())
     }
 }
 
@@ -158,45 +134,38 @@ pub(super) struct Slot {
 impl Slot {
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        let is_there = self.enter(&mut self.registry.state(), Phase::Idle(Instant::now()));
-        let is_closed = self.registry.is_closed();
-        if is_closed {
-            self.registry.changed.notify_all();
-        }
-        is_there && !is_closed
+        self.set(Some(Instant::now()))
     }
 
     /// A request has begun to arrive: the connection does not make room for another any more. `false` when it has.
-    pub(super) fn set_receiving(&self) -> bool {
-        self.enter(&mut self.registry.state(), Phase::Receiving)
+    pub(super) fn set_busy(&self) -> bool {
+        self.set(None)
     }
 
-    /// A request is complete. `false` when too many are in flight.
-    pub(super) fn set_in_flight(&self) -> bool {
+    fn set(&self, idle_since: Option<Instant>) -> bool {
         let mut state = self.registry.state();
-        let is_in_flight = |entry: &&Entry| entry.phase == Phase::InFlight;
-        let in_flight = state.connections.values().filter(is_in_flight).count();
-        in_flight < self.registry.max_in_flight && self.enter(&mut state, Phase::InFlight)
+        let is_to_end = state.is_closed && idle_since.is_some();
+        if state.is_closed {
+            self.registry.changed.notify_all();
+        }
+        state.connections.get_mut(&self.id).is_some_and(|entry| {
+            (entry.idle_since, entry.held) = (idle_since, 0);
+            !is_to_end
+        })
     }
 
-    /// So many bytes of a body have arrived. `false` when all bodies together are too large.
+    /// So many bytes of a request have arrived. `false` when all together are too many.
     pub(super) fn hold(&self, bytes: usize) -> bool {
         let mut state = self.registry.state();
         if let Some(entry) = state.connections.get_mut(&self.id) {
             entry.held = bytes;
         }
-        state.held() <= MAX_HELD
-    }
-
-    fn enter(&self, state: &mut State, phase: Phase) -> bool {
-        let entry = state.connections.get_mut(&self.id);
-        entry.is_some_and(|entry| {
-            entry.phase = phase;
-            if let Phase::Idle(_) = phase {
-                entry.held = 0;
-            }
-            true
-        })
+        state
+            .connections
+            .values()
+            .map(|entry| entry.held)
+            .sum::<usize>()
+            <= MAX_HELD
     }
 }
 
