@@ -9,11 +9,11 @@ mod acknowledgements;
 mod dedup;
 mod due;
 mod ended;
-mod evidence;
+mod lease;
 mod page;
 mod pending;
 mod recipient_queues;
-mod shared;
+mod tries;
 mod writes;
 
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use self::acknowledgements::Acknowledgements;
 pub use self::dedup::MidDigest;
 pub use self::due::Due;
 pub use self::ended::{Ended, Fate, Notice};
-use self::evidence::Results;
+use self::lease::Lease;
 use self::page::Page;
 pub use self::page::Reason;
+pub use self::pending::persons_share;
 use self::pending::{Pending, PendingEchoes};
 use self::recipient_queues::{Class, RecipientQueues, recipient};
-use self::shared::Shared;
 use self::writes::Writes;
-pub use self::writes::{StoredEcho, WriteBatch};
+pub use self::writes::{Callers, StoredEcho, WriteBatch, Written};
 use crate::echo::{self, Echo};
 
 /// An echo is given up this long after its message came: outside this window the Send API
@@ -69,10 +69,9 @@ pub struct Outbox<R> {
     in_flight: usize,
     /// How many have begun.
     calls: u64,
-    results: Results,
     /// Whether this token has delivered anything to anybody.
     has_delivered: bool,
-    shared: Shared,
+    lease: Lease,
 }
 
 /// What has become of a webhook.
@@ -99,9 +98,8 @@ impl<R> Outbox<R> {
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
             calls: 0,
-            results: Results::default(),
             has_delivered: false,
-            shared: Shared::default(),
+            lease: Lease::default(),
         };
         outbox.owe(kept, now);
         outbox
@@ -146,14 +144,15 @@ impl<R> Outbox<R> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
         let recipient = self.queues.take(class, self.page.is_held())?;
-        let is_aside = |id: &EchoId| {
-            self.pending
-                .get(*id)
-                .is_some_and(|one| one.tries.is_aside())
-        };
-        let mut echoes = self.queues.echoes(&recipient);
-        let id = echoes.find(|id| !is_aside(id));
-        let id = id.or_else(|| self.queues.echoes(&recipient).next())?;
+        let first = self.queues.echoes(&recipient).next()?;
+        let is_aside = self
+            .pending
+            .get(first)
+            .is_some_and(|one| one.tries.is_aside);
+        let id = self
+            .untried(&recipient)
+            .filter(|_| is_aside)
+            .unwrap_or(first);
         self.in_flight += 1;
         self.calls += 1;
         self.page.begin_call(now);
@@ -162,6 +161,7 @@ impl<R> Outbox<R> {
         Some(Due {
             id,
             number: self.calls,
+            last_success: self.page.last_success,
             echo: Arc::clone(&pending.echo),
             start: part.start,
             end: part.end,
@@ -179,15 +179,14 @@ impl<R> Outbox<R> {
         self.remove(due.id, now)
     }
 
-    /// What is to be written now, if anything; nothing while a commit is under way. `at_once`, and
-    /// before calls have to wait for it, what is done does not wait for a webhook to be written with.
-    pub fn take_batch(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
-        self.writes.take(now, at_once || self.is_urgent())
+    /// What is to be written now, if anything.
+    pub fn take_batch(&mut self) -> Option<WriteBatch> {
+        self.writes.take()
     }
 
-    /// When [`take_batch`](Self::take_batch) has something to give.
-    pub fn next_write(&self) -> Option<Instant> {
-        self.writes.next_time(self.is_urgent())
+    /// Whether [`take_batch`](Self::take_batch) has something to give.
+    pub fn has_batch(&self) -> bool {
+        self.writes.has_batch()
     }
 
     /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
@@ -215,15 +214,15 @@ impl<R> Outbox<R> {
         if self.in_flight + self.unwritten() >= self.limits.max_repeated {
             return None;
         }
-        let (time, class) = self.next_class(now)?;
-        let page = self.page.next_time(now, class == Class::Fresh)?;
-        let time = page.max(time);
-        self.shared.allows_call(time.max(now)).then_some(time)
+        let (time, _) = self.next_class(now)?;
+        let time = self.page.next_time(now).max(time);
+        self.lease.allows_call(time.max(now)).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
-        self.queues
-            .next(now, self.limits.max_retries, self.page.probe())
+        let class = |again| if again { Class::Retry } else { Class::Fresh };
+        let probe = self.page.probes_again().map(class);
+        self.queues.next(now, self.limits.max_retries, probe)
     }
 
     /// How many echoes are owed.
@@ -237,8 +236,9 @@ impl<R> Outbox<R> {
     }
 
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
-    pub fn is_ok(&self) -> bool {
-        self.pending.len() < self.limits.max_pending && !self.writes.has_failed()
+    pub fn is_ok(&self, now: Instant) -> bool {
+        let has_room = self.pending.len() < self.limits.max_pending;
+        has_room && self.writes.is_ok(now) && self.lease.is_ok()
     }
 
     /// Whether there is a store behind it.
@@ -258,7 +258,7 @@ impl<R> Outbox<R> {
         };
         self.pending.add(&stored, false);
         if self.limits.durable {
-            self.writes.accepted(stored);
+            self.writes.batch.accepted.push(stored);
         } else {
             self.enqueue(stored.id, now);
         }
@@ -272,23 +272,31 @@ impl<R> Outbox<R> {
             return;
         };
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.sent == 0 && !other.tries.is_refused();
+            let is_untried = |other: &&Pending| other.sent == 0 && other.tries.refusals() == 0;
             let other = self.pending.get(other).filter(is_untried);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
         let recipient = recipient(&new.echo);
-        let has_suspect = self.queues.add(&recipient, id, now, comes_before);
-        if has_suspect && !self.page.is_held() {
-            // The next message is a witness: first the refused ones are tried again.
+        self.queues.add(&recipient, id, now, comes_before);
+        let first = self.queues.echoes(&recipient).next();
+        let first = first.and_then(|id| self.pending.get(id));
+        if first.is_some_and(|first| first.tries.waits_for_others()) && !self.page.is_held() {
+            // The person's next message is a witness: first the refused ones are tried again.
             self.queues.schedule(&recipient, Class::Retry, now);
         }
     }
 
-    /// `false` when what comes of the call is not our business any more.
+    /// The first of the person's messages that was not refused yet.
+    fn untried(&self, recipient: &recipient_queues::Recipient) -> Option<EchoId> {
+        let refusals = |id: &EchoId| self.pending.get(*id).map_or(0, |one| one.tries.refusals());
+        self.queues.echoes(recipient).find(|id| refusals(id) == 0)
+    }
+
+    /// `false` when the call began under an earlier lease: its result is ignored.
     fn end_call(&mut self, due: &Due) -> bool {
         self.in_flight -= 1;
-        let is_ours = !self.shared.is_old(due);
+        let is_ours = !self.lease.is_old(due);
         if is_ours {
             self.queues.end_call(&recipient(&due.echo));
         }
@@ -303,13 +311,9 @@ impl<R> Outbox<R> {
             self.queues.schedule(&recipient, Class::Fresh, now);
         }
         if self.limits.durable {
-            self.writes.done(id, now);
+            self.writes.batch.done.push(id);
         }
         self.acknowledgements.complete(self.pending.remove(id))
-    }
-
-    fn is_urgent(&self) -> bool {
-        2 * self.unwritten() >= self.limits.max_repeated
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Due {
     pub(super) id: EchoId,
     /// Calls are numbered in the order in which they begin, from 1.
     pub(super) number: u64,
+    /// The youngest call that had got through when this one began.
+    pub(super) last_success: u64,
     /// The echo that it is a part of.
     pub echo: Arc<Echo>,
     pub(super) start: usize,

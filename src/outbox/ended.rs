@@ -1,23 +1,18 @@
 //! What follows from the end of a call: for the message, for its recipient, for the page.
+//!
+//! A code of the Graph API does not tell whom it concerns, so other people's calls are the witnesses. A message that
+//! fails again after another person's call got through is to blame itself. When calls fail in a row, the page is held.
 
-use std::sync::Arc;
+use std::mem;
 use std::time::{Duration, Instant};
 
-use super::evidence::Tries;
 use super::recipient_queues::{Class, Recipient, recipient};
+use super::tries::ENOUGH_IN_MEMORY;
 use super::{Due, EchoId, Outbox, Reason};
-use crate::echo::Echo;
 use crate::graph::Outcome;
 
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);
-
-/// A refused message without a witness is tried again after this time; doubled each time.
-const RETRY_SUSPECT: Duration = Duration::from_secs(60);
-const LONGEST_SUSPECT: Duration = Duration::from_secs(10 * 60);
-
-/// In memory, where waiting means 503, a refused message without a witness is dropped then.
-const WITNESS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What follows from the end of a call.
 #[derive(Debug)]
@@ -26,9 +21,6 @@ pub struct Ended<R> {
     pub safe: Vec<R>,
     /// What becomes of the part that was sent.
     pub fate: Fate,
-    /// Messages of the same person that are not owed any more either: they were refused, and a later
-    /// one got through.
-    pub dropped: Vec<Arc<Echo>>,
     /// Something about the page that is to be told now.
     pub notice: Option<Notice>,
 }
@@ -60,172 +52,139 @@ pub enum Notice {
 impl<R> Outbox<R> {
     /// A call has ended.
     pub fn ended(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Ended<R> {
-        if !self.end_call(due) {
-            return self.waits(Fate::Held, Vec::new(), None, now);
-        }
-        let recipient = &recipient(&due.echo);
-        let was_answered = !matches!(outcome, Outcome::Unsent | Outcome::PerhapsSent);
-        let outage = was_answered.then(|| self.page.was_answered(due.number));
-        let outage = outage.flatten();
-        if outage.is_some() {
-            self.release(now);
-        }
-        let mut ended = match outcome {
-            Outcome::Delivered => self.got_through(due, recipient, Fate::Done, now),
-            Outcome::OwnFault => self.got_through(due, recipient, Fate::Dropped, now),
-            Outcome::NoSuchPerson if self.has_delivered => {
-                self.got_through(due, recipient, Fate::Dropped, now)
-            }
-            Outcome::Unsent => self.failed(due, recipient, false, now),
-            Outcome::PerhapsSent => self.failed(due, recipient, true, now),
-            Outcome::PageLimited(regain) => {
-                self.page_refused(due, recipient, Reason::Limit, regain, now)
-            }
-            Outcome::PageRefused => self.page_refused(due, recipient, Reason::Operator, None, now),
-            Outcome::NoSuchPerson => self.refused(due, recipient, false, now),
-            Outcome::Refused { is_passing } => self.refused(due, recipient, is_passing, now),
-        };
-        if outage == Some(true) {
-            ended.notice.get_or_insert(Notice::Resumed);
-        }
-        ended
-    }
-
-    /// A part was delivered, or refused for its own sake: the page is well, and other people's
-    /// refused messages are tried again.
-    fn got_through(&mut self, due: &Due, me: &Recipient, fate: Fate, now: Instant) -> Ended<R> {
-        self.has_delivered |= fate == Fate::Done;
-        self.results.successes.note(me, due.number);
-        let was_told = self.page.got_through(due.number, me, now);
-        if was_told.is_some() {
-            self.release(now);
-        }
-        let mut ended = Ended {
+        let nothing = Ended {
             safe: Vec::new(),
-            fate,
-            dropped: Vec::new(),
-            notice: (was_told == Some(true)).then_some(Notice::Resumed),
+            fate: Fate::Held,
+            notice: None,
         };
-        for id in self.refused_of(me) {
-            let pending = self.pending.get(id);
-            let Some(pending) = pending.filter(|one| one.tries.is_aside_for(due.number)) else {
-                continue;
-            };
-            ended.dropped.push(Arc::clone(&pending.echo));
-            ended.safe.extend(self.remove(id, now));
+        if !self.end_call(due) {
+            return nothing;
         }
-        ended.safe.extend(self.end_part(due, me, now));
-        self.witness(due.number, me, now);
-        ended
-    }
-
-    /// Other people's refused messages are tried again: now it is known that the page is well.
-    fn witness(&mut self, number: u64, me: &Recipient, now: Instant) {
-        for recipient in self.queues.of(Class::Suspect) {
-            let mut time = None;
-            for id in self.refused_of(&recipient) {
-                if let Some(pending) = self.pending.get_mut(id).filter(|_| recipient != *me) {
-                    time = time.or(pending.tries.witness(number, self.calls, now));
-                }
+        let me = &recipient(&due.echo);
+        let (reason, lasts) = match outcome {
+            Outcome::Delivered => return self.succeeded(due, me, Fate::Done, now),
+            Outcome::OwnFault => return self.succeeded(due, me, Fate::Dropped, now),
+            Outcome::NoSuchPerson if self.has_delivered => {
+                return self.succeeded(due, me, Fate::Dropped, now);
             }
-            if let Some(time) = time {
-                self.queues.schedule(&recipient, Class::Retry, time);
-            }
-        }
-    }
-
-    /// The page is not held any more: all that waited is due, and refusals count from the start.
-    fn release(&mut self, now: Instant) {
-        for class in [Class::Retry, Class::Suspect] {
-            for recipient in self.queues.of(class) {
-                for id in self.refused_of(&recipient) {
-                    if let Some(pending) = self.pending.get_mut(id) {
-                        pending.tries.forget_refusals();
-                    }
-                }
-                self.queues.schedule(&recipient, Class::Retry, now);
-            }
-        }
-    }
-
-    /// The call has got no answer that tells anything.
-    fn failed(&mut self, due: &Due, me: &Recipient, may_be_sent: bool, now: Instant) -> Ended<R> {
-        self.results.failures.note(me, self.calls);
-        let told = self.page.failed(due.number, me, self.calls, now);
-        let mut pause = RETRY_UNSENT;
-        if let Some(pending) = self.pending.get_mut(due.id).filter(|_| may_be_sent) {
-            let Some(next) = pending.tries.perhaps_sent(me, &self.results, self.calls) else {
-                let safe = self.end_part(due, me, now);
-                return self.waits(Fate::Settled, safe, told, now);
-            };
-            pause = next;
-        }
-        self.queues.schedule(me, Class::Retry, now + pause);
-        self.waits(Fate::Delayed, Vec::new(), told, now)
-    }
-
-    /// The page is limited, or refused until the operator acts.
-    fn page_refused(
-        &mut self,
-        due: &Due,
-        me: &Recipient,
-        reason: Reason,
-        regain: Option<Duration>,
-        now: Instant,
-    ) -> Ended<R> {
-        let told = self.page.hold(reason, regain, due.number, self.calls, now);
-        self.queues.schedule(me, Class::Retry, now);
-        self.waits(Fate::Delayed, Vec::new(), told, now)
-    }
-
-    /// Refused, and it is to be found out for whom.
-    fn refused(&mut self, due: &Due, me: &Recipient, is_passing: bool, now: Instant) -> Ended<R> {
-        let calls = self.calls;
-        let is_last = self.queues.echoes(me).last() == Some(due.id);
-        let Some(pending) = self.pending.get_mut(due.id) else {
-            return self.waits(Fate::Delayed, Vec::new(), None, now);
+            Outcome::Unsent | Outcome::PerhapsSent => (Reason::Outage, None),
+            Outcome::Refused { .. } | Outcome::NoSuchPerson => (Reason::Evidence, None),
+            Outcome::PageLimited(lasts) => (Reason::Limit, lasts),
+            Outcome::PageRefused => (Reason::Operator, None),
         };
+        self.page.unknown += u64::from(outcome == Outcome::PerhapsSent);
+        let fate = match outcome {
+            Outcome::PageLimited(_) | Outcome::PageRefused => self.retry(me, Duration::ZERO, now),
+            Outcome::Unsent => self.retry(me, RETRY_UNSENT, now),
+            _ => self.judge(due, me, outcome, now),
+        };
+        if matches!(fate, Fate::Dropped | Fate::Settled) {
+            return Ended {
+                safe: self.end_part(due, me, now),
+                fate,
+                ..nothing
+            };
+        }
+        let tries = self.pending.get(due.id).map(|pending| &pending.tries);
+        let is_news = reason != Reason::Evidence || tries.is_some_and(|tries| !tries.is_known);
+        let me = is_news.then_some(me);
         let told = self
             .page
-            .refused(due.number, me, !pending.tries.is_known(), calls, now);
-        let is_held = self.page.is_held();
-        let is_convicted = pending.tries.refuse(due.number, calls, now);
-        let is_too_late = !self.limits.durable && pending.tries.is_refused_for(WITNESS_WITHIN, now);
-        let round = (is_passing && is_convicted).then(|| pending.tries.next_round(now));
-        let round = round.flatten();
-        if !is_held && (is_too_late || (is_convicted && round.is_none())) {
-            let safe = self.end_part(due, me, now);
-            return self.waits(Fate::Dropped, safe, told, now);
+            .failed(due.number, me, reason, lasts, self.calls, now);
+        Ended {
+            fate: if self.page.is_held() {
+                Fate::Held
+            } else {
+                fate
+            },
+            notice: told.map(|reason| Notice::Held(reason, self.page.held_for(now))),
+            ..nothing
         }
-        if !is_held && !is_last && !is_passing {
-            // It is tried once more before the next message, which is a witness then.
-            pending.tries.step_aside();
-            self.queues.schedule(me, Class::Retry, now);
-            return self.waits(Fate::Delayed, Vec::new(), told, now);
-        }
-        let doubled = RETRY_SUSPECT * (1 << pending.tries.refusals().min(5)) / 2;
-        let pause = if self.limits.durable {
-            doubled
-        } else {
-            WITNESS_WITHIN
-        };
-        let time = round.unwrap_or(now + pause.min(LONGEST_SUSPECT));
-        for id in self.refused_of(me) {
-            if let Some(pending) = self.pending.get_mut(id) {
-                pending.tries.step_back();
-            }
-        }
-        self.queues.schedule(me, Class::Suspect, time);
-        self.waits(Fate::Delayed, Vec::new(), told, now)
     }
 
-    fn waits(&self, fate: Fate, safe: Vec<R>, told: Option<Reason>, now: Instant) -> Ended<R> {
-        let is_held = fate == Fate::Delayed && self.page.is_held();
-        Ended {
-            safe,
-            fate: if is_held { Fate::Held } else { fate },
-            dropped: Vec::new(),
-            notice: told.map(|reason| Notice::Held(reason, self.page.held_for(now))),
+    /// A part was delivered, or refused for its own sake: the page is well.
+    fn succeeded(&mut self, due: &Due, me: &Recipient, fate: Fate, now: Instant) -> Ended<R> {
+        self.has_delivered |= fate == Fate::Done;
+        let was_told = self.page.succeeded(due.number);
+        self.retry_others(due.number, was_told.is_some(), now);
+        self.step_back(me);
+        let safe = self.end_part(due, me, now);
+        let notice = (was_told == Some(true)).then_some(Notice::Resumed);
+        Ended { safe, fate, notice }
+    }
+
+    /// A call has got through: refused messages are tried again, which tells whether they are to blame, and everything
+    /// that waited if the page was held until now.
+    fn retry_others(&mut self, number: u64, all: bool, now: Instant) {
+        for me in self.queues.of(Class::Retry) {
+            let first = self
+                .queues
+                .echoes(&me)
+                .next()
+                .and_then(|id| self.pending.get(id));
+            if all || first.is_some_and(|first| first.tries.has_waited_for(number)) {
+                self.step_back(&me);
+                if all {
+                    self.forget_refusals(&me);
+                }
+                self.queues.schedule(&me, Class::Retry, now);
+            }
+        }
+    }
+
+    /// The message, its recipient or the page is to blame: what becomes of the message.
+    fn judge(&mut self, due: &Due, me: &Recipient, outcome: Outcome, now: Instant) -> Fate {
+        let is_held = self.page.is_held();
+        let has_successor = self.untried(me).is_some_and(|id| id != due.id);
+        let Some(pending) = self.pending.get_mut(due.id) else {
+            return Fate::Held;
+        };
+        let tries = &mut pending.tries;
+        let is_to_blame = tries.fail(due, outcome, &self.page, self.calls);
+        let is_too_late = !self.limits.durable && tries.refusals() >= ENOUGH_IN_MEMORY;
+        if !is_held && (is_to_blame || is_too_late) {
+            return if outcome == Outcome::PerhapsSent {
+                Fate::Settled
+            } else {
+                Fate::Dropped
+            };
+        }
+        if outcome != Outcome::PerhapsSent && tries.refusals() > 1 && has_successor && !is_held {
+            // Nobody else may write for long: then the person's own next message is the witness.
+            tries.is_aside = true;
+            return self.retry(me, Duration::ZERO, now);
+        }
+        let pause = tries.pause();
+        let first = self
+            .queues
+            .echoes(me)
+            .next()
+            .and_then(|id| self.pending.get(id));
+        let pause = pause.max(first.map_or(pause, |first| first.tries.pause()));
+        self.step_back(me);
+        self.retry(me, pause, now)
+    }
+
+    fn retry(&mut self, me: &Recipient, pause: Duration, now: Instant) -> Fate {
+        self.queues.schedule(me, Class::Retry, now + pause);
+        Fate::Delayed
+    }
+
+    /// The person's messages are tried in their turn again.
+    fn step_back(&mut self, me: &Recipient) {
+        for id in self.queues.echoes(me).collect::<Vec<EchoId>>() {
+            if let Some(pending) = self.pending.get_mut(id) {
+                pending.tries.is_aside = false;
+            }
+        }
+    }
+
+    /// The page was held: their refusals count from the start.
+    fn forget_refusals(&mut self, me: &Recipient) {
+        for id in self.queues.echoes(me).collect::<Vec<EchoId>>() {
+            if let Some(pending) = self.pending.get_mut(id) {
+                pending.tries.forget_refusals();
+            }
         }
     }
 
@@ -236,20 +195,12 @@ impl<R> Outbox<R> {
         }
         if let Some(pending) = self.pending.get_mut(due.id) {
             pending.sent = due.end;
-            pending.tries = Tries::default();
+            mem::take(&mut pending.tries);
         }
         if self.limits.durable {
-            self.writes.sent(due.id, due.end, now);
+            self.writes.batch.sent.push((due.id, due.end));
         }
         self.queues.schedule(me, Class::Fresh, now);
         Vec::new()
-    }
-
-    /// A person's first messages that were refused.
-    fn refused_of(&self, recipient: &Recipient) -> Vec<EchoId> {
-        let tries = |id: &EchoId| self.pending.get(*id).map(|one| &one.tries);
-        let is_refused = |id: &EchoId| tries(id).is_some_and(Tries::is_refused);
-        let echoes = self.queues.echoes(recipient);
-        echoes.take_while(is_refused).collect()
     }
 }

@@ -8,14 +8,19 @@ use std::time::Instant;
 
 use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
-use super::evidence::Tries;
 use super::recipient_queues::{Recipient, recipient};
+use super::tries::Tries;
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
 
 /// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
 const PERSONS_SHARE: usize = 100;
 const LEAST_SHARE: usize = 100;
+
+/// How many echoes one person may be owed where so many may be owed, and half of them are.
+pub fn persons_share(max: usize) -> usize {
+    (max / PERSONS_SHARE).max(LEAST_SHARE)
+}
 
 #[derive(Default)]
 pub(super) struct PendingEchoes {
@@ -84,6 +89,14 @@ impl PendingEchoes {
         pending.waiting
     }
 
+    /// Forgets all echoes that are safe: another process owes them.
+    pub(super) fn forget_safe(&mut self) {
+        let safe = self.pending.iter().filter(|(_, one)| one.is_safe);
+        for id in safe.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.forget(id);
+        }
+    }
+
     /// Messenger may forget the message. Returns the acknowledgements that waited for that.
     pub(super) fn set_safe(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
         if let Some(pending) = self.pending.get_mut(&id) {
@@ -130,7 +143,7 @@ impl PendingEchoes {
             }
         }
         let total = self.len() + new.values().sum::<usize>();
-        let share = (max / PERSONS_SHARE).max(LEAST_SHARE);
+        let share = persons_share(max);
         let is_modest = |(person, new): (&Recipient, &usize)| {
             let owed = self.by_person.get(person).copied().unwrap_or_default();
             owed + new <= share

@@ -22,8 +22,6 @@ pub(super) enum Class {
     Fresh,
     /// Another try, after a pause.
     Retry,
-    /// A refused message waits for another person's call to get through.
-    Suspect,
 }
 
 #[derive(Default)]
@@ -31,7 +29,7 @@ pub(super) struct RecipientQueues {
     queues: HashMap<Recipient, RecipientQueue>,
     /// A schedule for each class: recipients by the time at which they are due, equal times in the
     /// order in which they came.
-    schedules: [BTreeMap<Key, Recipient>; 3],
+    schedules: [BTreeMap<Key, Recipient>; 2],
     scheduled: u64,
     /// Calls in flight that are another try.
     retrying: usize,
@@ -50,58 +48,43 @@ struct RecipientQueue {
 
 impl RecipientQueues {
     /// Adds an echo to the end of its queue, or before those that `comes_before` says it precedes.
-    /// What was tried stays first. Returns whether the recipient waits for a witness.
+    /// What was tried stays first.
     pub(super) fn add(
         &mut self,
         recipient: &Recipient,
         id: EchoId,
         now: Instant,
         comes_before: impl Fn(EchoId) -> bool,
-    ) -> bool {
+    ) {
         let queue = self.queues.entry(recipient.clone()).or_default();
         let movable = queue.echoes.len() - usize::from(queue.in_flight.is_some());
         let after = queue.echoes.iter().rev().take(movable);
         let passed = after.take_while(|other| comes_before(**other)).count();
         queue.echoes.insert(queue.echoes.len() - passed, id);
-        let class = queue.scheduled.map(|(class, _)| class);
-        if class.is_none() && queue.in_flight.is_none() {
+        if queue.scheduled.is_none() && queue.in_flight.is_none() {
             self.schedule(recipient, Class::Fresh, now);
         }
-        class == Some(Class::Suspect)
     }
 
-    /// When the next recipient is due, and its class; at most `max_retries` calls at once are
-    /// another try. `probe`, while the page is held: this class comes first, and no recipient waits for a witness.
+    /// When the next recipient is due, and its class; at most `max_retries` calls at once are another try. `prefers`: the
+    /// class that is first where both are due.
     pub(super) fn next(
         &self,
         now: Instant,
         max_retries: usize,
-        probe: Option<Class>,
+        prefers: Option<Class>,
     ) -> Option<(Instant, Class)> {
         let first = |class: Class| {
-            let (key, _) = self.schedules[class as usize].first_key_value()?;
-            Some((*key, class))
+            let ((time, _), _) = self.schedules[class as usize].first_key_value()?;
+            Some((*time, class))
         };
-        let has_room = self.retrying < max_retries;
         let fresh = first(Class::Fresh);
-        let retry = first(Class::Retry).filter(|_| has_room);
-        let suspect = first(Class::Suspect).filter(|_| has_room);
-        let next = if let Some(probe) = probe {
-            // By turns: the one that was scheduled first of those that may be tried now.
-            let is_due = |((time, _), _): &(Key, Class)| *time <= now;
-            let due = retry.filter(is_due).into_iter();
-            let suspect = suspect.map(|((_, turn), class)| ((now, turn), class));
-            let turns = due.chain(suspect).min_by_key(|((_, turn), _)| *turn);
-            let first = match probe {
-                Class::Fresh => fresh.or(turns),
-                _ => turns.or(fresh),
-            };
-            first.or(retry)
-        } else {
-            let all = fresh.into_iter().chain(retry).chain(suspect);
-            all.min_by_key(|(key, _)| *key)
-        };
-        next.map(|((time, _), class)| (time, class))
+        let retry = first(Class::Retry).filter(|_| self.retrying < max_retries);
+        let both = fresh.into_iter().chain(retry);
+        both.min_by_key(|(time, class)| match prefers {
+            Some(_) if *time <= now => (now, prefers != Some(*class)),
+            _ => (*time, false),
+        })
     }
 
     /// Takes the first recipient of this class. The queue waits until the call has ended. `is_held`: of first tries the

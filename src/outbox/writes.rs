@@ -1,4 +1,4 @@
-//! What is to be written to the store, and when.
+//! What is to be written, and what follows when it is written.
 
 use std::mem;
 use std::sync::Arc;
@@ -7,19 +7,11 @@ use std::time::{Duration, Instant};
 use super::{EchoId, MidDigest, Outbox};
 use crate::echo::Echo;
 
-/// What is done is written with the next webhook, or after this time: until then a kill repeats
-/// it, and every commit costs the disk.
-const DONE_IS_WRITTEN_WITHIN: Duration = Duration::from_millis(25);
+/// After a batch of which nothing was taken, the outbox counts as full for this time: a proxy that checks its health
+/// sends no webhook that could find room, so only time can end it.
+const COUNTS_AS_FULL: Duration = Duration::from_secs(5);
 
-/// Two commits begin at least this far apart: what is accepted meanwhile is written together. A
-/// commit costs as much as several echoes, however little is in it, and Messenger waits for 5 s.
-const WRITES_APART: Duration = Duration::from_millis(20);
-
-/// After a failed commit the next one is tried after this time, or with the next webhook: only a
-/// commit tells whether the disk has room again.
-const NEXT_TRY: Duration = Duration::from_secs(1);
-
-/// An echo, as the store keeps it.
+/// An echo, as it is stored.
 #[derive(Debug, Clone)]
 pub struct StoredEcho {
     /// Its place in the order.
@@ -34,7 +26,7 @@ pub struct StoredEcho {
     pub came: Instant,
 }
 
-/// What is to be written to the store in one commit.
+/// What is to be written in one commit.
 #[derive(Debug, Default)]
 pub struct WriteBatch {
     /// Accepted echoes, in order.
@@ -45,140 +37,135 @@ pub struct WriteBatch {
     pub done: Vec<EchoId>,
 }
 
+impl WriteBatch {
+    /// How many calls' ends are in it.
+    pub fn ends(&self) -> usize {
+        self.sent.len() + self.done.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.ends() == 0
+    }
+}
+
+/// What has become of the accepted echoes of a batch. Echoes in neither list are safe, and are sent by this process.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Safe, and not owed here: their messages were answered before, or a shared log has them now. In order.
+    pub known: Vec<EchoId>,
+    /// Not written, and not owed here. In order.
+    pub refused: Vec<EchoId>,
+    /// Why they are refused, if not because there is no room.
+    pub why: Option<String>,
+}
+
+/// The callers that are to be answered.
+#[derive(Debug)]
+pub struct Callers<R> {
+    /// Their webhooks are safe.
+    pub safe: Vec<R>,
+    /// Their webhooks are not.
+    pub refused: Vec<R>,
+}
+
 /// Collects what changes between two commits.
 #[derive(Default)]
 pub(super) struct Writes {
-    batch: WriteBatch,
-    /// When the batch is to be written; none while there is nothing in it.
-    due: Option<Instant>,
-    /// When the last commit began.
-    last_write: Option<Instant>,
-    is_writing: bool,
+    /// For the next commit.
+    pub(super) batch: WriteBatch,
+    /// How many calls' ends are in the commit that is under way, if one is.
+    in_write: Option<usize>,
     has_failed: bool,
-    /// How many calls' ends are in the commit that is under way.
-    in_write: usize,
+    full_until: Option<Instant>,
 }
 
 impl Writes {
-    pub(super) fn accepted(&mut self, stored: StoredEcho) {
-        self.be_due(stored.came);
-        self.batch.accepted.push(stored);
-    }
-
-    pub(super) fn sent(&mut self, id: EchoId, bytes: usize, now: Instant) {
-        self.batch.sent.push((id, bytes));
-        self.be_due(now + DONE_IS_WRITTEN_WITHIN);
-    }
-
-    pub(super) fn done(&mut self, id: EchoId, now: Instant) {
-        self.batch.done.push(id);
-        self.be_due(now + DONE_IS_WRITTEN_WITHIN);
-    }
-
-    fn be_due(&mut self, time: Instant) {
-        self.due = Some(self.due.map_or(time, |due| due.min(time)));
-    }
-
-    /// `at_once`: what is done does not wait for a webhook to be written with.
-    pub(super) fn take(&mut self, now: Instant, at_once: bool) -> Option<WriteBatch> {
-        self.next_time(at_once).filter(|time| *time <= now)?;
-        self.in_write = self.unwritten();
-        self.is_writing = true;
-        self.last_write = Some(now);
-        self.due = None;
+    pub(super) fn take(&mut self) -> Option<WriteBatch> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        self.in_write = Some(self.batch.ends());
         Some(mem::take(&mut self.batch))
     }
 
-    pub(super) fn next_time(&self, at_once: bool) -> Option<Instant> {
-        let due = self.due.filter(|_| !self.is_writing)?;
-        let Some(last) = self.last_write else {
-            return Some(due);
-        };
-        let is_now = at_once && !self.has_failed;
-        Some(if is_now {
-            last
-        } else {
-            due.max(last + WRITES_APART)
-        })
+    pub(super) fn has_batch(&self) -> bool {
+        !self.batch.is_empty()
     }
 
-    /// Calls that have come to an end which is not on disk.
+    /// Calls that have come to an end which is not written.
     pub(super) fn unwritten(&self) -> usize {
-        self.batch.sent.len() + self.batch.done.len() + self.in_write
+        self.batch.ends() + self.in_write.unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_writing && self.due.is_none()
+        self.in_write.is_none() && self.batch.is_empty()
     }
 
-    pub(super) fn written(&mut self) {
-        self.is_writing = false;
-        self.in_write = 0;
-        self.has_failed = false;
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    /// Nothing can be written any more. Returns what was to be.
-    pub(super) fn lose(&mut self) -> WriteBatch {
-        mem::take(self).batch
-    }
-
-    /// All of it is still to be written, before what has come since.
-    pub(super) fn not_written(&mut self, batch: WriteBatch, now: Instant) {
-        self.is_writing = false;
-        self.in_write = 0;
-        self.has_failed = true;
-        let newer = mem::replace(&mut self.batch, batch);
-        self.batch.accepted.extend(newer.accepted);
-        self.batch.sent.extend(newer.sent);
-        self.batch.done.extend(newer.done);
-        self.be_due(now + NEXT_TRY);
+    /// Whether the last commit did not fail, and took something.
+    pub(super) fn is_ok(&self, now: Instant) -> bool {
+        !self.has_failed && self.full_until.is_none_or(|until| until <= now)
     }
 }
 
 impl<R> Outbox<R> {
-    /// This batch is on disk, but for those echoes that the store has `seen` before, in order:
-    /// their messages were answered before. Returns the callers whose webhooks are safe now.
-    pub fn written(&mut self, batch: &WriteBatch, seen: &[EchoId], now: Instant) -> Vec<R> {
-        self.writes.written();
-        let mut safe = Vec::new();
+    /// This batch is written. Its echoes that are owed here may be sent from now on.
+    pub fn written(&mut self, batch: &WriteBatch, written: &Written, now: Instant) -> Callers<R> {
+        let is_full = !written.refused.is_empty() && written.refused.len() == batch.accepted.len();
+        self.writes.in_write = None;
+        self.writes.has_failed = false;
+        if !batch.accepted.is_empty() {
+            self.writes.full_until = is_full.then(|| now + COUNTS_AS_FULL);
+        }
+        let (mut safe, mut refused) = (Vec::new(), Vec::new());
         for StoredEcho { id, .. } in &batch.accepted {
-            let waiting = if seen.binary_search(id).is_ok() {
-                self.pending.remove(*id)
+            if written.refused.binary_search(id).is_ok() {
+                refused.extend(self.refuse(*id));
+                continue;
+            }
+            let waiting = if written.known.binary_search(id).is_ok() {
+                // The disk or the log remembers the mid for longer than this process could.
+                self.pending.forget(*id)
             } else {
                 self.enqueue(*id, now);
                 self.pending.set_safe(*id)
             };
             safe.extend(self.acknowledgements.complete(waiting));
         }
-        safe
+        Callers { safe, refused }
     }
 
-    /// This batch could not be written; it is written again later, as it is. Returns the callers
-    /// whose webhooks are not safe. What they brought stays: a redelivery joins it.
-    pub fn not_written(&mut self, batch: WriteBatch, now: Instant) -> Vec<R> {
+    /// This batch could not be written. It stays, before what has come since, to be written again: a redelivery joins it.
+    pub fn not_written(&mut self, batch: WriteBatch) -> Callers<R> {
         let mut refused = Vec::new();
         for StoredEcho { id, .. } in &batch.accepted {
             let waiting = self.pending.take_waiting(*id).into_iter();
             refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
         }
-        self.writes.not_written(batch, now);
-        refused
+        self.writes.in_write = None;
+        self.writes.has_failed = true;
+        let newer = mem::replace(&mut self.writes.batch, batch);
+        self.writes.batch.accepted.extend(newer.accepted);
+        self.writes.batch.sent.extend(newer.sent);
+        self.writes.batch.done.extend(newer.done);
+        let safe = Vec::new();
+        Callers { safe, refused }
     }
 
-    /// The store has gone for good, with this batch unwritten: from now on what is owed is kept in memory. Returns the
-    /// callers whose webhooks are not safe; what they brought is not owed.
-    pub fn lose_store(&mut self, batch: &WriteBatch) -> Vec<R> {
+    /// The store has gone for good, with this batch unwritten: from now on echoes are kept in memory. Those that were
+    /// never written are not owed.
+    pub fn lose_store(&mut self, batch: &WriteBatch) -> Callers<R> {
         self.limits.durable = false;
-        let newer = self.writes.lose();
-        let mut refused = Vec::new();
-        for StoredEcho { id, .. } in batch.accepted.iter().chain(&newer.accepted) {
-            let waiting = self.pending.forget(*id).into_iter();
-            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
-        }
-        refused
+        let newer = mem::take(&mut self.writes).batch;
+        let lost = batch.accepted.iter().chain(&newer.accepted);
+        let refused = lost.flat_map(|stored| self.refuse(stored.id)).collect();
+        let safe = Vec::new();
+        Callers { safe, refused }
+    }
+
+    /// The echo is not owed, as if its message had never come. Returns the callers who waited for it.
+    fn refuse(&mut self, id: EchoId) -> Vec<R> {
+        let waiting = self.pending.forget(id).into_iter();
+        let callers = waiting.filter_map(|id| self.acknowledgements.fail(id));
+        callers.collect()
     }
 }

@@ -2,6 +2,26 @@
 
 use super::*;
 
+/// The batch is written, and this of it was known. Returns the callers whose webhooks are safe.
+fn written(
+    outbox: &mut Outbox<u32>,
+    batch: &WriteBatch,
+    known: &[EchoId],
+    now: Instant,
+) -> Vec<u32> {
+    let known = known.to_vec();
+    let Callers { safe, refused } = outbox.written(
+        batch,
+        &Written {
+            known,
+            ..Written::default()
+        },
+        now,
+    );
+    assert_eq!(refused, [0; 0]);
+    safe
+}
+
 #[test]
 fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
     let now = Instant::now();
@@ -11,20 +31,15 @@ fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
     });
     owe(&mut outbox, "a", &["a1"], now);
     assert_eq!(next_text(&mut outbox, now), None);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
+    let batch = outbox.take_batch().expect("there is something to write");
     assert_eq!(batch.accepted.len(), 1);
-    assert!(
-        outbox.take_batch(now, true).is_none(),
-        "one write at a time"
-    );
+    assert!(!outbox.has_batch());
     // The same message again, while it is being written.
     assert_eq!(
         outbox.accept(vec![echo("a", "a1")], 2, now),
         Accepted::Waiting
     );
-    assert_eq!(outbox.written(&batch, &[], now), [1, 2]);
+    assert_eq!(written(&mut outbox, &batch, &[], now), [1, 2]);
     let due = outbox.next_due(now).expect("it is due now");
     assert_eq!(
         outbox.accept(vec![echo("a", "a1")], 3, now),
@@ -32,15 +47,10 @@ fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
     );
 
     outbox.ended(&due, Outcome::Delivered, now);
-    assert!(
-        outbox.take_batch(now, false).is_none(),
-        "what is settled waits a little"
-    );
-    let batch = outbox
-        .take_batch(now + SECOND, false)
-        .expect("and is written then");
+    assert!(!outbox.is_flushed());
+    let batch = outbox.take_batch().expect("what is done is written");
     assert_eq!(batch.done.len(), 1);
-    outbox.written(&batch, &[], now);
+    written(&mut outbox, &batch, &[], now);
     assert!(outbox.is_flushed());
 }
 
@@ -52,11 +62,9 @@ fn what_the_store_has_seen_is_safe_and_not_sent() {
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1", "a2"], now);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
+    let batch = outbox.take_batch().expect("there is something to write");
     let seen = batch.accepted[0].id;
-    assert_eq!(outbox.written(&batch, &[seen], now), [1]);
+    assert_eq!(written(&mut outbox, &batch, &[seen], now), [1]);
     assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a2"));
     assert_eq!(outbox.owed(), 1);
 }
@@ -69,21 +77,17 @@ fn what_could_not_be_written_is_refused_kept_and_joined_by_a_redelivery() {
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
-    outbox.written(&batch, &[], now);
+    let batch = outbox.take_batch().expect("there is something to write");
+    written(&mut outbox, &batch, &[], now);
     let due = outbox.next_due(now).expect("it is due");
     outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(
         outbox.accept(vec![echo("b", "b1"), echo("c", "c1")], 2, now),
         Accepted::Waiting
     );
-    let batch = outbox
-        .take_batch(now + SECOND, false)
-        .expect("there is something to write");
+    let batch = outbox.take_batch().expect("there is something to write");
     assert_eq!((batch.accepted.len(), batch.done.len()), (2, 1));
-    assert_eq!(outbox.not_written(batch, now + SECOND), [2]);
+    assert_eq!(outbox.not_written(batch).refused, [2]);
     assert_eq!(outbox.owed(), 2);
     assert_eq!(next_text(&mut outbox, now + SECOND), None, "it is not safe");
     // The redelivery of one, and a new message.
@@ -91,62 +95,65 @@ fn what_could_not_be_written_is_refused_kept_and_joined_by_a_redelivery() {
     let then = now + SECOND + SECOND / 10;
     assert_eq!(outbox.accept(again, 3, then), Accepted::Waiting);
     let batch = outbox
-        .take_batch(then, false)
+        .take_batch()
         .expect("a webhook is a reason to try again");
     let texts: Vec<_> = batch.accepted.iter().map(|one| &*one.echo.text).collect();
     assert_eq!((&texts[..], batch.done.len()), (&["b1", "c1", "d1"][..], 1));
-    assert_eq!(outbox.written(&batch, &[], then), [3]);
-    assert_eq!(outbox.next_write(), None);
+    assert_eq!(written(&mut outbox, &batch, &[], then), [3]);
+    assert!(outbox.is_flushed());
     let sent: Vec<_> = std::iter::from_fn(|| next_text(&mut outbox, then)).collect();
     assert_eq!(sent, ["b1", "c1", "d1"]);
 }
 
 #[test]
-fn webhooks_that_come_shortly_after_a_write_are_written_together() {
+fn a_failed_write_is_still_to_be_written_and_the_outbox_is_not_ok_before() {
     let now = Instant::now();
     let mut outbox = outbox(Limits {
         durable: true,
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let first = outbox
-        .take_batch(now, false)
-        .expect("the first one does not wait");
-    outbox.written(&first, &[], now);
-    owe(&mut outbox, "b", &["b1"], now);
-    owe(&mut outbox, "c", &["c1"], now);
-    assert!(outbox.take_batch(now, false).is_none());
-    let later = outbox.next_write().expect("it will be written");
-    assert!(later <= now + SECOND / 40, "and soon");
-    let second = outbox
-        .take_batch(later, false)
-        .expect("there is something to write");
-    assert_eq!(second.accepted.len(), 2);
+    let batch = outbox.take_batch().expect("there is something to write");
+    outbox.not_written(batch);
+    assert!(!outbox.is_flushed() && outbox.has_batch() && !outbox.is_ok(now));
+    let batch = outbox.take_batch().expect("it is tried again");
+    written(&mut outbox, &batch, &[], now);
+    assert!(outbox.is_flushed() && outbox.is_ok(now));
 }
 
 #[test]
-fn a_failed_write_is_tried_again_by_itself_and_not_before_a_second_has_passed() {
+fn what_a_full_log_refuses_is_as_if_it_had_never_come() {
     let now = Instant::now();
     let mut outbox = outbox(Limits {
         durable: true,
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
-    outbox.not_written(batch, now);
-    assert!(!outbox.is_flushed(), "it is still to be written");
-    assert!(
-        outbox.take_batch(now, true).is_none(),
-        "not even on the way down"
-    );
-    assert_eq!(outbox.next_write(), Some(now + SECOND));
-    let batch = outbox
-        .take_batch(now + SECOND, false)
-        .expect("only a write tells whether there is room again");
-    outbox.written(&batch, &[], now);
-    assert_eq!(outbox.next_write(), None);
+    let two = vec![echo("a", "a2"), echo("b", "b1")];
+    assert_eq!(outbox.accept(two, 2, now), Accepted::Waiting);
+    let batch = outbox.take_batch().expect("there is something to write");
+    let ids: Vec<EchoId> = batch.accepted.iter().map(|stored| stored.id).collect();
+    let (known, refused) = (vec![ids[0], ids[1]], vec![ids[2]]);
+    let in_part = Written {
+        known,
+        refused,
+        why: None,
+    };
+    let Callers { safe, refused } = outbox.written(&batch, &in_part, now);
+    assert_eq!((safe, refused), (vec![1], vec![2]));
+    assert!(outbox.is_ok(now), "something was taken");
+    let again = vec![echo("a", "a2"), echo("b", "b1")];
+    assert_eq!(outbox.accept(again, 3, now), Accepted::Waiting);
+    let batch = outbox.take_batch().expect("there is something to write");
+    let texts: Vec<_> = batch.accepted.iter().map(|one| &*one.echo.text).collect();
+    assert_eq!(texts, ["a2", "b1"], "the log knows which of them it has");
+    let none = Written {
+        refused: batch.accepted.iter().map(|stored| stored.id).collect(),
+        ..Written::default()
+    };
+    assert_eq!(outbox.written(&batch, &none, now).refused, [3]);
+    assert!(!outbox.is_ok(now) && outbox.is_ok(now + 6 * SECOND));
+    assert_eq!((outbox.owed(), next_text(&mut outbox, now)), (0, None));
 }
 
 #[test]
@@ -160,12 +167,10 @@ fn a_hundred_thousand_messages_that_the_store_has_seen_are_no_work() {
     });
     let echoes = (0..count).map(|n| echo("a", &n.to_string())).collect();
     outbox.accept(echoes, 1, now);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
+    let batch = outbox.take_batch().expect("there is something to write");
     let seen: Vec<EchoId> = batch.accepted.iter().map(|record| record.id).collect();
     let start = Instant::now();
-    assert_eq!(outbox.written(&batch, &seen, now), [1]);
+    assert_eq!(written(&mut outbox, &batch, &seen, now), [1]);
     assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
 }
 
@@ -177,24 +182,18 @@ fn a_call_counts_as_unwritten_from_its_end_until_that_is_on_disk() {
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let batch = outbox
-        .take_batch(now, false)
-        .expect("there is something to write");
-    outbox.written(&batch, &[], now);
+    let batch = outbox.take_batch().expect("there is something to write");
+    written(&mut outbox, &batch, &[], now);
     let due = outbox.next_due(now).expect("it is due");
     assert_eq!(outbox.unwritten(), 0);
     outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(outbox.unwritten(), 1);
-    let batch = outbox
-        .take_batch(now, true)
-        .expect("there is something to write");
+    let batch = outbox.take_batch().expect("there is something to write");
     assert_eq!(outbox.unwritten(), 1, "it is being written");
-    outbox.not_written(batch, now);
+    outbox.not_written(batch);
     assert_eq!(outbox.unwritten(), 1);
-    let batch = outbox
-        .take_batch(now + SECOND, true)
-        .expect("it is tried again");
-    outbox.written(&batch, &[], now);
+    let batch = outbox.take_batch().expect("it is tried again");
+    written(&mut outbox, &batch, &[], now);
     assert_eq!(outbox.unwritten(), 0);
 }
 
@@ -206,12 +205,12 @@ fn what_came_when_the_store_was_gone_is_as_if_it_had_never_come() {
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let batch = outbox.take_batch(now, false).expect("it is to be written");
+    let batch = outbox.take_batch().expect("it is to be written");
     assert_eq!(
         outbox.accept(vec![echo("a", "a2")], 2, now),
         Accepted::Waiting
     );
-    assert_eq!(outbox.lose_store(&batch), [1, 2]);
+    assert_eq!(outbox.lose_store(&batch).refused, [1, 2]);
     assert_eq!(next_text(&mut outbox, now), None);
     for mid in ["a1", "a2"] {
         let again = outbox.accept(vec![echo("a", mid)], 3, now);

@@ -87,8 +87,8 @@ impl World {
         echo.timestamp = Some(1_700_000_000_000 + u64::try_from(at.as_millis()).expect("it fits"));
         let accepted = self.outbox.accept(vec![echo], 0, self.now);
         assert_eq!(accepted, Accepted::Waiting);
-        while let Some(batch) = self.outbox.take_batch(self.now, true) {
-            self.outbox.written(&batch, &[], self.now);
+        while let Some(batch) = self.outbox.take_batch() {
+            self.outbox.written(&batch, &Written::default(), self.now);
         }
     }
 
@@ -110,8 +110,8 @@ impl World {
             );
             self.now = next.max(self.now);
             self.end_calls();
-            while let Some(batch) = self.outbox.take_batch(self.now, true) {
-                self.outbox.written(&batch, &[], self.now);
+            while let Some(batch) = self.outbox.take_batch() {
+                self.outbox.written(&batch, &Written::default(), self.now);
             }
         }
         self.now = end.max(self.now);
@@ -152,8 +152,6 @@ impl World {
                 Fate::Settled => self.settled.push(due.text().to_string()),
                 _ => {}
             }
-            let dropped = ended.dropped.iter().map(|echo| echo.text.clone());
-            self.dropped.extend(dropped);
             let notice = ended.notice.map(|notice| (now - self.start, notice));
             self.notices.extend(notice);
         }

@@ -23,7 +23,7 @@ fn shared() -> Outbox<u32> {
 fn what_the_log_brings_goes_out_in_its_order_to_each_person() {
     let now = Instant::now();
     let mut outbox = shared();
-    outbox.take_over(vec![stored(1, "a", "a1"), stored(2, "b", "b1")], now);
+    outbox.lead(vec![stored(1, "a", "a1"), stored(2, "b", "b1")], now);
     outbox.owe(vec![stored(3, "a", "a2")], now);
     assert_eq!(outbox.owed(), 3);
     let mut texts = Vec::new();
@@ -42,7 +42,7 @@ fn what_the_log_brings_goes_out_in_its_order_to_each_person() {
 fn a_call_begins_only_as_long_as_the_lease_allows() {
     let now = Instant::now();
     let mut outbox = shared();
-    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.lead(vec![stored(1, "a", "a1")], now);
     outbox.allow_calls(now + SECOND);
     let later = now + 2 * SECOND;
     assert_eq!(next_text(&mut outbox, later), None);
@@ -54,9 +54,9 @@ fn a_call_begins_only_as_long_as_the_lease_allows() {
 fn what_comes_of_a_call_from_before_a_new_lease_changes_nothing() {
     let now = Instant::now();
     let mut outbox = shared();
-    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.lead(vec![stored(1, "a", "a1")], now);
     let old = outbox.next_due(now).expect("it is due");
-    outbox.take_over(vec![stored(1, "a", "a1")], now);
+    outbox.lead(vec![stored(1, "a", "a1")], now);
     outbox.ended(&old, Outcome::Delivered, now);
     assert_eq!(outbox.owed(), 1, "it may not have been written");
     assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a1"));
@@ -66,7 +66,30 @@ fn what_comes_of_a_call_from_before_a_new_lease_changes_nothing() {
 fn without_the_lease_nothing_is_owed_here() {
     let now = Instant::now();
     let mut outbox = shared();
-    outbox.take_over(vec![stored(1, "a", "a1")], now);
-    outbox.take_over(Vec::new(), now);
+    outbox.lead(vec![stored(1, "a", "a1")], now);
+    outbox.follow(now);
     assert_eq!((outbox.owed(), next_text(&mut outbox, now)), (0, None));
+}
+
+#[test]
+fn what_is_not_in_the_log_yet_stays_when_the_lease_changes() {
+    let now = Instant::now();
+    let mut outbox = shared();
+    owe(&mut outbox, "a", &["a1"], now);
+    let batch = outbox.take_batch().expect("there is something to write");
+    owe(&mut outbox, "b", &["b1"], now);
+    outbox.lead(vec![stored(1 << 20, "a", "a1")], now);
+    outbox.follow(now);
+    let all = |batch: &WriteBatch| Written {
+        known: batch.accepted.iter().map(|stored| stored.id).collect(),
+        ..Written::default()
+    };
+    assert_eq!(outbox.written(&batch, &all(&batch), now).safe, [1]);
+    let batch = outbox.take_batch().expect("there is something to write");
+    assert_eq!(outbox.written(&batch, &all(&batch), now).safe, [1]);
+    assert_eq!(
+        (outbox.owed(), next_text(&mut outbox, now)),
+        (0, None),
+        "the one with the lease sends it"
+    );
 }
