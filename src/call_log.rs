@@ -19,10 +19,6 @@ pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
         log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
         log::debug!("echoed: {label}, text {:?}", due.echo.text);
     }
-    for echo in &ended.dropped {
-        let label = echo.label();
-        log::warn!("echo dropped: {label}: refused twice, and a later message got through");
-    }
 }
 
 /// Why nothing is sent.

@@ -17,3 +17,8 @@ pub(crate) fn instant(time: u64) -> Instant {
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// The time of an instant that has passed, as [`now`] tells it.
+pub(crate) fn since_1970(instant: Instant) -> u64 {
+    now().saturating_sub(milliseconds(instant.elapsed()))
+}

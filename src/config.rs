@@ -19,7 +19,6 @@ use rustls::pki_types::CertificateDer;
 pub use self::shared::shared_outbox_texts;
 pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::graph_url;
-#[cfg(feature = "redis")]
 use crate::shared::Address;
 
 /// All settings, checked.
@@ -38,7 +37,6 @@ pub struct Config {
     /// The directory of the outbox; without one it is kept in memory.
     pub data_dir: Option<PathBuf>,
     /// The outbox that several processes share.
-    #[cfg(feature = "redis")]
     pub shared: Option<Address>,
     /// Threads in the pool.
     pub threads: usize,
@@ -102,7 +100,6 @@ impl Config {
             listen: settings.listen(),
             webhook_path: settings.value("WEBHOOK_PATH", "/", values::webhook_path),
             data_dir: settings.data_dir(),
-            #[cfg(feature = "redis")]
             shared: settings.shared(),
             threads: settings.value("THREADS", "64", values::threads),
             max_pending: settings.value("MAX_PENDING", "100000", values::max_pending),
@@ -114,23 +111,11 @@ impl Config {
             log_level: settings.value("RUST_LOG", "info", values::log_level),
             systemd: Systemd::read(lookup),
         };
-        #[cfg(not(feature = "redis"))]
-        settings.no_shared();
         if settings.problems.is_empty() {
             Ok(config)
         } else {
             Err(ConfigError(settings.problems.join("\n")))
         }
-    }
-}
-
-impl Config {
-    /// Whether several processes share the outbox.
-    pub fn is_shared(&self) -> bool {
-        #[cfg(feature = "redis")]
-        return self.shared.is_some();
-        #[cfg(not(feature = "redis"))]
-        false
     }
 }
 

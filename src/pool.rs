@@ -11,7 +11,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// What the writer is to do next.
 pub enum WriterTask<R> {
-    /// Write to the disk, and tell the outbox what came of it.
+    /// Write it, and tell the outbox what came of it.
     Write(WriteBatch),
     /// Tell these callers that their webhooks are not safe yet.
     Late(Vec<R>),
@@ -28,11 +28,7 @@ pub struct Pool<R> {
 
 struct State<R> {
     outbox: Outbox<R>,
-    /// Senders that sleep.
-    idle: usize,
-    /// A sender was notified and has not come yet. It notifies the next one if there is more to do.
-    is_waking: bool,
-    /// Until when the one sender that watches the time sleeps.
+    /// Until when the one sender with a time-out sleeps. With time-outs all of them would wake for every call.
     sender_until: Option<Instant>,
     /// Until when the writer sleeps.
     writer_until: Option<Instant>,
@@ -45,8 +41,6 @@ impl<R> Pool<R> {
         Pool {
             state: Mutex::new(State {
                 outbox,
-                idle: 0,
-                is_waking: false,
                 sender_until: None,
                 writer_until: None,
                 is_stopping: false,
@@ -61,7 +55,7 @@ impl<R> Pool<R> {
         let mut state = self.lock();
         let now = Instant::now();
         let result = change(&mut state.outbox, now);
-        self.wake(state, now);
+        self.notify(state, now);
         result
     }
 
@@ -74,21 +68,15 @@ impl<R> Pool<R> {
                 return None;
             }
             if let Some(due) = state.outbox.next_due(now) {
-                self.wake(state, now);
+                self.notify(state, now);
                 return Some(due);
             }
-            // One idle sender watches the time; the others sleep until they are notified.
-            let next = state.outbox.next_time(now).unwrap_or(now + LONGEST_SLEEP);
-            let mut until = now + LONGEST_SLEEP;
-            if !state.is_watched(next) {
-                state.sender_until = Some(next);
-                until = next;
-            }
-            state.idle += 1;
-            state = wait(&self.due, state, until, now);
-            state.idle -= 1;
-            state.is_waking = false;
-            if state.sender_until == Some(until) {
+            let longest = now + LONGEST_SLEEP;
+            let next = state.outbox.next_time(now);
+            let watched = next.filter(|next| !state.is_watched(*next));
+            state.sender_until = watched.or(state.sender_until);
+            state = wait(&self.due, state, watched.unwrap_or(longest), now);
+            if watched.is_some() && state.sender_until == watched {
                 state.sender_until = None;
             }
         }
@@ -103,28 +91,21 @@ impl<R> Pool<R> {
             if !late.is_empty() {
                 return Some(WriterTask::Late(late));
             }
-            let at_once = state.is_stopping;
-            if let Some(batch) = state.outbox.take_batch(now, at_once) {
+            if let Some(batch) = state.outbox.take_batch() {
                 return Some(WriterTask::Write(batch));
             }
             if state.is_finished() {
                 return None;
             }
-            let until = state.next_task_time().unwrap_or(now + LONGEST_SLEEP);
+            let deadline = state.outbox.next_deadline();
+            let until = deadline.unwrap_or(now + LONGEST_SLEEP);
             state.writer_until = Some(until);
             state = wait(&self.to_write, state, until, now);
             state.writer_until = None;
         }
     }
 
-    /// Whether a webhook would be taken.
-    pub fn is_ok(&self) -> bool {
-        let state = self.lock();
-        !state.is_stopping && state.outbox.is_ok()
-    }
-
     /// Whether it stops, no call is in flight, and all is written.
-    #[cfg(feature = "redis")]
     pub fn is_finished(&self) -> bool {
         self.lock().is_finished()
     }
@@ -134,23 +115,20 @@ impl<R> Pool<R> {
     pub fn stop(&self) {
         let mut state = self.lock();
         state.is_stopping = true;
-        self.wake(state, Instant::now());
+        self.notify(state, Instant::now());
     }
 
     /// Notifies a sender or the writer when there is something to do before it wakes by itself.
-    fn wake(&self, mut state: MutexGuard<'_, State<R>>, now: Instant) {
-        if state.is_stopping {
-            self.due.notify_all();
-            self.to_write.notify_all();
-            return;
-        }
+    fn notify(&self, state: MutexGuard<'_, State<R>>, now: Instant) {
         let (sender, writer) = (state.wants_sender(now), state.wants_writer());
-        state.is_waking |= sender;
+        let is_stopping = state.is_stopping;
         drop(state);
-        if sender {
+        if is_stopping {
+            self.due.notify_all();
+        } else if sender {
             self.due.notify_one();
         }
-        if writer {
+        if writer || is_stopping {
             self.to_write.notify_one();
         }
     }
@@ -178,19 +156,14 @@ impl<R> State<R> {
     }
 
     fn wants_sender(&self, now: Instant) -> bool {
-        let is_missing = |time| time <= now || !self.is_watched(time);
-        let is_free = self.idle > 0 && !self.is_waking;
-        is_free && self.outbox.next_time(now).is_some_and(is_missing)
-    }
-
-    fn next_task_time(&self) -> Option<Instant> {
-        let times = [self.outbox.next_write(), self.outbox.next_deadline()];
-        times.into_iter().flatten().min()
+        let next = self.outbox.next_time(now);
+        next.is_some_and(|next| next <= now || !self.is_watched(next))
     }
 
     fn wants_writer(&self) -> bool {
-        let next = self.next_task_time();
-        next.is_some_and(|next| self.writer_until.is_some_and(|until| next < until))
+        let deadline = self.outbox.next_deadline();
+        let is_sooner = |until| self.outbox.has_batch() || deadline.is_some_and(|at| at < until);
+        self.writer_until.is_some_and(is_sooner)
     }
 
     fn is_finished(&self) -> bool {

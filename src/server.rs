@@ -16,17 +16,16 @@ use crate::essential_thread;
 use crate::event::Event;
 use crate::logger;
 use crate::notify::Notifier;
-use crate::outbox::{Limits, Outbox, StoredEcho};
+use crate::outbox::{Limits, Outbox};
+use crate::place::Place;
 use crate::pool::Pool;
-#[cfg(feature = "redis")]
-use crate::shared::{Appender, Committer, Leader, Shared};
 use crate::shield::{self, Shield};
-use crate::signals;
-use crate::store::{Store, StoreError};
+use crate::signals::{self, Signals};
+use crate::store::StoreError;
 use crate::watch;
 use crate::watchdog;
 use crate::webhook;
-use crate::worker::{Place, Worker};
+use crate::worker::Worker;
 
 /// On the way down, how long requests that have begun to arrive may take to be answered. A webhook
 /// waits for 4 s at most.
@@ -75,69 +74,39 @@ impl std::error::Error for ServeError {}
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    let system = |what: &'static str| move |error| ServeError::System(what.into(), error);
     logger::start(config.log_level, config.systemd.is_journal);
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
-    let receivers = receivers(share.threads);
-    let senders = share.threads - receivers;
-    #[cfg(feature = "redis")]
-    let shared = config.shared.as_ref().map(Shared::new);
-    let (place, kept) = open_store(config)?.unzip();
-    #[cfg(feature = "redis")]
-    let place = shared
-        .as_ref()
-        .map(|shared| Place::Shared(Committer::new(shared)))
-        .or(place);
+    let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.limits())?;
-    let (shield, server) = (Arc::new(shield), Arc::new(server));
-    let limits = Limits {
+    let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
+    let page = watch::start(config).map_err(system("look after the subscription"))?;
+    let bot = Bot {
+        worker: Arc::new(Worker::new(config, Pool::new(outbox), reply, page)),
+        shield: Arc::new(shield),
+        server: Arc::new(server),
+    };
+    let threads = bot.start_threads(share.threads, place);
+    let threads = threads.map_err(system("start the threads"))?;
+    let ended = bot.wait(config, signals);
+    bot.finish(&threads, config);
+    ended
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> ServeError {
+    move |error| ServeError::System(what.into(), error)
+}
+
+fn limits(config: &Config, threads: usize, place: &Place) -> Limits {
+    let senders = threads - receivers(threads);
+    Limits {
         max_pending: config.max_pending,
         send_rate: config.send_rate,
         // Half of the calls are for people whose messages get through.
         max_retries: senders.div_ceil(2),
         max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
-        durable: place.is_some(),
-    };
-    let outbox = Outbox::new(limits, kept.unwrap_or_default(), Instant::now());
-    let page = watch::start(config).map_err(system("look after the subscription"))?;
-    let worker = Worker::new(config, Pool::new(outbox), reply, page);
-    #[cfg(feature = "redis")]
-    let worker = match &shared {
-        Some(shared) => worker.sharing(Appender::new(shared, config.max_pending)),
-        None => worker,
-    };
-    let worker = Arc::new(worker);
-    let threads = start_threads(&worker, &shield, &server, receivers, senders, place);
-    #[allow(unused_mut, reason = "there are more of them with the feature redis")]
-    let mut threads = threads.map_err(system("start the threads"))?;
-    #[cfg(feature = "redis")]
-    if let Some(shared) = &shared {
-        let more = start_shared(&worker, Leader::new(shared));
-        threads.extend(more.map_err(system("start the threads"))?);
+        durable: place.is_durable(),
     }
-    let notifier = Arc::new(Notifier::new(&config.systemd));
-    signals::close_on(signals, Arc::clone(&shield), Arc::clone(&notifier))
-        .map_err(system("watch signals"))?;
-
-    let (address, path) = (shield.address(), &config.webhook_path);
-    log::info!("listening on http://{address}{path}");
-    notifier.ready();
-    if let Some(within) = config.systemd.watchdog {
-        watchdog::start(within, Arc::clone(&shield), Arc::clone(&worker), notifier)
-            .map_err(system("start the watchdog"))?;
-    }
-    let ended = shield.wait().map_err(system("receive requests"));
-    if let Err(error) = &ended {
-        log::error!("stopping, to be started again: {error}");
-        shield.close();
-    }
-    if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
-        log::warn!("some requests were not answered in time");
-    }
-    (0..receivers).for_each(|_| server.unblock());
-    finish(&worker, &threads, config);
-    ended
 }
 
 /// How many of the threads receive.
@@ -148,23 +117,9 @@ fn receivers(threads: usize) -> usize {
     }
 }
 
-/// Opens the outbox on disk, if there is to be one, with what it has kept.
-fn open_store(config: &Config) -> Result<Option<(Place, Vec<StoredEcho>)>, ServeError> {
-    let Some(directory) = &config.data_dir else {
-        if !config.is_shared() {
-            log::info!("no DATA_DIR: what is owed is kept in memory");
-        }
-        return Ok(None);
-    };
-    let (store, kept) = Store::open(directory).map_err(ServeError::Store)?;
-    let (directory, owed) = (directory.display(), kept.len());
-    log::info!("the outbox is in {directory}: {owed} echoes are owed");
-    Ok(Some((Place::Disk(store), kept)))
-}
-
 fn listen(
     config: &Config,
-    (connections, requests): (usize, usize),
+    (connections, _): (usize, usize),
 ) -> Result<(Shield, tiny_http::Server), ServeError> {
     let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
     for address in &config.listen {
@@ -181,7 +136,6 @@ fn listen(
     })?;
     let limits = shield::Limits {
         connections,
-        requests,
         headers_passed: &[webhook::SIGNATURE_HEADER],
         directory: config.data_dir.clone(),
         deadlines: shield::DEADLINES,
@@ -206,78 +160,94 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn start_threads(
-    worker: &Arc<Worker>,
-    shield: &Arc<Shield>,
-    server: &Arc<tiny_http::Server>,
-    receivers: usize,
-    senders: usize,
-    place: Option<Place>,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
-    for n in 0..receivers {
-        let (worker, shield, server) = (Arc::clone(worker), Arc::clone(shield), Arc::clone(server));
-        threads.push(essential_thread::spawn(
-            format!("receiver-{n}"),
-            move || {
-                worker.receive(&server, &shield);
-            },
-        )?);
-    }
-    for n in 0..senders {
-        let worker = Arc::clone(worker);
-        threads.push(essential_thread::spawn(format!("sender-{n}"), move || {
-            worker.send()
-        })?);
-    }
-    let (worker, shield) = (Arc::clone(worker), Arc::clone(shield));
-    threads.push(essential_thread::spawn("writer".to_string(), move || {
-        worker.write(place, &shield);
-    })?);
-    Ok(threads)
+/// What the threads work with.
+struct Bot {
+    worker: Arc<Worker>,
+    shield: Arc<Shield>,
+    server: Arc<tiny_http::Server>,
 }
 
-/// The two threads more where several processes share the outbox.
-#[cfg(feature = "redis")]
-fn start_shared(worker: &Arc<Worker>, leader: Leader) -> io::Result<[JoinHandle<()>; 2]> {
-    let (appending, leading) = (Arc::clone(worker), Arc::clone(worker));
-    Ok([
-        essential_thread::spawn("appender".to_string(), move || appending.append())?,
-        essential_thread::spawn("leader".to_string(), move || leader.run(leading.pool()))?,
-    ])
-}
+impl Bot {
+    fn start_threads(&self, threads: usize, place: Place) -> io::Result<Vec<JoinHandle<()>>> {
+        let receivers = (0..receivers(threads)).map(|n| {
+            let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
+            let server = Arc::clone(&self.server);
+            let receive = move || worker.receive(&server, &shield);
+            essential_thread::spawn(format!("receiver-{n}"), receive)
+        });
+        let senders = (receivers.len()..threads).map(|n| {
+            let worker = Arc::clone(&self.worker);
+            essential_thread::spawn(format!("sender-{n}"), move || worker.send())
+        });
+        let mut started = receivers.chain(senders).collect::<io::Result<Vec<_>>>()?;
+        if let Some(leader) = place.leader() {
+            let worker = Arc::clone(&self.worker);
+            let lead = move || leader.run(worker.pool());
+            started.push(essential_thread::spawn("leader".to_string(), lead)?);
+        }
+        let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
+        let write = move || worker.write(place, &shield);
+        started.push(essential_thread::spawn("writer".to_string(), write)?);
+        Ok(started)
+    }
 
-/// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
-/// there is time.
-fn finish(worker: &Worker, threads: &[JoinHandle<()>], config: &Config) {
-    let pool = worker.pool();
-    let is_durable = pool.change(|outbox, _| outbox.is_durable());
-    let within = if is_durable {
-        CALLS_END_WITHIN
-    } else {
-        ECHOES_END_WITHIN - ANSWERS_END_WITHIN
-    };
-    let deadline = Instant::now() + within;
-    worker.stop();
-    while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
-        thread::sleep(Duration::from_millis(5));
-    }
-    let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
-    if unwritten > 0 {
-        log::error!(
-            "the outbox could not be written: what was sent last is sent again after the next start"
-        );
-    }
-    match owed {
-        0 => log::info!("stopped: nothing is owed"),
-        owed if config.is_shared() => {
-            log::info!("stopped: {owed} echoes are owed, and kept in the shared outbox");
+    /// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
+    fn wait(&self, config: &Config, signals: Signals) -> Result<(), ServeError> {
+        let (worker, shield) = (&self.worker, &self.shield);
+        let notifier = Arc::new(Notifier::new(&config.systemd));
+        signals::close_on(signals, Arc::clone(shield), Arc::clone(&notifier))
+            .map_err(system("watch signals"))?;
+        let (address, path) = (shield.address(), &config.webhook_path);
+        log::info!("listening on http://{address}{path}");
+        notifier.ready();
+        if let Some(within) = config.systemd.watchdog {
+            watchdog::start(within, Arc::clone(shield), Arc::clone(worker), notifier)
+                .map_err(system("start the watchdog"))?;
         }
-        owed if config.data_dir.is_some() && !is_durable => {
-            log::error!("stopped: {owed} echoes are lost")
+        let ended = shield.wait().map_err(system("receive requests"));
+        if let Err(error) = &ended {
+            log::error!("stopping, to be started again: {error}");
+            shield.close();
         }
-        owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
-        owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
+        if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
+            log::warn!("some requests were not answered in time");
+        }
+        ended
+    }
+
+    /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
+    /// there is time.
+    fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
+        let pool = self.worker.pool();
+        let is_durable = pool.change(|outbox, _| outbox.is_durable());
+        let within = if is_durable {
+            CALLS_END_WITHIN
+        } else {
+            ECHOES_END_WITHIN - ANSWERS_END_WITHIN
+        };
+        let deadline = Instant::now() + within;
+        threads.iter().for_each(|_| self.server.unblock());
+        pool.stop();
+        while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
+        if unwritten > 0 {
+            log::error!(
+                "the outbox could not be written: what was sent last is sent again after the next start"
+            );
+        }
+        match owed {
+            0 => log::info!("stopped: nothing is owed"),
+            owed if config.shared.is_some() => {
+                log::info!("stopped: {owed} echoes are owed, and kept in the shared outbox");
+            }
+            owed if config.data_dir.is_some() && !is_durable => {
+                log::error!("stopped: {owed} echoes are lost")
+            }
+            owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
+            owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
+        }
     }
 }
 

@@ -8,12 +8,13 @@
 //!                           └──◄ commit: sent, done
 //! ```
 //!
-//! So recipient queues, retries and holds stay those of [`Outbox`](crate::outbox::Outbox). The lease is short, and a
-//! call begins only if it ends before the lease does. What the sender writes carries the epoch of its lease: when
-//! another one sends by now, it is refused. Only this folder names the `redis` crate.
+//! So recipient queues, retries and holds stay those of [`Outbox`](crate::outbox::Outbox). The writer appends and commits in
+//! one exchange with the server; a thread of its own asks for the lease and tails the log. The lease is short, and a call
+//! begins only if it ends before the lease does. A commit carries the epoch of the lease, and is refused when another
+//! process has the lease by now. Only this folder names the `redis` crate. A program without the feature `redis` has
+//! `shared/absent.rs` in its place.
 
 mod address;
-mod appender;
 mod leader;
 mod record;
 mod verbs;
@@ -22,105 +23,88 @@ mod worth;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub(crate) use self::address::{Address, SharedError};
-pub(crate) use self::appender::{Answers, Appender};
+pub(crate) use self::address::Address;
 pub(crate) use self::leader::Leader;
-use self::verbs::{Appended, Log};
+use self::verbs::Log;
 
-use crate::clock;
-use crate::outbox::WriteBatch;
+use crate::outbox::{WriteBatch, Written};
 
-/// The shared outbox, as the threads of this process have it.
-pub(crate) struct Shared {
-    address: Arc<Address>,
+/// What the writer and the leader tell each other.
+struct Shared {
+    address: Address,
     /// The epoch of our lease; 0 without one.
     epoch: AtomicU64,
-    /// Whether the server cannot be used.
+    /// Whether it was told that the server cannot be used.
     is_away: AtomicBool,
-    /// Until when it counts as full, in milliseconds since 1970: whoever looks after its health sends it no webhooks
-    /// until then, and nobody else finds out that there is room again.
-    full_until: AtomicU64,
 }
 
 impl Shared {
-    pub(crate) fn new(address: &Address) -> Arc<Shared> {
-        Arc::new(Shared {
-            address: Arc::new(address.clone()),
-            epoch: AtomicU64::new(0),
-            is_away: AtomicBool::new(false),
-            full_until: AtomicU64::new(0),
-        })
-    }
-
-    /// Whether webhooks are taken.
-    pub(crate) fn is_ok(&self) -> bool {
-        let is_full = clock::now() < self.full_until.load(Ordering::Relaxed);
-        !self.is_away.load(Ordering::Relaxed) && !is_full
-    }
-
-    /// Whether this process sends.
-    pub(crate) fn leads(&self) -> bool {
-        self.epoch.load(Ordering::Relaxed) != 0
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// Tells when the server goes away, and when it is back.
-    fn note<T>(&self, result: &Result<T, SharedError>) {
-        match (
-            result,
-            self.is_away.swap(result.is_err(), Ordering::Relaxed),
-        ) {
-            (Err(error), false) => log::error!(
+    fn note<T>(&self, result: &Result<T, String>) {
+        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
+        match result {
+            Err(error) if !was_away => log::error!(
                 "{error}; until it is back webhooks are refused, and Messenger keeps them"
             ),
-            (Ok(_), true) => log::info!("the shared outbox is back"),
+            Ok(_) if was_away => log::info!("the shared outbox is back"),
             _ => {}
         }
     }
 }
 
-/// Writes what was sent.
-pub(crate) struct Committer {
+/// The log, as the writer has it.
+pub(crate) struct SharedLog {
     shared: Arc<Shared>,
     log: Log,
+    max_pending: usize,
 }
 
-impl Committer {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Committer {
-        Committer {
-            log: Log::new(&shared.address),
-            shared: Arc::clone(shared),
+impl SharedLog {
+    pub(crate) fn new(address: &Address, max_pending: usize) -> SharedLog {
+        SharedLog {
+            log: Log::new(address),
+            max_pending,
+            shared: Arc::new(Shared {
+                address: address.clone(),
+                epoch: AtomicU64::new(0),
+                is_away: AtomicBool::new(false),
+            }),
         }
     }
 
-    /// Writes this batch, unless another process sends by now: then it is that one's business.
+    pub(crate) fn leader(&self) -> Leader {
+        Leader::new(&self.shared)
+    }
+
+    /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
+    /// sent, unless another process sends by now.
     ///
     /// # Errors
     /// When it may not have been written; it may be written again.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<(), SharedError> {
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
-        let is_written = epoch != 0 && {
-            let written = self.log.commit(epoch, batch);
-            self.shared.note(&written);
-            written?
-        };
-        if !is_written {
-            let count = batch.sent.len() + batch.done.len();
+    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, String> {
+        let epoch = self.shared.epoch();
+        let written = self.log.write(epoch, self.max_pending, batch);
+        self.shared.note(&written);
+        let (is_ours, written) = written?;
+        let count = batch.ends();
+        if !is_ours && count > 0 {
             log::warn!(
                 "another process sends by now: what was sent last may come twice, {count} messages at most"
             );
         }
-        Ok(())
+        Ok(written)
     }
 }
 
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
 pub(crate) fn check(address: &Address) -> Result<String, String> {
-    let mut log = Log::new(&Arc::new(address.clone()));
+    let mut log = Log::new(address);
     let worth = worth::of(&mut log)?;
-    // An empty webhook is written as every other.
-    if let Some(Appended::Refused(why)) = log.append(1, &[&[]])?.pop() {
-        return Err(why);
-    }
+    log.try_to_append()?;
     let (owed, is_sending) = log.state()?;
     let sending = match is_sending {
         true => "a process sends",

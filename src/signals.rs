@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
+pub(crate) use signal_hook::iterator::Signals;
 
 use crate::notify::Notifier;
 use crate::shield::Shield;

@@ -1,10 +1,11 @@
-//! What the threads do: receive requests, make calls of the Send API, write to the disk.
+//! What the threads do: receive requests, make calls of the Send API, write what is owed.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::Level;
 use tiny_http::{Header, Request, Response};
@@ -14,40 +15,38 @@ use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::{Event, Platform};
 use crate::graph::{Graph, Outcome, Report};
-use crate::outbox::{Accepted, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
+use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
+use crate::place::{Failure, Place};
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
-#[cfg(feature = "redis")]
-use crate::shared::{Answers, Appender, Committer};
 use crate::shield::Shield;
-use crate::store::Store;
 use crate::watch::TokenPage;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
-/// What a bot that answers, but takes no webhooks, says of its health.
+/// The health of a bot that answers, but takes no webhooks.
 const NOT_OK: &str = "stopping, or the outbox takes no more";
 
-/// Where the writer writes to.
-pub(crate) enum Place {
-    /// A file of our own.
-    Disk(Store),
-    /// The outbox that several processes share.
-    #[cfg(feature = "redis")]
-    Shared(Committer),
-}
+/// The answer to a webhook that is not taken, and the usual reason.
+const TAKES_NO_MORE: &str = "the outbox takes no more";
+const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or to one person";
+
+/// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as
+/// several echoes, however little is in it, and Messenger waits for 5 s.
+const COMMITS_APART: Duration = Duration::from_millis(20);
+
+/// After a failed commit the next one begins this much later: only a commit tells whether there is room again.
+const NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// What the threads share.
 pub(crate) struct Worker {
     pool: Pool<Request>,
-    /// Takes what is accepted where several processes share the outbox.
-    #[cfg(feature = "redis")]
-    appender: Option<Appender<Request>>,
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
     /// The page that the token is for, when it is known.
     page: Arc<OnceLock<TokenPage>>,
     other_pages: RateLimitedLog,
+    refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
     received: AtomicU64,
 }
@@ -61,22 +60,14 @@ impl Worker {
     ) -> Worker {
         Worker {
             pool,
-            #[cfg(feature = "redis")]
-            appender: None,
             webhook: Webhook::new(config),
             graph: Graph::new(config),
             reply,
             page,
             other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
+            refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
         }
-    }
-
-    /// What is accepted goes to the outbox that several processes share.
-    #[cfg(feature = "redis")]
-    pub(crate) fn sharing(self, appender: Appender<Request>) -> Worker {
-        let appender = Some(appender);
-        Worker { appender, ..self }
     }
 
     pub(crate) fn pool(&self) -> &Pool<Request> {
@@ -117,65 +108,44 @@ impl Worker {
             body: &body,
         });
         match verdict {
-            Verdict::Answer(answer) => respond(request, answer),
-            Verdict::Health if self.is_ok() => respond(request, self.health()),
-            Verdict::Health => respond(request, Answer::unavailable(NOT_OK)),
+            Verdict::Answer(answer) => respond([request], &answer),
+            Verdict::Health => respond([request], &self.health()),
             Verdict::Events(events) => self.accept(&events, request),
         }
     }
 
-    fn is_ok(&self) -> bool {
-        #[cfg(feature = "redis")]
-        if self
-            .appender
-            .as_ref()
-            .is_some_and(|one| !one.shared().is_ok())
-        {
-            return false;
-        }
-        self.pool.is_ok()
-    }
-
-    /// What `echobot check` is told of a bot that runs.
     fn health(&self) -> Answer {
-        #[cfg(feature = "redis")]
-        if self
-            .appender
-            .as_ref()
-            .is_some_and(|one| !one.shared().leads())
-        {
-            return Answer::new(200, "ok: another process sends");
-        }
-        let look = |outbox: &mut Outbox<_>, _| (outbox.owed(), outbox.held());
-        match self.pool.change(look) {
-            (0, None) => Answer::ok(),
-            (owed, None) => Answer::new(200, format!("ok: {owed} echoes are owed")),
-            (owed, Some(reason)) => {
-                let why = call_log::why(reason);
-                Answer::new(200, format!("ok: {owed} echoes are owed, because {why}"))
+        self.pool.change(|outbox, now| {
+            let owed = outbox.owed();
+            match outbox.held() {
+                _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
+                _ if outbox.follows() => Answer::new(200, "ok: another process sends"),
+                None if owed == 0 => Answer::ok(),
+                None => Answer::new(200, format!("ok: {owed} echoes are owed")),
+                Some(reason) => {
+                    let why = call_log::why(reason);
+                    Answer::new(200, format!("ok: {owed} echoes are owed, because {why}"))
+                }
             }
-        }
+        })
     }
 
     fn accept(&self, events: &[Event], request: Request) {
         let ours = events.iter().filter(|event| self.is_ours(event));
         let echo = |event| Echo::answering(event, self.reply);
         let echoes: Vec<Echo> = ours.filter_map(echo).collect();
-        #[cfg(feature = "redis")]
-        if let Some(appender) = self.appender.as_ref().filter(|_| !echoes.is_empty()) {
-            return appender.append(echoes, request);
-        }
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
         match self.pool.change(accept) {
             Accepted::Waiting => {}
-            Accepted::Safe(request) => respond(request, Answer::ok()),
-            Accepted::Full(request) => {
-                log::error!(
-                    "webhook refused: as many echoes are owed as MAX_PENDING allows, in all or to one person"
-                );
-                respond(request, Answer::unavailable("too many echoes are owed"));
-            }
+            Accepted::Safe(request) => respond([request], &Answer::ok()),
+            Accepted::Full(request) => self.refuse(vec![request], NO_ROOM),
         }
+    }
+
+    fn refuse(&self, requests: Vec<Request>, why: &str) {
+        let line = format_args!("webhook refused: {why}");
+        self.refusals.log("refused", Level::Error, line);
+        respond(requests, &Answer::unavailable(TAKES_NO_MORE));
     }
 
     /// Whether the token can answer it: an app hears all its pages.
@@ -206,7 +176,7 @@ impl Worker {
                 let report = catch(|| self.graph.send(&due.echo.recipient, due.text()));
                 self.end(&due, report)
             };
-            respond_all(safe, &Answer::ok());
+            respond(safe, &Answer::ok());
         }
     }
 
@@ -226,78 +196,42 @@ impl Worker {
         ended.safe
     }
 
-    /// What the writer does. Without a store there is nothing to write, and webhooks that are late
-    /// are answered all the same.
-    pub(crate) fn write(&self, mut place: Option<Place>, shield: &Shield) {
+    /// What the writer does.
+    pub(crate) fn write(&self, mut place: Place, shield: &Shield) {
         while let Some(task) = self.pool.next_task() {
-            match (task, &mut place) {
-                (WriterTask::Late(late), _) => {
-                    respond_all(late, &Answer::unavailable("not safe yet"));
+            match task {
+                WriterTask::Late(late) => respond(late, &Answer::unavailable("not safe yet")),
+                WriterTask::Write(batch) => {
+                    let next = Instant::now() + COMMITS_APART;
+                    match self.commit(batch, &mut place, shield) {
+                        true => thread::sleep(next.saturating_duration_since(Instant::now())),
+                        false => thread::sleep(NEXT_TRY),
+                    }
                 }
-                (WriterTask::Write(batch), Some(Place::Disk(store))) => {
-                    self.commit(batch, store, shield);
-                }
-                #[cfg(feature = "redis")]
-                (WriterTask::Write(batch), Some(Place::Shared(committer))) => {
-                    let written = committer.commit(&batch);
-                    // No caller waits for it: the webhooks were answered when they were appended.
-                    self.pool.change(|outbox, now| match written {
-                        Ok(()) => outbox.written(&batch, &[], now),
-                        Err(_) => outbox.not_written(batch, now),
-                    });
-                }
-                (WriterTask::Write(_), None) => unreachable!("only a durable outbox is written"),
             }
         }
     }
 
-    /// What the appender does, where several processes share the outbox.
-    #[cfg(feature = "redis")]
-    pub(crate) fn append(&self) {
-        let answer = |Answers { safe, refused }| {
-            respond_all(safe, &Answer::ok());
-            respond_all(
-                refused,
-                &Answer::unavailable("the shared outbox takes no more"),
-            );
-        };
-        if let Some(appender) = &self.appender {
-            appender.run(answer);
-        }
-    }
-
-    /// Lets the threads stop when their work is done. Returns at once.
-    pub(crate) fn stop(&self) {
-        #[cfg(feature = "redis")]
-        if let Some(appender) = &self.appender {
-            appender.stop();
-        }
-        self.pool.stop();
-    }
-
-    /// Answers the webhooks that are safe with this batch.
-    fn commit(&self, batch: WriteBatch, store: &mut Store, shield: &Shield) {
-        match store.commit(&batch) {
-            Ok(known) => {
-                let written = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &known, now);
-                respond_all(self.pool.change(written), &Answer::ok());
-            }
-            Err(error) if error.is_gone() => {
-                let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
-                shield.fail(io::Error::other(error.to_string()));
-                respond_all(refused, &Answer::unavailable("the outbox is gone"));
-            }
-            Err(error) => {
-                let refused = self
-                    .pool
-                    .change(|outbox, now| outbox.not_written(batch, now));
-                log::error!("{error}; webhooks refused: {}", refused.len());
-                respond_all(
-                    refused,
-                    &Answer::unavailable("the outbox cannot be written"),
-                );
+    /// Returns whether the batch was written.
+    fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
+        let result = place.commit(&batch);
+        let Callers { safe, refused } = self.pool.change(|outbox, now| match &result {
+            Ok(written) => outbox.written(&batch, written, now),
+            Err(Failure::Passing) => outbox.not_written(batch),
+            Err(Failure::Gone(_)) => outbox.lose_store(&batch),
+        });
+        respond(safe, &Answer::ok());
+        match &result {
+            Ok(_) if refused.is_empty() => {}
+            Ok(written) => self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM)),
+            Err(failure) => {
+                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+                if let Failure::Gone(error) = failure {
+                    shield.fail(io::Error::other(error.to_string()));
+                }
             }
         }
+        result.is_ok()
     }
 }
 
@@ -318,23 +252,19 @@ fn catch<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
 
-fn respond_all(requests: Vec<Request>, answer: &Answer) {
-    for request in requests {
-        respond(request, answer.clone());
-    }
-}
-
 /// Sends the answer. A client that has left is no trouble of ours.
-fn respond(request: Request, answer: Answer) {
+fn respond(requests: impl IntoIterator<Item = Request>, answer: &Answer) {
     let always = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),
     ];
-    let mut response =
-        Response::from_data(answer.text.into_owned()).with_status_code(answer.status);
-    for (name, value) in always.into_iter().chain(answer.header) {
-        let header = Header::from_bytes(name, value);
-        response.add_header(header.expect("it is a header because it is ASCII of our own"));
+    for request in requests {
+        let mut response =
+            Response::from_data(answer.text.as_bytes()).with_status_code(answer.status);
+        for (name, value) in always.into_iter().chain(answer.header) {
+            let header = Header::from_bytes(name, value);
+            response.add_header(header.expect("it is a header because it is ASCII of our own"));
+        }
+        let _ = request.respond(response);
     }
-    let _ = request.respond(response);
 }

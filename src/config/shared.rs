@@ -1,16 +1,13 @@
 //! The settings of the outbox that several processes share.
 
-use super::Settings;
+use std::fs;
+
+use super::{Secret, Settings, values};
+use crate::shared::Address;
 
 impl Settings<'_> {
     /// `REDIS_URL`, if it is set, with the settings that belong to it.
-    #[cfg(feature = "redis")]
-    pub(super) fn shared(&mut self) -> Option<crate::shared::Address> {
-        use std::fs;
-
-        use super::{Secret, values};
-        use crate::shared::Address;
-
+    pub(super) fn shared(&mut self) -> Option<Address> {
         if !self.is_set("REDIS_URL") {
             return None;
         }
@@ -34,23 +31,7 @@ impl Settings<'_> {
         let authorities = file.and_then(|file| fs::read(file).ok());
         match Address::new(url, prefix, authorities) {
             Ok(address) => Some(address),
-            Err(_) => self.problem(
-                "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
-                 rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
-                    .to_string(),
-            ),
-        }
-    }
-
-    /// In a program without it.
-    #[cfg(not(feature = "redis"))]
-    pub(super) fn no_shared(&mut self) {
-        if self.is_set("REDIS_URL") {
-            self.problems.push(
-                "REDIS_URL is set, and this echobot is built without the shared outbox: build it with cargo build \
-                 --release --locked --features redis, or remove REDIS_URL"
-                    .to_string(),
-            );
+            Err(why) => self.problem(why.to_string()),
         }
     }
 }

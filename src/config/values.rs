@@ -38,12 +38,10 @@ pub(super) fn send_rate(text: &str) -> Parsed<u32> {
     number(text, 0..=100_000).ok_or(expected)
 }
 
-#[cfg(feature = "redis")]
 pub(super) fn yes_or_no(text: &str) -> Parsed<bool> {
     text.parse().or(Err("true or false"))
 }
 
-#[cfg(feature = "redis")]
 pub(super) fn key_prefix(text: &str) -> Parsed<String> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
     let is_prefix = !text.is_empty() && text.bytes().all(is_plain);

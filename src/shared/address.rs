@@ -1,12 +1,11 @@
 //! Where the log is.
 
-use std::fmt;
+use std::time::Duration;
 
-#[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
-use redis::ConnectionAddr::Tcp;
 use redis::ConnectionAddr::TcpTls;
 use redis::{
-    Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates,
+    Client, Connection, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    TlsCertificates,
 };
 
 use crate::config::Secret;
@@ -29,116 +28,51 @@ impl Address {
         url: Secret,
         prefix: String,
         authorities: Option<Vec<u8>>,
-    ) -> Result<Address, SharedError> {
+    ) -> Result<Address, &'static str> {
         let address = Address {
             url,
             prefix,
             authorities,
         };
         let opened = address.info().and_then(Client::open);
-        opened.map_err(|error| SharedError::new(&address, &error))?;
-        Ok(address)
+        match opened {
+            Ok(_) => Ok(address),
+            Err(_) => Err(
+                "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
+                 rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)",
+            ),
+        }
     }
 
-    /// Several to be tried: whoever trusts certificates of its own may have a server with a public one.
-    pub(super) fn clients(&self) -> RedisResult<Vec<Client>> {
-        let mut clients = Vec::new();
-        for info in look_up(self.info()?)? {
-            clients.push(Client::open(info.clone())?);
-            let is_verified = matches!(
-                info.addr(),
-                TcpTls {
-                    insecure: false,
-                    ..
-                }
-            );
-            if is_verified && self.authorities.is_some() {
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: self.authorities.clone(),
-                };
-                clients.push(Client::build_with_tls(info, certificates)?);
-            }
+    /// With the certificates that are built in, or else with those of its own: the server may have a public one.
+    pub(super) fn connect(&self, within: Duration) -> RedisResult<Connection> {
+        let info = self.info()?;
+        let connected = Client::open(info.clone())?.get_connection_with_timeout(within);
+        let root_cert = match info.addr() {
+            TcpTls {
+                insecure: false, ..
+            } => self.authorities.clone(),
+            _ => None,
+        };
+        if connected.is_ok() || root_cert.is_none() {
+            return connected;
         }
-        Ok(clients)
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert,
+        };
+        Client::build_with_tls(info, certificates)?.get_connection_with_timeout(within)
     }
 
     fn info(&self) -> RedisResult<ConnectionInfo> {
         self.url.expose().into_connection_info()
     }
 
-    /// Host and port; nothing else of the URL is to be shown.
-    fn shown(&self) -> String {
+    /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
+    pub(super) fn explain(&self, error: &RedisError) -> String {
         let info = self.info();
-        info.map_or(String::new(), |info| info.addr().to_string())
-    }
-}
-
-/// The redis crate looks up the name.
-#[cfg(not(all(target_feature = "crt-static", target_env = "gnu")))]
-fn look_up(info: ConnectionInfo) -> RedisResult<[ConnectionInfo; 1]> {
-    Ok([info])
-}
-
-/// Each address of the host: a static glibc must not look up names, and the redis crate would let it.
-#[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
-fn look_up(info: ConnectionInfo) -> RedisResult<Vec<ConnectionInfo>> {
-    let (host, port) = match info.addr() {
-        Tcp(host, port) | TcpTls { host, port, .. } => (host.clone(), *port),
-        _ => return Ok(vec![info]),
-    };
-    let addresses = crate::names::look_up(&host, port)?.into_iter();
-    let with_ip = |ip: String| match info.addr().clone() {
-        // The certificate is for the name.
-        TcpTls {
-            insecure: false, ..
-        } if ip != host => {
-            let why = "this static file cannot verify the certificate of a name: use echobot for musl or one that is not \
-                       static, or set REDIS_TLS_INSECURE=true";
-            Err(std::io::Error::other(why).into())
-        }
-        TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => {
-            let tls = TcpTls {
-                host: ip,
-                port,
-                insecure,
-                tls_params,
-            };
-            Ok(info.clone().set_addr(tls))
-        }
-        _ => Ok(info.clone().set_addr(Tcp(ip, port))),
-    };
-    addresses
-        .map(|address| with_ip(address.ip().to_string()))
-        .collect()
-}
-
-/// The shared outbox cannot be used; says what to do. It holds no part of the URL but host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedError(String);
-
-impl fmt::Display for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SharedError {}
-
-impl From<SharedError> for String {
-    fn from(error: SharedError) -> String {
-        error.0
-    }
-}
-
-impl SharedError {
-    pub(super) fn new(address: &Address, error: &RedisError) -> SharedError {
-        let (place, what) = (address.shown(), what(error));
-        SharedError(format!("REDIS_URL: failed to use {place}: {what}"))
+        let place = info.map_or(String::new(), |info| info.addr().to_string());
+        format!("REDIS_URL: failed to use {place}: {}", what(error))
     }
 }
 

@@ -3,9 +3,9 @@
 -- KEYS: the epoch, the log, the bytes that were sent of long texts, how many echoes each person is owed.
 -- ARGV: the epoch of the writer, how many texts were sent in part; then id and bytes of each, then the ids of the
 -- echoes that are not owed any more.
--- Returns whether it was written.
+-- Returns a list of one: whether it was written.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return 0
+  return { 0 }
 end
 local parts = 2 + 2 * ARGV[2]
 for i = 3, parts, 2 do
@@ -25,4 +25,4 @@ for i = parts + 1, #ARGV do
   end
   redis.call('HDEL', KEYS[3], id)
 end
-return 1
+return { 1 }

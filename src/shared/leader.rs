@@ -1,5 +1,6 @@
 //! The thread that asks for the lease, and, while this process has it, follows the log into the outbox.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::verbs::{Lease, Log};
-use super::{Shared, SharedError, worth};
-use crate::graph::CALL_TIMEOUT;
+use super::{Shared, worth};
+use crate::graph::client::CALL_TIMEOUT;
 use crate::hex;
 use crate::outbox::EchoId;
 use crate::pool::Pool;
@@ -20,7 +21,7 @@ const LEASE: Duration = Duration::from_secs(15);
 /// The lease is renewed this often.
 const RENEWED_EVERY: Duration = Duration::from_secs(3);
 
-/// Whoever has no lease asks again after this time at most: it may have been given back.
+/// A process without the lease asks for it again after this time at most: it may have been given back.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
 
 /// So long a request waits for the log's next record.
@@ -30,31 +31,23 @@ const TAIL_WAITS: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Leads, or follows until it can.
+/// The thread's own state. Whether this process leads is in `shared.epoch`, where the writer sees it too.
 pub(crate) struct Leader {
     shared: Arc<Shared>,
     log: Log,
-    /// Another one for each start.
+    /// The process, with a nonce for each start.
     name: String,
-    role: Option<Role>,
-    /// When the lease was asked for that we have.
+    /// The log was read up to this record.
+    after: EchoId,
+    /// When our lease was asked for; none without one.
     renewed: Option<Instant>,
+    is_following: bool,
     /// Whether what a 200 is worth was told since the server was away.
     is_told: bool,
 }
 
-#[derive(PartialEq, Eq)]
-enum Role {
-    /// In this epoch; the log was read up to this record.
-    Leads {
-        epoch: u64,
-        after: EchoId,
-    },
-    Follows,
-}
-
 impl Leader {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Leader {
+    pub(super) fn new(shared: &Arc<Shared>) -> Leader {
         let mut nonce = [0; 8];
         let filled = SystemRandom::new().fill(&mut nonce);
         filled.expect("the system has random numbers because TLS needs them");
@@ -62,8 +55,9 @@ impl Leader {
             shared: Arc::clone(shared),
             log: Log::new(&shared.address),
             name: format!("{}-{}", std::process::id(), hex::encode(&nonce)),
-            role: None,
+            after: 0,
             renewed: None,
+            is_following: false,
             is_told: false,
         }
     }
@@ -74,6 +68,7 @@ impl Leader {
         while !pool.is_finished() {
             let turn = self.turn(pool);
             self.shared.note(&turn);
+            pool.change(|outbox, _| outbox.set_log_away(turn.is_err()));
             match turn {
                 Ok(wait) => {
                     pause = FIRST_PAUSE;
@@ -86,7 +81,7 @@ impl Leader {
                 }
             }
         }
-        if let Some(Role::Leads { .. }) = self.role {
+        if self.shared.epoch() != 0 {
             match self.log.resign(&self.name) {
                 Ok(()) => log::info!("the lease is given back: another process may send"),
                 Err(error) => log::warn!("failed to give the lease back: {error}"),
@@ -95,7 +90,7 @@ impl Leader {
     }
 
     /// Renews the lease when it is time, and follows the log for a moment. Returns how long to wait before the next turn.
-    fn turn<R>(&mut self, pool: &Pool<R>) -> Result<Duration, SharedError> {
+    fn turn<R>(&mut self, pool: &Pool<R>) -> Result<Duration, String> {
         let now = Instant::now();
         if self.renewed.is_none_or(|at| now >= at + RENEWED_EVERY) {
             match self.log.lead(&self.name, LEASE)? {
@@ -109,48 +104,45 @@ impl Leader {
             // A call that begins until then ends before the lease does.
             pool.change(|outbox, _| outbox.allow_calls(now + LEASE - CALL_TIMEOUT));
         }
-        if let Some(Role::Leads { after, .. }) = &mut self.role {
-            let records = self.log.tail(*after, Some(TAIL_WAITS))?;
-            if let Some(last) = records.last() {
-                *after = last.id;
-                pool.change(|outbox, now| outbox.owe(records, now));
-            }
+        let records = self.log.tail(self.after, Some(TAIL_WAITS))?;
+        if let Some(last) = records.last() {
+            self.after = last.id;
+            pool.change(|outbox, now| outbox.owe(records, now));
         }
         Ok(Duration::ZERO)
     }
 
     /// This process has the lease. In a new epoch, or where the log has lost its end, it is read anew.
-    fn lead<R>(&mut self, epoch: u64, last: EchoId, pool: &Pool<R>) -> Result<(), SharedError> {
-        let is_known = |role: &Role| matches!(role, Role::Leads { epoch: e, after } if *e == epoch && *after <= last);
-        if self.role.as_ref().is_some_and(is_known) {
+    fn lead<R>(&mut self, epoch: u64, last: EchoId, pool: &Pool<R>) -> Result<(), String> {
+        if self.shared.epoch() == epoch && self.after <= last {
             return Ok(());
         }
         self.tell()?;
         let records = self.log.read()?;
         let owed = records.len();
-        let after = records.last().map_or(0, |stored| stored.id);
-        pool.change(|outbox, now| outbox.take_over(records, now));
+        self.after = records.last().map_or(0, |stored| stored.id);
+        self.is_following = false;
         self.shared.epoch.store(epoch, Ordering::Relaxed);
-        self.role = Some(Role::Leads { epoch, after });
+        pool.change(|outbox, now| outbox.lead(records, now));
         log::info!("this process sends: {owed} echoes are owed");
         Ok(())
     }
 
-    fn follow<R>(&mut self, pool: &Pool<R>) -> Result<(), SharedError> {
+    fn follow<R>(&mut self, pool: &Pool<R>) -> Result<(), String> {
         self.renewed = None;
         self.tell()?;
-        match self.role.replace(Role::Follows) {
-            Some(Role::Follows) => return Ok(()),
-            Some(Role::Leads { .. }) => log::warn!("the lease is lost: another process sends"),
-            None => log::info!("another process sends; this one goes on when that one stops"),
+        if !mem::replace(&mut self.is_following, true) {
+            match self.shared.epoch.swap(0, Ordering::Relaxed) {
+                0 => log::info!("another process sends; this one goes on when that one stops"),
+                _ => log::warn!("the lease is lost: another process sends"),
+            }
+            pool.change(|outbox, now| outbox.follow(now));
         }
-        self.shared.epoch.store(0, Ordering::Relaxed);
-        pool.change(|outbox, now| outbox.take_over(Vec::new(), now));
         Ok(())
     }
 
     /// Tells what a 200 is worth on this server.
-    fn tell(&mut self) -> Result<(), SharedError> {
+    fn tell(&mut self) -> Result<(), String> {
         if !self.is_told {
             worth::of(&mut self.log)?.log();
             self.is_told = true;

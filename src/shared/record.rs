@@ -7,14 +7,14 @@ use serde_json::json;
 use crate::clock;
 use crate::echo::Echo;
 use crate::event::Platform;
-use crate::outbox::{EchoId, MidDigest, StoredEcho};
+use crate::outbox::{EchoId, StoredEcho};
 
 /// An echo as the log keeps it.
-pub(super) fn record(echo: &Echo) -> String {
+pub(super) fn record(StoredEcho { echo, came, .. }: &StoredEcho) -> String {
     json!({
         "mid": echo.mid,
         "at": echo.timestamp,
-        "came": clock::now(),
+        "came": clock::since_1970(*came),
         "instagram": echo.platform == Platform::Instagram,
         "text": echo.text,
     })
@@ -27,19 +27,19 @@ pub(super) fn stored(id: &str, fields: &[String]) -> Option<StoredEcho> {
         return None;
     };
     let record: serde_json::Value = serde_json::from_str(record).ok()?;
-    let mid = record["mid"].as_str();
     let platform = match record["instagram"] == true {
         true => Platform::Instagram,
         false => Platform::Messenger,
     };
     Some(StoredEcho {
         id: to_id(id)?,
-        mid: mid.map(MidDigest::of),
+        // The log knows its mids itself.
+        mid: None,
         sent: 0,
         came: clock::instant(record["came"].as_u64()?),
         echo: Arc::new(Echo {
             recipient: person.as_str().into(),
-            mid: mid.map(str::to_string),
+            mid: record["mid"].as_str().map(str::to_string),
             timestamp: record["at"].as_u64(),
             text: record["text"].as_str()?.to_string(),
             platform,

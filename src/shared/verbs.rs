@@ -2,33 +2,25 @@
 //! that nobody sees half of it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{
-    Client, Cmd, Connection, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value,
-};
+use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
 
+use super::Address;
 use super::record::{from_id, record, stored, to_id};
-use super::{Address, SharedError};
 use crate::clock::milliseconds;
-use crate::echo::Echo;
-use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch};
+use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
 
 /// A connection is there within this time, and a reply within the next: together less than Messenger waits.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
-const PERSONS_SHARE: usize = 100;
-const LEAST_SHARE: usize = 100;
-
-/// Records that are read at once.
+/// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// One connection to the log.
 pub(super) struct Log {
-    address: Arc<Address>,
+    address: Address,
     connection: Option<Connection>,
 }
 
@@ -40,70 +32,85 @@ pub(super) enum Lease {
     Others(Duration),
 }
 
-/// What has become of the echoes of one webhook.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Appended {
-    /// They are in the log, or were.
-    Safe,
-    /// There is no room for them.
-    Full,
-    /// The server refuses them.
-    Refused(String),
-}
-
 impl Log {
-    pub(super) fn new(address: &Arc<Address>) -> Log {
+    pub(super) fn new(address: &Address) -> Log {
         Log {
-            address: Arc::clone(address),
+            address: address.clone(),
             connection: None,
         }
     }
 
-    /// Appends the echoes of each webhook, all of them or none. It may be repeated: known mids are passed over.
-    pub(super) fn append(
+    /// Writes what was sent, and appends what was accepted, in one exchange. It may be repeated: known mids are passed
+    /// over. Returns whether what was sent is written, which it is not when another process sends by now, and what has
+    /// become of the rest.
+    pub(super) fn write(
         &mut self,
+        epoch: u64,
         max: usize,
-        webhooks: &[&[Echo]],
-    ) -> Result<Vec<Appended>, SharedError> {
+        batch: &WriteBatch,
+    ) -> Result<(bool, Written), String> {
         let mut pipeline = redis::pipe();
-        for echoes in webhooks {
-            pipeline.add_command(self.append_command(max, echoes));
+        // First, because it makes room.
+        pipeline.add_command(self.commit(epoch, batch));
+        for chunk in batch.accepted.chunks(CHUNK) {
+            pipeline.add_command(self.append(max, chunk));
         }
-        let replies: Vec<Value> = self.pipeline(pipeline.ignore_errors())?;
-        let appended = |reply| match reply {
-            Value::Int(-1) => Appended::Full,
-            Value::Int(_) => Appended::Safe,
-            Value::ServerError(error) => Appended::Refused(self.error(&error.into()).to_string()),
-            _ => Appended::Refused("its answer makes no sense".to_string()),
-        };
-        Ok(replies.into_iter().map(appended).collect())
+        let replies: Vec<RedisResult<Vec<usize>>> = self.pipeline(pipeline.ignore_errors())?;
+        let mut replies = replies.into_iter();
+        let committed = replies.next().unwrap_or(Ok(Vec::new()));
+        let committed = committed.map_err(|error| self.address.explain(&error))?;
+        let mut written = Written::default();
+        for (chunk, refused) in batch.accepted.chunks(CHUNK).zip(replies) {
+            let refused = refused.unwrap_or_else(|error| {
+                written.why = Some(self.address.explain(&error));
+                (0..chunk.len()).collect()
+            });
+            for (place, stored) in chunk.iter().enumerate() {
+                match refused.binary_search(&place) {
+                    Ok(_) => written.refused.push(stored.id),
+                    Err(_) => written.known.push(stored.id),
+                }
+            }
+        }
+        Ok((committed == [1], written))
     }
 
-    fn append_command(&self, max: usize, echoes: &[Echo]) -> Cmd {
-        let mut command = redis::cmd("EVAL");
-        command.arg(include_str!("append.lua")).arg(3);
-        command
-            .arg(self.key("log"))
-            .arg(self.key("owed"))
-            .arg(self.key("known"));
+    /// Whether it would take what is accepted.
+    pub(super) fn try_to_append(&mut self) -> Result<(), String> {
+        let _: Vec<usize> = self.query(&self.append(1, &[]))?;
+        Ok(())
+    }
+
+    fn append(&self, max: usize, accepted: &[StoredEcho]) -> Cmd {
+        let keys = ["log", "owed", "known"];
+        let mut command = self.script(include_str!("append.lua"), &keys);
         command.arg(self.key("mids:")).arg(max);
-        command.arg((max / PERSONS_SHARE).max(LEAST_SHARE));
-        for echo in echoes {
-            let mid = echo.mid.as_deref().map(MidDigest::of);
-            let mid = mid.as_ref().map_or(&[][..], |MidDigest(mid)| mid);
-            command.arg(&*echo.recipient).arg(mid).arg(record(echo));
+        command.arg(persons_share(max));
+        for stored in accepted {
+            let mid = stored.mid.as_ref();
+            let mid = mid.map_or(&[][..], |MidDigest(mid)| mid);
+            let person = &*stored.echo.recipient;
+            command.arg(person).arg(mid).arg(record(stored));
+        }
+        command
+    }
+
+    fn commit(&self, epoch: u64, batch: &WriteBatch) -> Cmd {
+        let keys = ["epoch", "log", "sent", "owed"];
+        let mut command = self.script(include_str!("commit.lua"), &keys);
+        command.arg(epoch).arg(batch.sent.len());
+        for (id, bytes) in &batch.sent {
+            command.arg(from_id(*id)).arg(*bytes);
+        }
+        for id in &batch.done {
+            command.arg(from_id(*id));
         }
         command
     }
 
     /// Takes the lease for this time, or keeps it.
-    pub(super) fn lead(&mut self, name: &str, lease: Duration) -> Result<Lease, SharedError> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(include_str!("lead.lua")).arg(3);
-        command
-            .arg(self.key("leader"))
-            .arg(self.key("epoch"))
-            .arg(self.key("log"));
+    pub(super) fn lead(&mut self, name: &str, lease: Duration) -> Result<Lease, String> {
+        let mut command = self.script(include_str!("lead.lua"), &["leader", "epoch", "log"]);
         command.arg(name).arg(milliseconds(lease));
         let (epoch, other): (u64, String) = self.query(&command)?;
         Ok(match epoch {
@@ -116,15 +123,13 @@ impl Log {
     }
 
     /// Gives the lease back, if it is ours.
-    pub(super) fn resign(&mut self, name: &str) -> Result<(), SharedError> {
+    pub(super) fn resign(&mut self, name: &str) -> Result<(), String> {
         let script = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
-        let mut command = redis::cmd("EVAL");
-        command.arg(script).arg(1).arg(self.key("leader")).arg(name);
-        self.query(&command)
+        self.query(self.script(script, &["leader"]).arg(name))
     }
 
     /// All that is owed, in order.
-    pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, SharedError> {
+    pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, String> {
         let mut sent = redis::cmd("HGETALL");
         let sent: HashMap<String, usize> = self.query(sent.arg(self.key("sent")))?;
         let mut all: Vec<StoredEcho> = Vec::new();
@@ -153,7 +158,7 @@ impl Log {
         &mut self,
         after: EchoId,
         wait: Option<Duration>,
-    ) -> Result<Vec<StoredEcho>, SharedError> {
+    ) -> Result<Vec<StoredEcho>, String> {
         type Entry = (String, Vec<String>);
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(CHUNK);
@@ -174,102 +179,68 @@ impl Log {
             .collect())
     }
 
-    /// Writes what was sent; `false` when another process sends by now.
-    pub(super) fn commit(&mut self, epoch: u64, batch: &WriteBatch) -> Result<bool, SharedError> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(include_str!("commit.lua")).arg(4);
-        command
-            .arg(self.key("epoch"))
-            .arg(self.key("log"))
-            .arg(self.key("sent"))
-            .arg(self.key("owed"));
-        command.arg(epoch).arg(batch.sent.len());
-        for (id, bytes) in &batch.sent {
-            command.arg(from_id(*id)).arg(*bytes);
-        }
-        for id in &batch.done {
-            command.arg(from_id(*id));
-        }
-        self.query(&command)
-    }
-
     /// How many echoes are owed, and whether a process has the lease.
-    pub(super) fn state(&mut self) -> Result<(usize, bool), SharedError> {
+    pub(super) fn state(&mut self) -> Result<(usize, bool), String> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(self.key("log"));
         pipeline.cmd("EXISTS").arg(self.key("leader"));
         self.pipeline(&pipeline)
     }
 
-    /// What the server's own settings are; none when it does not tell.
-    pub(super) fn settings(
-        &mut self,
-        names: &[&str],
-    ) -> Result<Option<HashMap<String, String>>, SharedError> {
+    /// What the server's own settings are; nothing when it does not tell.
+    pub(super) fn settings(&mut self, names: &[&str]) -> Result<HashMap<String, String>, String> {
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg(names);
         self.run(|connection| match command.query(connection) {
-            Err(error) if !error.is_io_error() => Ok(None),
-            told => told.map(Some),
+            Err(error) if !error.is_io_error() => Ok(HashMap::new()),
+            told => told,
         })
+    }
+
+    /// A script with these keys; its arguments follow.
+    fn script(&self, script: &str, keys: &[&str]) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(script).arg(keys.len());
+        for key in keys {
+            command.arg(self.key(key));
+        }
+        command
     }
 
     fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.address.prefix)
     }
 
-    fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, SharedError> {
+    fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
         self.run(|connection| command.query(connection))
     }
 
-    fn pipeline<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> Result<T, SharedError> {
+    fn pipeline<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> Result<T, String> {
         self.run(|connection| pipeline.query(connection))
     }
 
     /// Once more on a new connection when an old one has broken: every verb may be repeated.
-    fn run<T>(
-        &mut self,
-        ask: impl Fn(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, SharedError> {
-        if let Some(connection) = &mut self.connection {
-            match ask(connection) {
-                Err(error) if error.is_connection_dropped() => {}
-                result => return self.end(result),
-            }
+    fn run<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, String> {
+        let ask = |mut connection| (ask(&mut connection), connection);
+        let is_dropped = |(result, _): &(RedisResult<T>, _)| matches!(result, Err(error) if error.is_connection_dropped());
+        let asked = self.connection.take().map(ask);
+        let (result, connection) = match asked.filter(|asked| !is_dropped(asked)) {
+            Some(asked) => asked,
+            None => ask(self
+                .connect()
+                .map_err(|error| self.address.explain(&error))?),
+        };
+        // A reply that did not come may come later: such a connection is not used again.
+        if !result.as_ref().is_err_and(RedisError::is_io_error) {
+            self.connection = Some(connection);
         }
-        self.connection = None;
-        let connected = self.connect();
-        let connection = self
-            .connection
-            .insert(connected.map_err(|error| self.error(&error))?);
-        let result = ask(connection);
-        self.end(result)
+        result.map_err(|error| self.address.explain(&error))
     }
 
     fn connect(&self) -> RedisResult<Connection> {
-        let connect = |client: Client| client.get_connection_with_timeout(CONNECTED_WITHIN);
-        let mut connected = Err((ErrorKind::Io, "the name has no address").into());
-        for client in self.address.clients()? {
-            connected = connect(client);
-            if connected.is_ok() {
-                break;
-            }
-        }
-        let connection = connected?;
+        let connection = self.address.connect(CONNECTED_WITHIN)?;
         connection.set_read_timeout(Some(ANSWERED_WITHIN))?;
         connection.set_write_timeout(Some(ANSWERED_WITHIN))?;
         Ok(connection)
-    }
-
-    /// A reply that did not come may come later: such a connection is not used again.
-    fn end<T>(&mut self, result: RedisResult<T>) -> Result<T, SharedError> {
-        if result.as_ref().is_err_and(RedisError::is_io_error) {
-            self.connection = None;
-        }
-        result.map_err(|error| self.error(&error))
-    }
-
-    fn error(&self, error: &RedisError) -> SharedError {
-        SharedError::new(&self.address, error)
     }
 }

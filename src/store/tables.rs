@@ -114,7 +114,7 @@ fn accept(
         }
         let row = (
             echo.platform == Platform::Instagram,
-            clock::now().saturating_sub(milliseconds(stored.came.elapsed())),
+            clock::since_1970(stored.came),
             echo.timestamp,
             &*echo.recipient,
             echo.mid.as_deref(),

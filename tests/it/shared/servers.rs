@@ -181,6 +181,8 @@ fn a_server_that_goes_away_is_told_when_it_goes_and_when_it_is_back() {
     assert_eq!(lines, 1, "{}", bot.log());
     server.start_again();
     assert_says(&bot, "the shared outbox is back");
+    // Nobody delivers it again.
+    assert_says(&bot, "echoed: mid m_1");
     assert_eq!(write_to(&bot, "7", "m_9", "hello again").status, 200);
     assert_says(&bot, "echoed: mid m_9");
 }

@@ -1,0 +1,77 @@
+//! The place where echoes are kept until they are sent: chosen once, at the start, and used by the writer alone.
+
+use crate::config::Config;
+use crate::outbox::{StoredEcho, WriteBatch, Written};
+use crate::shared::{Leader, SharedLog};
+use crate::store::{Store, StoreError};
+
+/// The place that the writer writes to.
+pub(crate) enum Place {
+    /// Nowhere: there is never anything to write.
+    Memory,
+    /// A file of our own.
+    Disk(Store),
+    /// The log of an outbox that several processes share.
+    Shared(SharedLog),
+}
+
+/// A batch was not written; the log says why.
+pub(crate) enum Failure {
+    /// It is to be written again.
+    Passing,
+    /// Nothing can be written here any more.
+    Gone(StoreError),
+}
+
+impl Place {
+    /// Opens it, and reads what is owed.
+    ///
+    /// # Errors
+    /// When the data directory cannot be used. A shared outbox may be away at the start.
+    pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
+        if let Some(address) = &config.shared {
+            let log = SharedLog::new(address, config.max_pending);
+            return Ok((Place::Shared(log), Vec::new()));
+        }
+        let Some(directory) = &config.data_dir else {
+            log::info!("no DATA_DIR: what is owed is kept in memory");
+            return Ok((Place::Memory, Vec::new()));
+        };
+        let (store, kept) = Store::open(directory)?;
+        let (directory, owed) = (directory.display(), kept.len());
+        log::info!("the outbox is in {directory}: {owed} echoes are owed");
+        Ok((Place::Disk(store), kept))
+    }
+
+    /// Whether what is owed outlives the process.
+    pub(crate) fn is_durable(&self) -> bool {
+        !matches!(self, Place::Memory)
+    }
+
+    /// The leader, where several processes share the place: it decides which of them sends.
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        match self {
+            Place::Memory | Place::Disk(_) => None,
+            Place::Shared(log) => Some(log.leader()),
+        }
+    }
+
+    /// Writes a batch: it is safe when this returns.
+    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, Failure> {
+        match self {
+            Place::Memory => Ok(Written::default()),
+            Place::Disk(store) => match store.commit(batch) {
+                Ok(known) => Ok(Written {
+                    known,
+                    ..Written::default()
+                }),
+                Err(error) if error.is_gone() => Err(Failure::Gone(error)),
+                Err(error) => {
+                    log::error!("{error}; until there is room webhooks are refused");
+                    Err(Failure::Passing)
+                }
+            },
+            Place::Shared(log) => log.commit(batch).map_err(|_| Failure::Passing),
+        }
+    }
+}
