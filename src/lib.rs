@@ -97,6 +97,9 @@
 //! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
 //! `.ci/run`.
 
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+compile_error!("a static glibc crashes in the host's name service modules: build the static file for musl, see deploy/README.md");
+
 mod call_log;
 pub mod check;
 mod clock;
