@@ -98,7 +98,9 @@
 //! `.ci/run`.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-compile_error!("a static glibc crashes in the host's name service modules: build the static file for musl, see deploy/README.md");
+compile_error!(
+    "a static glibc crashes in the host's name service modules: build the static file for musl, see deploy/README.md"
+);
 
 mod call_log;
 pub mod check;

@@ -1,13 +1,15 @@
-//! echobot where it is used: one static file, a systemd service, behind proxies, on Heroku.
+//! echobot where it is used: one static file, a systemd service, a container, behind proxies, on Heroku.
 //!
 //! What needs a program that is not there is left out, with a word about it; with
 //! `ECHOBOT_DEPLOY=required` it fails instead.
 
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod container;
+mod guide;
 mod heroku;
+mod machine;
 mod name_server;
-mod package;
 mod proxies;
 pub mod proxy;
 mod start;
@@ -26,6 +28,24 @@ fn is_required() -> bool {
 pub fn leave_out(what: &str, remedy: &str) {
     assert!(!is_required(), "{what} cannot be tested: {remedy}");
     println!("left out: {what}; {remedy}");
+}
+
+/// The static file, below the target directory.
+pub const STATIC_FILE: &str = "x86_64-unknown-linux-musl/release/echobot";
+
+/// The block of commands in a guide that has this text.
+#[track_caller]
+pub fn block(guide: &str, having: &str) -> String {
+    let blocks = guide.split("\n```sh").skip(1);
+    let mut bodies = blocks.map(|rest| {
+        let (_, body) = rest.split_once('\n').expect("the fence ends its line");
+        body.split("\n```").next().unwrap_or_default()
+    });
+    let found = bodies.find(|body| body.contains(having));
+    found
+        .unwrap_or_else(|| panic!("no block has {having}"))
+        .to_string()
+        + "\n"
 }
 
 /// A program that `cargo build --release` has made, at this path below the target directory.

@@ -57,7 +57,7 @@ impl Answer {
     }
 
     /// Names that begin with `graph.by-tcp` are too long for UDP; only names that end in `.test` exist, but for those in
-    /// `nowhere.test`; they have an IPv4 address.
+    /// `nowhere.test`; they have an IPv4 address. For those that begin with `graph.no-aaaa` the question for IPv6 fails.
     fn to(&self, packet: &[u8], is_udp: bool) -> Option<Vec<u8>> {
         let address = (*self.0.lock().expect("nobody panics with it"))?;
         let (name, question_end) = question(packet)?;
@@ -65,10 +65,12 @@ impl Answer {
         let is_known = name.ends_with(".test") && !name.ends_with(".nowhere.test");
         let is_truncated = is_udp && name.starts_with("graph.by-tcp");
         let has_address = is_known && is_for_ipv4 && !is_truncated;
-        let flags = [
-            0x81 | if is_truncated { 2 } else { 0 },
-            if is_known { 0x80 } else { 0x83 },
-        ];
+        let code = match is_known {
+            true if !is_for_ipv4 && name.starts_with("graph.no-aaaa") => 0x82,
+            true => 0x80,
+            false => 0x83,
+        };
+        let flags = [0x81 | if is_truncated { 2 } else { 0 }, code];
         let mut answer = packet[..question_end].to_vec();
         // One question, one record or none, nothing else.
         answer[2..4].copy_from_slice(&flags);

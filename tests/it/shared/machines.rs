@@ -5,8 +5,8 @@ use std::path::Path;
 use echobot::simulator::Reply;
 
 use super::*;
-use crate::deploy::built;
 use crate::deploy::proxy::{Kind, Proxy, answer};
+use crate::deploy::{STATIC_FILE, built};
 use crate::graph_api::GraphApi;
 use crate::support::copy_program;
 
@@ -49,11 +49,10 @@ fn a_machine_dies_behind_nginx_and_the_other_answers() {
     a_machine_dies_behind(Kind::Nginx, ";\n    server ");
 }
 
-/// Its libc must not look up names, and the redis crate would let it.
 #[test]
 fn the_static_file_finds_the_server_by_its_name() {
     let Some(server) = server() else { return };
-    let program = built("x86_64-unknown-linux-gnu/release/echobot");
+    let program = built(STATIC_FILE);
     let (Some(program), Some(root)) = (program, built("debian-13")) else {
         return leave_out("the static file", ".ci/run builds and tests it");
     };
