@@ -7,7 +7,7 @@ use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 use super::{STATIC_FILE, block, built, leave_out};
 use crate::graph_api::GraphApi;
 use crate::process::run;
-use crate::support::{Directory, PATIENCE, copy_program, signal, wait_for_end};
+use crate::support::{Directory, PATIENCE, copy_program};
 
 /// buildah with images in a directory of its own. With `chroot` it needs no daemon, no cgroups and no bridge.
 fn buildah(storage: &Directory) -> Command {
@@ -25,7 +25,7 @@ fn buildah(storage: &Directory) -> Command {
 }
 
 #[test]
-fn the_container_echoes_as_no_root_and_keeps_its_outbox_in_the_volume() {
+fn the_container_echoes_and_its_outbox_is_in_the_volume_and_not_roots() {
     let Some(program) = built(STATIC_FILE) else {
         return leave_out("the container", ".ci/run builds the static file");
     };
@@ -61,18 +61,23 @@ fn the_container_echoes_as_no_root_and_keeps_its_outbox_in_the_volume() {
     assert_eq!(container.code, Some(0), "{}", container.stderr);
     let container = container.stdout.trim();
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let volume = Directory::new("containers-volume");
-    let mut run_it = buildah(&storage);
-    run_it.arg("run");
-    let settings = Bot::command(program.as_path(), &[("GRAPH_URL", graph_api.url())]);
+    // The container ends with its process 1.
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "buildah"]);
+    unshare
+        .args(buildah(&storage).get_args())
+        .env("BUILDAH_ISOLATION", "chroot")
+        .arg("run");
+    let settings = Bot::command(&program, &[("GRAPH_URL", graph_api.url())]);
     for (name, value) in settings.get_envs() {
         let value = value.unwrap_or_default().to_string_lossy();
-        run_it.args(["--env", &format!("{}={value}", name.to_string_lossy())]);
+        unshare.args(["--env", &format!("{}={value}", name.to_string_lossy())]);
     }
-    std::os::unix::fs::chown(volume.path(), Some(65534), Some(65534)).expect("we are root");
-    run_it.args(["--volume", &format!("{}:/data", volume.text())]);
-    let mut bot = Bot::run(run_it.args([container, "--", "/echobot"]))
-        .unwrap_or_else(|error| panic!("{error}"));
+    unshare
+        .args([container, "--", "/echobot"])
+        .stdin(Stdio::null());
+    let bot = Bot::run(unshare.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let bot = bot.unwrap_or_else(|error| panic!("{error}"));
     assert!(
         bot.log().contains("the outbox is in /data"),
         "{}",
@@ -81,13 +86,13 @@ fn the_container_echoes_as_no_root_and_keeps_its_outbox_in_the_volume() {
     let body = webhook("page", &[text_message("7", "m_1", "hello")]);
     let answer = Messenger::new(&bot.url()).deliver(&body);
     assert_eq!(answer.expect("it answers").status, 200, "{}", bot.log());
-    assert_eq!(graph_api.wait_for_calls(1, PATIENCE).len(), 1);
-    signal(&bot, "TERM");
-    assert!(wait_for_end(&mut bot, PATIENCE).is_some(), "it ends");
-    let file = std::fs::metadata(volume.path().join("outbox.redb")).expect("it is kept");
+    assert_eq!(graph_api.wait_for_calls(1, PATIENCE)[0].text, "hello");
+    let mut find = Command::new("find");
+    find.args([storage.text(), "-name", "outbox.redb", "-printf", "%U\n"]);
+    let found = find.output().expect("find can be run");
     assert_eq!(
-        std::os::unix::fs::MetadataExt::uid(&file),
-        65534,
+        String::from_utf8_lossy(&found.stdout),
+        "65534\n",
         "it is not root's"
     );
 }

@@ -191,7 +191,8 @@ fn a_name_that_moves_is_followed_and_a_name_server_that_is_away_is_lived_through
     let assert_reaches = |graph_api: &GraphApi, mid: &str| {
         let body = webhook("page", &[text_message("7", mid, mid)]);
         assert_eq!(messenger.deliver(&body).expect("it answers").status, 200);
-        let calls = graph_api.wait_for_calls(1, PATIENCE);
+        // A name is remembered for a minute.
+        let calls = graph_api.wait_for_calls(1, PATIENCE * 2);
         assert_eq!(
             calls.first().map(|call| &*call.text),
             Some(mid),
