@@ -7,7 +7,7 @@ use std::thread;
 
 use httparse::Status::Complete;
 
-use super::{DESCRIPTORS_PER_CONNECTION, Shared};
+use super::Shared;
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
@@ -99,7 +99,7 @@ impl Shared {
 
     /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
     fn check_room(&self) -> io::Result<()> {
-        self.check_descriptors(DESCRIPTORS_PER_CONNECTION)?;
+        self.check_descriptors()?;
         let spare = thread::Builder::new().spawn(|| {})?.join();
         spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
     }

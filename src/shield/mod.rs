@@ -20,12 +20,15 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use log::Level;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use self::backend::Backend;
 use self::private_directory::PrivateDirectory;
@@ -49,7 +52,7 @@ pub use self::refusal::Refusal;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
-const RESERVE: usize = 8;
+const SPARE: u64 = 16;
 
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
@@ -209,7 +212,7 @@ impl Shared {
     fn admit(self: &Arc<Self>, client: &Arc<TcpStream>) -> io::Result<()> {
         client.set_nodelay(true)?;
         let _opening = self.backend.lock_opening();
-        self.check_descriptors(RESERVE)?;
+        self.check_descriptors()?;
         let Some(slot) = self.registry.admit(client, self.limits.connections) else {
             connection::reject(client);
             return Ok(());
@@ -221,9 +224,12 @@ impl Shared {
         spawned.map(drop)
     }
 
-    /// Fails when fewer than so many descriptors are left.
-    fn check_descriptors(&self, count: usize) -> io::Result<()> {
-        let spare = (0..count).map(|_| self.listener.try_clone());
-        spare.collect::<io::Result<Vec<_>>>().map(drop)
+    /// Fails when few descriptors are left: the lowest number that is free is the next one's. To take as many as shall be
+    /// left would leave none to tiny_http meanwhile.
+    fn check_descriptors(&self) -> io::Result<()> {
+        let next = self.listener.try_clone()?.as_raw_fd();
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let has_room = u64::try_from(next).is_ok_and(|next| next + SPARE <= limit);
+        has_room.then_some(()).ok_or_else(|| Errno::MFILE.into())
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "echobot-private-";
@@ -71,13 +71,14 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Removes what killed processes have left: directories with a socket on which nobody listens.
+/// Removes what killed processes have left: directories with a socket on which nobody listens. A datagram socket cannot
+/// connect to another process's either, but the error is another one, and tiny_http there notices nothing.
 fn remove_abandoned(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        let connected = || UnixStream::connect(entry.path().join(SOCKET));
-        if is_ours && connected().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+        let probe = || UnixDatagram::unbound()?.connect(entry.path().join(SOCKET));
+        if is_ours && probe().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
