@@ -5,44 +5,40 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::shield::DESCRIPTORS_PER_CONNECTION;
+
 /// Connections at once at most. Messenger comes through a proxy, which needs a few dozen.
 const MAX_CONNECTIONS: usize = 512;
 
-/// The shield lets in more connections than requests: the others wait for their next request.
-const CONNECTIONS_PER_REQUEST: usize = 2;
-
-/// A pair of connections and the one request that it may have in flight: two sockets, and the
-/// shield's connection to tiny_http, which takes three descriptors.
-const PER_REQUEST: usize = CONNECTIONS_PER_REQUEST + 3;
-
-/// Descriptors that everything else takes: outputs, signals, listening sockets, the outbox. The
-/// rest of it is slack, for name resolution and for connections that are on their way out.
+/// Descriptors that everything else takes: outputs, signals, listening sockets, the outbox. The rest of it is slack, for
+/// name resolution and for connections that are on their way out.
 const OTHERS: usize = 44;
 
-/// What may be in use at once. Each thread takes a descriptor, for the Graph API.
+/// What may be in use at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
+    /// Threads. Each takes a descriptor, for the Graph API.
     pub(crate) threads: usize,
-    requests: usize,
+    /// Connections to the port.
+    pub(crate) connections: usize,
 }
 
 impl Share {
-    /// Connections and requests in flight at once.
-    pub(crate) fn limits(self) -> (usize, usize) {
-        (self.requests * CONNECTIONS_PER_REQUEST, self.requests)
-    }
-
     /// As many descriptors as it takes.
     fn needed(self) -> usize {
-        OTHERS + self.threads + self.requests * PER_REQUEST
+        OTHERS + self.threads + self.connections * DESCRIPTORS_PER_CONNECTION
     }
 
     /// As much of it as so many descriptors are enough for, if they are enough for anything.
     fn within(self, descriptors: usize) -> Option<Share> {
         let spare = descriptors.checked_sub(OTHERS)?;
         let threads = self.threads.min(spare / 3);
-        let requests = self.requests.min((spare - threads) / PER_REQUEST);
-        (requests > 0 && threads > 1).then_some(Share { threads, requests })
+        let connections = (spare - threads) / DESCRIPTORS_PER_CONNECTION;
+        let connections = self.connections.min(connections);
+        (connections > 0 && threads > 1).then_some(Share {
+            threads,
+            connections,
+        })
     }
 }
 
@@ -51,22 +47,23 @@ impl Share {
 /// # Errors
 /// When the limit is too low for anything.
 pub(crate) fn claim(threads: usize) -> io::Result<Share> {
+    let connections = MAX_CONNECTIONS;
     let wanted = Share {
         threads,
-        requests: MAX_CONNECTIONS / CONNECTIONS_PER_REQUEST,
+        connections,
     };
     let needed = wanted.needed();
-    let limit = raise_limit(needed);
-    let share = wanted.within(limit).ok_or_else(|| {
-        io::Error::other(format!(
-            "the limit is {limit}: raise it (ulimit -n) to {needed} or more"
-        ))
-    })?;
+    let limit = raise_limit(needed as u64);
+    let too_low = || {
+        let why = format!("the limit is {limit}: raise it (ulimit -n) to {needed} or more");
+        io::Error::other(why)
+    };
+    let share = wanted.within(limit).ok_or_else(too_low)?;
     if share != wanted {
-        let ((connections, _), (usual, _)) = (share.limits(), wanted.limits());
         log::warn!(
-            "only {limit} files may be open (ulimit -n; {needed} are enough): {connections} \
-             connections and {} threads at once instead of {usual} and {threads}",
+            "only {limit} files may be open (ulimit -n; {needed} are enough): {} connections and {} \
+             threads at once instead of {connections} and {threads}",
+            share.connections,
             share.threads
         );
     }
@@ -74,22 +71,17 @@ pub(crate) fn claim(threads: usize) -> io::Result<Share> {
 }
 
 /// Returns the limit then.
-fn raise_limit(needed: usize) -> usize {
+fn raise_limit(needed: u64) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let number = |limit: Option<u64>| {
-        limit.map_or(usize::MAX, |limit| {
-            usize::try_from(limit).unwrap_or(usize::MAX)
-        })
-    };
-    let raised = needed.min(number(maximum));
+    let raised = needed.min(maximum.unwrap_or(u64::MAX));
     let raise = Rlimit {
-        current: Some(raised as u64),
+        current: Some(raised),
         maximum,
     };
-    if raised > number(current) && setrlimit(Resource::Nofile, raise).is_ok() {
-        return raised;
-    }
-    number(current)
+    let current = current.unwrap_or(u64::MAX);
+    let is_raised = raised > current && setrlimit(Resource::Nofile, raise).is_ok();
+    let limit = if is_raised { raised } else { current };
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -98,7 +90,7 @@ mod tests {
 
     const WANTED: Share = Share {
         threads: 64,
-        requests: 256,
+        connections: 512,
     };
 
     #[test]
@@ -106,7 +98,7 @@ mod tests {
         for descriptors in 0..2000 {
             if let Some(share) = WANTED.within(descriptors) {
                 assert!(share.needed() <= descriptors, "{descriptors}: {share:?}");
-                assert!(share.requests > 0 && share.threads > 1);
+                assert!(share.connections > 0 && share.threads > 1);
             }
         }
         assert_eq!(WANTED.within(WANTED.needed()), Some(WANTED));

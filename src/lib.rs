@@ -117,7 +117,6 @@ pub mod notify;
 pub mod outbox;
 mod place;
 pub mod pool;
-mod private_directory;
 mod rate_limited_log;
 pub mod server;
 pub mod setup;

@@ -34,13 +34,12 @@ impl RateLimitedLog {
 
     /// Logs a line of this kind, or counts it only. The next one tells the count.
     pub(crate) fn log(&self, kind: &'static str, level: Level, line: impl Display) {
-        let target = self.target;
-        match self.turn(kind, Instant::now()) {
-            Some(0) => log::log!(target: target, level, "{line}"),
-            Some(omitted) => {
-                log::log!(target: target, level, "{line} (and {omitted} times more before)");
-            }
-            None => {}
+        if let Some(omitted) = self.turn(kind, Instant::now()) {
+            let more = match omitted {
+                0 => String::new(),
+                _ => format!(" (and {omitted} times more before)"),
+            };
+            log::log!(target: self.target, level, "{line}{more}");
         }
     }
 

@@ -78,7 +78,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
-    let (shield, server) = listen(config, share.limits())?;
+    let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = watch::start(config).map_err(system("look after the subscription"))?;
     let bot = Bot {
@@ -117,10 +117,7 @@ fn receivers(threads: usize) -> usize {
     }
 }
 
-fn listen(
-    config: &Config,
-    (connections, _): (usize, usize),
-) -> Result<(Shield, tiny_http::Server), ServeError> {
+fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Server), ServeError> {
     let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
     for address in &config.listen {
         bound = bind(*address);

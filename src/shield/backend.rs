@@ -1,19 +1,25 @@
-//! Connections to tiny_http, over its private Unix socket, each for one request at a time.
+//! Connections to tiny_http, over its private Unix socket, each for one request at a time and kept for the next one.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use httparse::Status::Complete;
 
 use super::Shared;
-use super::connection::CHUNK;
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
 
-/// Bytes of a response of ours at most. They have a few hundred.
-const MAX_RESPONSE: usize = 64 * 1024;
+/// So many probes in a row without an answer mean that tiny_http is stuck for good.
+const MAX_UNANSWERED: u32 = 3;
+
+/// Idle connections that are kept without clients: tiny_http has as many threads from the start.
+const MIN_IDLE: usize = 4;
+
+/// Bytes read at once: a whole response of ours in nearly every case.
+const CHUNK: usize = 1024;
 
 /// Header lines of a response. Ours have about six.
 const MAX_HEADERS: usize = 32;
@@ -22,76 +28,112 @@ const MAX_HEADERS: usize = 32;
 pub(super) struct Backend {
     /// The last one used is used first.
     idle: Mutex<Vec<UnixStream>>,
-    /// Held while a connection is opened: of several that come at once tiny_http may accept one and never read it.
-    opening: Mutex<()>,
+    /// The probes in a row that were not answered.
+    unanswered: Mutex<u32>,
+}
+
+impl Backend {
+    pub(super) fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One connection is opened at a time, of whatever kind. Of several that come at once tiny_http may accept one and
+    /// never read it; and what there was room for a moment ago nobody else has taken.
+    pub(super) fn lock_opening(&self) -> MutexGuard<'_, u32> {
+        let unanswered = self.unanswered.lock();
+        unanswered.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps no more idle connections than so many clients can use.
+    pub(super) fn trim(&self, clients: usize) {
+        let mut idle = self.idle();
+        let surplus = idle.len().saturating_sub(clients.max(MIN_IDLE));
+        idle.drain(..surplus);
+    }
 }
 
 impl Shared {
+    /// A connection to tiny_http on which no request is in flight.
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        let idle = self.backend.idle().pop();
+        idle.map_or_else(|| self.open(), Ok)
+    }
+
     /// Sends a request and reads its response. The connection is kept for the next one.
-    pub(super) fn exchange(&self, request: [&[u8]; 2], to_head: bool) -> io::Result<Vec<u8>> {
-        let idle = self.backend.pop();
-        let mut backend = idle.map_or_else(|| self.open(), Ok)?;
+    pub(super) fn exchange(
+        &self,
+        mut backend: UnixStream,
+        request: [&[u8]; 2],
+        to_head: bool,
+    ) -> io::Result<Vec<u8>> {
         for part in request {
             backend.write_all(part)?;
         }
         let response = read_response(&backend, to_head)?;
-        // As many as there are clients: more were for a crowd that has left.
-        let clients = self.registry.state().connections.len();
-        let mut idle = self
-            .backend
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        idle.push(backend);
-        let surplus = idle.len().saturating_sub(clients);
-        idle.drain(..surplus);
+        self.backend.idle().push(backend);
         Ok(response)
     }
 
     fn open(&self) -> io::Result<UnixStream> {
-        let lock = self.backend.opening.lock();
-        let _lock = lock.unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = self.backend.lock_opening();
         // One may have become idle while this thread waited for the lock.
-        if let Some(stream) = self.backend.pop() {
+        if let Some(stream) = self.backend.idle().pop() {
             return Ok(stream);
         }
-        let mut stream = UnixStream::connect(self.directory.socket())?;
+        self.check_room()
+            .inspect_err(|_| _ = self.registry.state().evict())?;
+        let stream = UnixStream::connect(&self.socket).inspect_err(|error| {
+            if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
+                self.fail("accept connections", error);
+            }
+        })?;
+        *unanswered += 1;
+        self.probe(&stream).inspect_err(|error| {
+            if *unanswered >= MAX_UNANSWERED {
+                self.fail("answer", error);
+            }
+        })?;
+        *unanswered = 0;
+        Ok(stream)
+    }
+
+    /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
+    fn check_room(&self) -> io::Result<()> {
+        self.check_descriptors()?;
+        let spare = thread::Builder::new().spawn(|| {})?.join();
+        spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
+    }
+
+    fn probe(&self, mut stream: &UnixStream) -> io::Result<()> {
         stream.set_read_timeout(Some(self.limits.deadlines.probe))?;
         stream.set_write_timeout(Some(self.limits.deadlines.handling))?;
         stream.write_all(PROBE)?;
-        read_response(&stream, false)?;
-        stream.set_read_timeout(Some(self.limits.deadlines.handling))?;
-        Ok(stream)
+        read_response(stream, false)?;
+        stream.set_read_timeout(Some(self.limits.deadlines.handling))
     }
-}
 
-impl Backend {
-    fn pop(&self) -> Option<UnixStream> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+    fn fail(&self, what: &str, error: &io::Error) {
+        let why = format!("tiny_http does not {what} any more: {error}");
+        self.registry.fail(io::Error::new(error.kind(), why));
     }
 }
 
 fn read_response(mut stream: &UnixStream, to_head: bool) -> io::Result<Vec<u8>> {
     let (mut response, mut chunk) = (Vec::new(), [0; CHUNK]);
     loop {
-        match stream.read(&mut chunk)? {
-            0 => return Err(ErrorKind::UnexpectedEof.into()),
-            count => response.extend_from_slice(&chunk[..count]),
+        match stream.read(&mut chunk) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => response.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        match total_len(&response, to_head)? {
-            Some(len) if response.len() == len => return Ok(response),
-            Some(len) if response.len() > len || len > MAX_RESPONSE => {
-                return Err(io::Error::other("the response is too long"));
-            }
-            _ => {}
+        if total_len(&response, to_head)?.is_some_and(|len| response.len() >= len) {
+            return Ok(response);
         }
     }
 }
 
-/// The length of a response; none while its head is incomplete. tiny_http gives ours a length, because they are short.
+/// The length of a response; none while its head is incomplete.
 fn total_len(bytes: &[u8], to_head: bool) -> io::Result<Option<usize>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
@@ -99,12 +141,13 @@ fn total_len(bytes: &[u8], to_head: bool) -> io::Result<Option<usize>> {
         return Ok(None);
     };
     // These have no body, whatever their headers say (RFC 9112, section 6.3).
-    let has_body = !to_head && !matches!(response.code, Some(100..=199 | 204 | 304));
+    if to_head || matches!(response.code, Some(100..=199 | 204 | 304)) {
+        return Ok(Some(head_len));
+    }
     let mut headers = response.headers.iter();
     let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    let body_len: Option<usize> = if has_body { length } else { Some(0) };
-    let body_len =
-        body_len.ok_or_else(|| io::Error::other("the response has no Content-Length"))?;
+    let length = length.and_then(|header| str::from_utf8(header.value).ok()?.parse().ok());
+    let no_length = || io::Error::other("the response has no Content-Length");
+    let body_len: usize = length.ok_or_else(no_length)?;
     Ok(Some(head_len.saturating_add(body_len)))
 }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -13,15 +13,18 @@ use super::refusal::{self, Refusal};
 use super::registry::Slot;
 
 /// Bytes read at once: a whole request in nearly every case.
-pub(super) const CHUNK: usize = 8 * 1024;
+const CHUNK: usize = 8 * 1024;
 
 /// Bytes that a refused client may still send: some send all of a large body before they look for a response.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
+/// How long a refused client has to notice, before what it still sends destroys the response.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// The end of a connection, with a refusal if there is something to be said.
 type End = Option<Refusal>;
 
-pub(super) struct Connection {
+struct Connection {
     shared: Arc<Shared>,
     client: Arc<TcpStream>,
     slot: Slot,
@@ -29,32 +32,27 @@ pub(super) struct Connection {
     input: Vec<u8>,
 }
 
+/// What a connection's thread does.
+pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
+    let mut connection = Connection {
+        shared: Arc::clone(&shared),
+        client,
+        slot,
+        input: Vec::new(),
+    };
+    let end = loop {
+        if let Err(end) = connection.serve_one() {
+            break end;
+        }
+    };
+    connection.end(end);
+    drop(connection);
+    shared
+        .backend
+        .trim(shared.registry.state().connections.len());
+}
+
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) -> Connection {
-        let input = Vec::new();
-        Connection {
-            shared,
-            client,
-            slot,
-            input,
-        }
-    }
-
-    /// What a connection's thread does.
-    pub(super) fn run(mut self) {
-        let end = loop {
-            if let Err(end) = self.serve_one() {
-                break end;
-            }
-        };
-        if let Some(refusal) = end {
-            let line = format_args!("request refused: {}, {}", refusal.status, refusal.text);
-            self.shared.log.log(refusal.text, Level::Warn, line);
-            let _ = self.write(refusal.print().as_bytes());
-        }
-        self.linger();
-    }
-
     fn serve_one(&mut self) -> Result<(), End> {
         let deadlines = self.shared.limits.deadlines;
         if self.input.is_empty() {
@@ -64,13 +62,9 @@ impl Connection {
         let deadline = Instant::now() + deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;
-        let response = self.exchange(&head).map_err(|error| {
-            let line = format_args!("failed to get a response: {error}");
-            self.shared.log.log("response", Level::Error, line);
-            self.shared.registry.note_failure(&error);
-            refusal::LOST
-        })?;
-        self.input.drain(..head.total_len());
+        let response = self.pass_on(&head)?;
+        // What is used is given back: an idle connection holds no buffer.
+        self.input = self.input.split_off(head.total_len());
         let is_last = !head.keep_alive || self.shared.registry.is_closed();
         self.write(&with_connection(&response, is_last, &head))?;
         (!is_last && self.slot.set_idle()).then_some(()).ok_or(None)
@@ -91,10 +85,8 @@ impl Connection {
         }
         while self.input.len() < head.total_len() {
             self.read(deadline, Some(refusal::TIMEOUT))?;
-            self.slot
-                .hold(self.input.len() - head.head_len)
-                .then_some(())
-                .ok_or(Some(refusal::BUSY))?;
+            let has_room = self.slot.hold(self.input.len() - head.head_len);
+            has_room.then_some(()).ok_or(Some(refusal::BUSY))?;
         }
         Ok(())
     }
@@ -114,12 +106,23 @@ impl Connection {
         Ok(())
     }
 
-    fn exchange(&self, head: &Head) -> io::Result<Vec<u8>> {
+    fn pass_on(&self, head: &Head) -> Result<Vec<u8>, Refusal> {
+        let backend = self.shared.connect();
+        let backend =
+            backend.map_err(|error| self.log("pass a request on", &error, refusal::BUSY))?;
         let body = &self.input[head.head_len..head.total_len()];
         // Head and body in one write, unless that means to copy a large one.
         let (first, rest) = body.split_at(body.len().min(CHUNK));
         let first = [&head.canonical, first].concat();
-        self.shared.exchange([&first, rest], head.is_head)
+        let response = self.shared.exchange(backend, [&first, rest], head.is_head);
+        response.map_err(|error| self.log("get a response", &error, refusal::LOST))
+    }
+
+    /// Logs why the request is refused.
+    fn log(&self, what: &str, error: &io::Error, refusal: Refusal) -> Refusal {
+        let line = format_args!("failed to {what}: {error}");
+        self.shared.log.log("backend", Level::Error, line);
+        refusal
     }
 
     /// One write in nearly every case. A client that takes its response in sips gets no more time than another.
@@ -139,10 +142,16 @@ impl Connection {
 
     /// Closing a socket with unread bytes resets it, and a reset can overtake the response. So what the client still
     /// sends is read and thrown away, until it closes too.
-    fn linger(&mut self) {
+    fn end(&mut self, end: End) {
+        self.input = Vec::new();
+        if let Some(refusal) = end {
+            let line = format_args!("request refused: {}, {}", refusal.status, refusal.text);
+            self.shared.log.log(refusal.text, Level::Warn, line);
+            let _ = self.write(refusal.print().as_bytes());
+        }
         let _ = self.client.shutdown(Shutdown::Write);
         self.slot.set_idle();
-        let deadline = Instant::now() + self.shared.limits.deadlines.linger;
+        let deadline = Instant::now() + LINGER;
         let mut discarded = 0;
         while discarded < MAX_DISCARDED && self.read(deadline, None).is_ok() {
             discarded += self.input.len();

@@ -49,38 +49,34 @@ pub fn read(bytes: &[u8], passed: &[&'static str]) -> Result<Option<Head>, Refus
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(window) {
-        Ok(Complete(len)) => judge(&request, &bytes[..len], passed).map(Some),
-        Ok(Partial) if bytes.len() < MAX_HEAD => Ok(None),
-        Ok(Partial) => Err(refusal::HEAD_TOO_LARGE),
+        Ok(Complete(len)) if is_strict(&window[..len]) => judge(&request, len, passed).map(Some),
+        Ok(Partial) if is_strict(window) && bytes.len() < MAX_HEAD => Ok(None),
+        Ok(Partial) if is_strict(window) => Err(refusal::HEAD_TOO_LARGE),
         Err(httparse::Error::TooManyHeaders) => Err(refusal::TOO_MANY_HEADERS),
         Err(httparse::Error::Version) => Err(refusal::VERSION),
-        Err(_) => Err(refusal::MALFORMED),
+        _ => Err(refusal::MALFORMED),
     }
+}
+
+/// httparse takes a bare LF for a line end, which another reader may not, and any number of empty lines in front.
+fn is_strict(head: &[u8]) -> bool {
+    let mut lines = head.split(|byte| *byte == b'\n').rev().skip(1);
+    lines.all(|line| line.ends_with(b"\r")) && !head.starts_with(b"\r\n\r\n\r\n")
 }
 
 fn judge(
     request: &httparse::Request<'_, '_>,
-    head: &[u8],
+    head_len: usize,
     passed: &[&'static str],
 ) -> Result<Head, Refusal> {
-    let (method, target) = (
-        request.method.unwrap_or_default(),
-        request.path.unwrap_or_default(),
-    );
+    let method = request.method.unwrap_or_default();
+    let target = origin_form(request.path.unwrap_or_default()).ok_or(refusal::TARGET)?;
     let is_http10 = request.version == Some(0);
     let values = |name: &'static str| {
         let headers = request.headers.iter();
         let named = headers.filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.map(|header| header.value)
     };
-    // httparse takes a bare LF for a line end; proxies may not.
-    let has_bare_lf = head.split(|byte| *byte == b'\n').rev().skip(1);
-    if !has_bare_lf.clone().all(|line| line.ends_with(b"\r")) {
-        return Err(refusal::MALFORMED);
-    }
-    if !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refusal::TARGET);
-    }
     let hosts = values("host").count();
     if hosts > 1 || (hosts == 0 && !is_http10) {
         return Err(refusal::HOST);
@@ -116,13 +112,30 @@ fn judge(
     };
     Ok(Head {
         canonical,
-        head_len: head.len(),
+        head_len,
         body_len,
         is_head: method == "HEAD",
         keep_alive: !says(b"close") && (says(b"keep-alive") || !is_http10),
         is_http10,
         expects_continue: values("expect").count() > 0 && !is_http10,
     })
+}
+
+/// The path and query of a target. That may be a whole URI, whose host means nothing here (RFC 9112, section 3.2.2).
+fn origin_form(target: &str) -> Option<String> {
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some(target.to_string());
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let is_http = matches!(&*scheme.to_ascii_lowercase(), "http" | "https");
+    // A user name before it is an error (RFC 9110, section 4.2.4).
+    let is_host = !host.is_empty() && !host.starts_with(':') && !host.contains('@');
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    (is_http && is_host).then(|| format!("{slash}{path}"))
 }
 
 /// A number that is too large for a usize is too large for a body in any case.

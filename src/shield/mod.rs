@@ -10,9 +10,9 @@
 //! `tiny_http::Server::from_listener` then takes the place of [`listen`].
 //!
 //! The limits, and what each is for:
-//! - connections ([`Limits::connections`]): threads and descriptors. The longest idle one makes room for a new one.
-//! - requests in flight ([`Limits::requests`]): what waits for an answer, and backend connections.
-//! - head, headers, body (`framing`): memory of one request. All bodies on their way in together (`registry`).
+//! - connections ([`Limits::connections`]): threads and descriptors, each with one request in flight at most. Where there
+//!   are too many, or descriptors or threads run out, the longest idle one makes room for a new one.
+//! - head, headers, body (`framing`): memory of one request; and of all requests on their way in together (`registry`).
 //! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
 //!
 //! A request is passed on once at most. When its response is lost, the client gets 500, because the request may have
@@ -20,32 +20,39 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use log::Level;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use self::backend::Backend;
-use self::connection::Connection;
+use self::private_directory::PrivateDirectory;
 use self::registry::Registry;
 use crate::essential_thread;
-use crate::private_directory::PrivateDirectory;
 use crate::rate_limited_log::RateLimitedLog;
 
 mod backend;
 mod connection;
 pub mod framing;
+mod private_directory;
 mod refusal;
 mod registry;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::private_directory::LONGEST_PLACE;
 pub use self::refusal::Refusal;
 
 /// The pause of the accept loop after an error. Without it a full descriptor table would be a busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
+const SPARE: u64 = 16;
 
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
@@ -53,7 +60,8 @@ const STACK: usize = 128 * 1024;
 /// How much the shield lets in.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// TCP connections at once, each with one request. Each costs two threads and four descriptors at most.
+    /// TCP connections at once, each with one request in flight at most. Each costs two threads and
+    /// [`DESCRIPTORS_PER_CONNECTION`] at most.
     pub connections: usize,
     /// The headers that are passed on, with the names as tiny_http shall see them. Never name one here that tiny_http
     /// acts upon (`Connection`, `Content-Length`, `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
@@ -63,6 +71,9 @@ pub struct Limits {
     /// How long the shield waits for what.
     pub deadlines: Deadlines,
 }
+
+/// Descriptors of a connection: the client's, and those of the connection to tiny_http, which duplicates its own.
+pub const DESCRIPTORS_PER_CONNECTION: usize = 4;
 
 /// How long the shield waits.
 #[derive(Debug, Clone, Copy)]
@@ -75,8 +86,6 @@ pub struct Deadlines {
     handling: Duration,
     /// For a client to take its response.
     response: Duration,
-    /// For a refused client to notice, before what it still sends destroys the response.
-    linger: Duration,
     /// For tiny_http to answer on a new backend connection. It takes microseconds, unless tiny_http is stuck.
     probe: Duration,
 }
@@ -87,38 +96,37 @@ pub const DEADLINES: Deadlines = Deadlines {
     request: Duration::from_secs(10),
     handling: Duration::from_secs(30),
     response: Duration::from_secs(10),
-    linger: Duration::from_secs(1),
     probe: Duration::from_secs(5),
 };
 
-/// Shields a tiny_http server: it listens here, and the requests come out of `server.recv()`. `OPTIONS *` is the
-/// shield's own question whether tiny_http reads a new connection; any response will do. Drop the server before the shield.
+/// Shields a tiny_http server: it listens here, and the requests come out of `server.recv()`. Responses need a
+/// `Content-Length`, which tiny_http gives those below its chunked threshold of 32 KiB. `OPTIONS *` is the shield's own
+/// question whether tiny_http reads a new connection; any response will do. Drop the server before the shield.
 ///
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny_http::Server)> {
     let places = [Some(std::env::temp_dir()), limits.directory.clone()];
-    let (directory, socket) = PrivateDirectory::listen_in(places.into_iter().flatten())?;
-    let server = tiny_http::Server::from_listener(socket, None).map_err(io::Error::other)?;
+    let (directory, backend) = PrivateDirectory::listen_in(places.into_iter().flatten())?;
+    let server = tiny_http::Server::from_listener(backend, None).map_err(io::Error::other)?;
     let shared = Arc::new(Shared {
         listener,
-        registry: Arc::default(),
         limits,
-        directory,
+        registry: Arc::default(),
+        socket: directory.socket(),
         backend: Backend::default(),
         log: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
     });
-    let accept = Arc::clone(&shared);
-    let thread = essential_thread::spawn("shield".into(), move || accept.accept_all())?;
-    let accepting = Mutex::new(Some(thread));
-    Ok((Shield { shared, accepting }, server))
+    let accepting = Arc::clone(&shared);
+    essential_thread::spawn("shield".into(), move || accepting.accept_all())?;
+    Ok((Shield { shared, directory }, server))
 }
 
 /// An open port. Dropping it closes it.
 pub struct Shield {
     shared: Arc<Shared>,
-    /// The accept thread; `None` when it is closed.
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    /// Of the Unix socket.
+    directory: PrivateDirectory,
 }
 
 /// What the connections' threads share.
@@ -126,8 +134,8 @@ struct Shared {
     listener: TcpListener,
     limits: Limits,
     registry: Arc<Registry>,
-    /// Of the Unix socket.
-    directory: PrivateDirectory,
+    /// The path of tiny_http's Unix socket.
+    socket: PathBuf,
     backend: Backend,
     /// Hostile clients can cause its lines.
     log: RateLimitedLog,
@@ -154,18 +162,11 @@ impl Shield {
     }
 
     /// Closes the port and the idle connections. Requests that have begun to arrive are still answered, with
-    /// `Connection: close`. Returns at once; a second call does nothing.
+    /// `Connection: close`. Waits for nothing; a second call does nothing.
     pub fn close(&self) {
         self.shared.registry.close();
-        let mut accepting = self
-            .accepting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = accepting.take() {
-            // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
-            let _ = rustix::net::shutdown(&self.shared.listener, rustix::net::Shutdown::Both);
-            let _ = thread.join();
-        }
+        // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
+        let _ = rustix::net::shutdown(&self.shared.listener, rustix::net::Shutdown::Both);
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -177,7 +178,7 @@ impl Shield {
     /// the Unix socket is removed, so that the process may exit: nothing is passed on any more.
     pub fn wait_until_answered(&self, at_most: Duration) -> bool {
         let is_answered = self.shared.registry.wait_until_answered(at_most);
-        self.shared.directory.remove();
+        self.directory.remove();
         is_answered
     }
 }
@@ -191,11 +192,16 @@ impl Drop for Shield {
 impl Shared {
     fn accept_all(self: &Arc<Self>) {
         while !self.registry.is_closed() {
-            let accepted = self.listener.accept();
-            let admitted = accepted.and_then(|(stream, _)| self.admit(stream));
+            let admitted = self.listener.accept().and_then(|(stream, _)| {
+                let client = Arc::new(stream);
+                self.admit(&client)
+                    .inspect_err(|_| connection::reject(&client))
+            });
             if let Err(error) = admitted
                 && !self.registry.is_closed()
             {
+                // Descriptors or threads are short: the longest idle connection makes room for the next one.
+                self.registry.state().evict();
                 let line = format_args!("failed to take a connection in: {error}");
                 self.log.log("connection", Level::Error, line);
                 thread::sleep(PAUSE_AFTER_ERROR);
@@ -203,20 +209,27 @@ impl Shared {
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let stream = Arc::new(stream);
-        let Some(slot) = self.registry.admit(&stream, self.limits.connections) else {
-            connection::reject(&stream);
+    fn admit(self: &Arc<Self>, client: &Arc<TcpStream>) -> io::Result<()> {
+        client.set_nodelay(true)?;
+        let _opening = self.backend.lock_opening();
+        self.check_descriptors()?;
+        let Some(slot) = self.registry.admit(client, self.limits.connections) else {
+            connection::reject(client);
             return Ok(());
         };
-        let connection = Connection::new(Arc::clone(self), Arc::clone(&stream), slot);
-        let thread = thread::Builder::new()
-            .name("shield connection".into())
-            .stack_size(STACK);
-        let spawned = thread.spawn(move || connection.run());
-        spawned
-            .map(drop)
-            .inspect_err(|_| connection::reject(&stream))
+        let (shared, client) = (Arc::clone(self), Arc::clone(client));
+        let thread = thread::Builder::new().name("connection".into());
+        let thread = thread.stack_size(STACK);
+        let spawned = thread.spawn(move || connection::run(shared, client, slot));
+        spawned.map(drop)
+    }
+
+    /// Fails when few descriptors are left: the lowest number that is free is the next one's. To take as many as shall be
+    /// left would leave none to tiny_http meanwhile.
+    fn check_descriptors(&self) -> io::Result<()> {
+        let next = self.listener.try_clone()?.as_raw_fd();
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let has_room = u64::try_from(next).is_ok_and(|next| next + SPARE <= limit);
+        has_room.then_some(()).ok_or_else(|| Errno::MFILE.into())
     }
 }

@@ -11,8 +11,7 @@ pub struct Refusal {
 }
 
 pub(super) const MALFORMED: Refusal = refusal(400, "this is not well-formed HTTP/1.1");
-pub(super) const TARGET: Refusal =
-    refusal(400, "the request target must be a path in visible ASCII");
+pub(super) const TARGET: Refusal = refusal(400, "the target must be a path in visible ASCII");
 pub(super) const HOST: Refusal = refusal(400, "exactly one Host header is required");
 pub(super) const TWO_LENGTHS: Refusal = refusal(400, "the body has more than one length");
 pub(super) const BAD_LENGTH: Refusal = refusal(400, "Content-Length must be a number");
@@ -37,10 +36,9 @@ impl Refusal {
     pub(super) fn print(self) -> String {
         let Refusal { status, text } = self;
         let phrase = StatusCode(status).default_reason_phrase();
-        let retry = if self == BUSY {
-            "Retry-After: 1\r\n"
-        } else {
-            ""
+        let retry = match self {
+            BUSY => "Retry-After: 1\r\n",
+            _ => "",
         };
         let length = text.len() + 1;
         format!(

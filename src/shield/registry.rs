@@ -1,12 +1,12 @@
-//! The connections that are open, which of them are idle, and the bytes of bodies on their way in.
+//! The connections that are open, which of them are idle, and the bytes of requests on their way in.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of bodies held at once. Without it every connection could hold a body of the largest size.
+/// Bytes of requests held at once. Without it every connection could hold a body of the largest size.
 const MAX_HELD: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
@@ -27,9 +27,9 @@ pub(super) struct State {
 pub(super) struct Entry {
     stream: Arc<TcpStream>,
     /// Since when it waits for a request; none while it has one.
-    pub(super) idle_since: Option<Instant>,
+    idle_since: Option<Instant>,
     /// Bytes of its request that have arrived.
-    pub(super) held: usize,
+    held: usize,
 }
 
 impl Registry {
@@ -41,15 +41,12 @@ impl Registry {
         }
         state.last_id += 1;
         let id = state.last_id;
-        let (stream, idle_since) = (Arc::clone(stream), Some(Instant::now()));
-        state.connections.insert(
-            id,
-            Entry {
-                stream,
-                idle_since,
-                held: 0,
-            },
-        );
+        let entry = Entry {
+            stream: Arc::clone(stream),
+            idle_since: Some(Instant::now()),
+            held: 0,
+        };
+        state.connections.insert(id, entry);
         let registry = Arc::clone(self);
         Some(Slot { registry, id })
     }
@@ -58,11 +55,7 @@ impl Registry {
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
-        for entry in state
-            .connections
-            .values()
-            .filter(|entry| entry.idle_since.is_some())
-        {
+        for entry in state.idle() {
             let _ = entry.stream.shutdown(Shutdown::Read);
         }
         self.changed.notify_all();
@@ -77,14 +70,6 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Fails when this error says that tiny_http is gone for good.
-    pub(super) fn note_failure(&self, error: &io::Error) {
-        if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
-            let why = format!("tiny_http does not accept connections any more: {error}");
-            self.fail(io::Error::new(error.kind(), why));
-        }
-    }
-
     /// Waits until it is closed or has failed.
     pub(super) fn wait_for_end(&self) -> io::Result<()> {
         let goes_on = |state: &mut State| !state.is_closed && state.failure.is_none();
@@ -95,15 +80,9 @@ impl Registry {
 
     /// Waits until all connections are idle, and tells whether they are.
     pub(super) fn wait_until_answered(&self, at_most: Duration) -> bool {
-        let is_busy = |state: &mut State| {
-            state
-                .connections
-                .values()
-                .any(|entry| entry.idle_since.is_none())
-        };
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), at_most, is_busy);
+        let is_busy = |state: &mut State| state.idle().count() < state.connections.len();
+        let (state, changed) = (self.state(), &self.changed);
+        let waited = changed.wait_timeout_while(state, at_most, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
@@ -114,14 +93,22 @@ impl Registry {
 }
 
 impl State {
-    /// Closes the connection that has been idle longest, if one is idle.
+    pub(super) fn idle(&self) -> impl Iterator<Item = &Entry> {
+        let connections = self.connections.values();
+        connections.filter(|entry| entry.idle_since.is_some())
+    }
+
+    /// Closes the connection that has been idle longest, and tells whether there was one.
     pub(super) fn evict(&mut self) -> bool {
-        let idle = self
-            .connections
-            .iter()
-            .filter_map(|(id, entry)| Some((entry.idle_since?, *id)));
+        let connections = self.connections.iter();
+        let idle = connections.filter_map(|(id, entry)| Some((entry.idle_since?, *id)));
         let longest = idle.min().and_then(|(_, id)| self.connections.remove(&id));
-        longest.is_some_and(|entry| entry.stream.shutdown(Shutdown::Both).is_ok())
+        let closed = longest.map(|entry| entry.stream.shutdown(Shutdown::Both));
+        closed.is_some()
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.connections.values().map(|entry| entry.held).sum()
     }
 }
 
@@ -134,24 +121,12 @@ pub(super) struct Slot {
 impl Slot {
     /// The connection waits for a request. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        self.set(Some(Instant::now()))
+        self.enter(Some(Instant::now())) && !self.registry.is_closed()
     }
 
     /// A request has begun to arrive: the connection does not make room for another any more. `false` when it has.
     pub(super) fn set_busy(&self) -> bool {
-        self.set(None)
-    }
-
-    fn set(&self, idle_since: Option<Instant>) -> bool {
-        let mut state = self.registry.state();
-        let is_to_end = state.is_closed && idle_since.is_some();
-        if state.is_closed {
-            self.registry.changed.notify_all();
-        }
-        state.connections.get_mut(&self.id).is_some_and(|entry| {
-            (entry.idle_since, entry.held) = (idle_since, 0);
-            !is_to_end
-        })
+        self.enter(None)
     }
 
     /// So many bytes of a request have arrived. `false` when all together are too many.
@@ -160,12 +135,20 @@ impl Slot {
         if let Some(entry) = state.connections.get_mut(&self.id) {
             entry.held = bytes;
         }
-        state
-            .connections
-            .values()
-            .map(|entry| entry.held)
-            .sum::<usize>()
-            <= MAX_HELD
+        state.held() <= MAX_HELD
+    }
+
+    fn enter(&self, idle_since: Option<Instant>) -> bool {
+        let mut state = self.registry.state();
+        let Some(entry) = state.connections.get_mut(&self.id) else {
+            return false;
+        };
+        (entry.idle_since, entry.held) = (idle_since, 0);
+        // Only `wait_until_answered` waits for this, on the way down.
+        if state.is_closed {
+            self.registry.changed.notify_all();
+        }
+        true
     }
 }
 

@@ -11,7 +11,7 @@ use log::LevelFilter;
 
 use super::{Bot, SimulatorError, lock, random};
 use crate::config;
-use crate::private_directory::LONGEST_PLACE;
+use crate::shield::LONGEST_PLACE;
 
 /// How its directories and its keys begin.
 const PREFIX: &str = "echobot-simulate-";

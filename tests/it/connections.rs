@@ -1,14 +1,15 @@
 //! Connections to the Graph API: used again while they are open, not when they are closed, and
-//! through a proxy.
+//! through a proxy. And what becomes of connections while the process is frozen.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
-use echobot::simulator::{Bot, Messenger, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
-use crate::support::{World, start_bot};
+use crate::support::{PATIENCE, World, signal, start_bot};
 
 const DELIVERED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"message_id\":\"m\"}";
 
@@ -107,4 +108,18 @@ fn tunnel(mut client: TcpStream) -> io::Result<String> {
     thread::spawn(move || io::copy(&mut reader, &mut upstream));
     thread::spawn(move || io::copy(&mut server, &mut client));
     Ok(host)
+}
+
+#[test]
+fn a_bot_that_was_frozen_for_a_moment_answers_what_it_has_begun() {
+    let world = World::with(&[], |_| Reply::deliver().after(Duration::from_millis(500)));
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| world.deliver(&[text_message("7", "m_1", "hello")]).status);
+        world.graph_api.wait_for_calls(1, PATIENCE);
+        // Reads with a deadline end with EINTR then (signal(7)).
+        for name in ["STOP", "CONT"] {
+            signal(&world.bot, name);
+        }
+        assert_eq!(answer.join().expect("the thread ends"), 200);
+    });
 }

@@ -32,6 +32,42 @@ fn a_body_that_nobody_wants_does_not_confuse_what_follows() {
 }
 
 #[test]
+fn a_connection_to_tiny_http_that_breaks_costs_one_request_at_most() {
+    let shielded = Shielded::answering();
+    let mut client = shielded.client();
+    assert_eq!(client.ask(GET).status, 200);
+    // It is put back when the client has its answer already.
+    shielded.wait_until("the connection to be idle", |shielded| {
+        shielded.shield.shared.backend.idle().len() == 1
+    });
+    for stream in shielded.shield.shared.backend.idle().iter() {
+        let broken = stream.shutdown(Shutdown::Both);
+        broken.expect("it was not broken before");
+    }
+    assert_eq!(client.ask(GET).status, 500);
+    assert_eq!(shielded.client().ask(GET).status, 200);
+}
+
+#[test]
+fn idle_connections_to_tiny_http_are_no_more_than_clients_can_use() {
+    let shielded = Shielded::holding();
+    shielded.empty(shielded.fill(64));
+    shielded.wait_until("the surplus to be closed", |shielded| {
+        shielded.connections() == 0 && shielded.shield.shared.backend.idle().len() == 4
+    });
+}
+
+#[test]
+fn a_response_without_a_length_is_a_500() {
+    let shielded = Shielded::holding();
+    let mut client = shielded.client();
+    client.send(GET);
+    let endless = Response::new(200.into(), Vec::new(), std::io::empty(), None, None);
+    let _ = shielded.next_request().respond(endless);
+    assert_eq!(client.reply().status, 500);
+}
+
+#[test]
 fn a_response_that_does_not_come_in_time_is_a_500() {
     let deadlines = Deadlines {
         handling: Duration::from_millis(300),
@@ -52,9 +88,25 @@ fn a_response_that_does_not_come_in_time_is_a_500() {
 #[test]
 fn wait_fails_when_tiny_http_accepts_no_more() {
     let shielded = Shielded::unattended(ROOMY);
-    shielded.shield.shared.directory.remove();
-    assert_eq!(shielded.client().ask(GET).status, 500);
+    shielded.shield.directory.remove();
+    assert_eq!(shielded.client().ask(GET).status, 503);
     let error = shielded.shield.wait().expect_err("nothing can come");
     let said = "tiny_http does not accept connections any more";
+    assert!(error.to_string().starts_with(said), "{error}");
+}
+
+#[test]
+fn wait_fails_when_tiny_http_is_stuck() {
+    let deadlines = Deadlines {
+        probe: Duration::from_millis(50),
+        ..DEADLINES
+    };
+    let shielded = Shielded::unattended(with(deadlines));
+    // Nobody receives, so no probe is answered.
+    for _ in 0..3 {
+        assert_eq!(shielded.client().ask(GET).status, 503);
+    }
+    let error = shielded.shield.wait().expect_err("it is stuck");
+    let said = "tiny_http does not answer any more";
     assert!(error.to_string().starts_with(said), "{error}");
 }

@@ -84,7 +84,7 @@ fn a_request_dropped_unanswered_is_a_500() {
 fn the_unix_socket_is_private_and_removed_at_the_end() {
     let shielded = Shielded::answering();
     assert_eq!(shielded.client().ask(GET).status, 200);
-    let path = shielded.shield.shared.directory.socket().with_file_name("");
+    let path = shielded.shield.directory.socket().with_file_name("");
     let mode = fs::metadata(&path)
         .expect("the directory exists")
         .permissions()
@@ -99,7 +99,7 @@ fn the_unix_socket_is_private_and_removed_at_the_end() {
 fn the_unix_socket_is_removed_when_the_shield_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let (shield, server) = listen(listener, ROOMY).expect("the shield listens");
-    let path = shield.shared.directory.socket().with_file_name("");
+    let path = shield.directory.socket().with_file_name("");
     assert!(path.exists());
     drop(server);
     drop(shield);

@@ -222,14 +222,7 @@ impl Shielded {
     }
 
     fn idle_connections(&self) -> usize {
-        {
-            let state = self.shield.shared.registry.state();
-            state
-                .connections
-                .values()
-                .filter(|one| one.idle_since.is_some())
-                .count()
-        }
+        self.shield.shared.registry.state().idle().count()
     }
 
     /// Opens that many connections at once, sends a request on each and waits until all are in flight.

@@ -237,7 +237,7 @@ fn the_time_that_an_answer_takes_is_not_idle_time() {
 #[test]
 fn a_client_that_sends_on_while_it_reads_slowly_loses_nothing() {
     let shielded = Shielded::holding();
-    let long = "x".repeat(60 * 1024);
+    let long = "x".repeat(30 * 1024);
     let mut client = shielded.client();
     client.send(GET.repeat(3));
     for _ in 0..2 {
@@ -259,25 +259,20 @@ fn a_client_that_sends_on_while_it_reads_slowly_loses_nothing() {
 fn a_client_that_does_not_take_its_answer_is_given_up() {
     let deadlines = Deadlines {
         response: Duration::from_millis(200),
+        idle: 2 * PATIENCE,
         ..DEADLINES
     };
-    let shielded = Shielded::open(with(deadlines));
+    let mut shielded = Shielded::open(with(deadlines));
+    let requests = shielded.requests.take().expect("nobody has taken them");
+    thread::spawn(move || {
+        let long = "x".repeat(30 * 1024);
+        requests
+            .into_iter()
+            .for_each(|request| respond(request, 200, &*long));
+    });
     let mut client = shielded.client();
-    client.send(GET.repeat(40));
-    let long = "x".repeat(60 * 1024);
-    for _ in 0..40 {
-        let requests = shielded
-            .requests
-            .as_ref()
-            .expect("this shielded holds its requests");
-        let Ok(request) = requests.recv_timeout(Duration::from_millis(500)) else {
-            break;
-        };
-        thread::spawn({
-            let long = long.clone();
-            move || respond(request, 200, long)
-        });
-    }
+    // Their answers are more than both sides have buffers for.
+    client.send(GET.repeat(1000));
     shielded.wait_until("the connection to be gone", |shielded| {
         shielded.connections() == 0
     });

@@ -150,7 +150,7 @@ fn malformed() -> Vec<Attack> {
             "OPTIONS * HTTP/1.1\r\nHost: bot\r\n\r\n",
             400,
         ),
-        refusal("a proxy's request", target("http://bot/"), 400),
+        refusal("a request for another scheme", target("ftp://bot/"), 400),
         refusal(
             "a tunnel",
             "CONNECT bot:443 HTTP/1.1\r\nHost: bot\r\n\r\n",

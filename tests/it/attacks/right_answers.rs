@@ -79,6 +79,7 @@ fn assortment() -> Vec<(Vec<u8>, u16)> {
         (get("/"), 200),
         (get("/healthz"), 200),
         (get("/nothing"), 404),
+        (get("http://bot/healthz"), 200),
         (head.into_bytes(), 200),
         (http10.into(), 200),
         (post("", b""), 403),

@@ -3,7 +3,9 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::iter;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
@@ -46,7 +48,11 @@ pub fn wait_for_service(bot: &Bot) -> Duration {
         client.answer().filter(|answer| answer.status == 200)
     };
     while is_served().is_none() {
-        assert!(start.elapsed() < BACK, "it is not back in service");
+        assert!(
+            start.elapsed() < BACK,
+            "it is not back in service: {}",
+            bot.log()
+        );
     }
     let took = start.elapsed();
     assert!(took < BACK, "back in service after {took:?}");
@@ -196,6 +202,19 @@ fn running_out_of_descriptors_is_survived_and_logged_once_a_second() {
     assert_log_is_sound(bot);
 }
 
+/// Threads that wait in `accept`, which has taken a descriptor that is not listed yet: shield and tiny_http.
+const ACCEPTING: usize = 2;
+
+/// Leaves the bot so many descriptors: no more numbers are free below its limit.
+fn leave_descriptors(bot: &Bot, count: usize) {
+    let entries = fs::read_dir(format!("/proc/{}/fd", bot.process.id())).expect("it lives");
+    let names = entries.map(|entry| entry.expect("it can be read").file_name());
+    let used: HashSet<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    let mut free = (0..).filter(|number: &usize| !used.contains(&number.to_string()));
+    let first = free.nth(ACCEPTING + count);
+    limit(bot, "nofile", first.expect("there is always one more"));
+}
+
 fn names_in(directory: &Directory) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.path()).expect("it is there");
     entries
@@ -273,4 +292,32 @@ fn when_tiny_http_cannot_be_reached_the_process_ends_and_says_so() {
         "{}",
         world.bot.log()
     );
+}
+
+#[test]
+fn when_the_accept_thread_of_tiny_http_ends_the_process_ends_and_says_so() {
+    // Without a descriptor for a connection it panics; without one for the next connection it ends with an error.
+    for (left, said) in [
+        (0, "tiny_http does not accept connections any more"),
+        (1, "tiny_http has stopped accepting: Too many open files"),
+    ] {
+        let place = Directory::new("accept");
+        let mut world = World::with(&[("TMPDIR", place.text())], |_| Reply::deliver());
+        let socket = names_in(&place)[0].join("tiny_http");
+        leave_descriptors(&world.bot, left);
+        // Past the shield, as no client can come.
+        let connect = || UnixStream::connect(&socket).ok();
+        let strangers: Vec<UnixStream> = iter::from_fn(connect).collect();
+        drop(strangers);
+        limit(&world.bot, "nofile", 4096);
+        if let Ok(mut client) = Client::connect(&world.bot) {
+            let _ = client.send(&handshake("7"));
+            assert!(client.answer().is_none_or(|answer| answer.status == 503));
+        }
+        let status = wait_for_end(&mut world.bot, PATIENCE).expect("it ends");
+        assert_eq!(status.code(), Some(1));
+        let line = format!("echobot: failed to receive requests: {said}");
+        let line = world.bot.wait_for_log(&line, PATIENCE);
+        assert!(line.is_some(), "{}", world.bot.log());
+    }
 }

@@ -154,17 +154,12 @@ fn folded_headers_nul_and_spaced_names_are_refused() {
 
 #[test]
 fn a_request_line_that_is_not_exactly_three_words_is_refused() {
-    for text in [
-        "GET /",
-        "GET",
-        "GET  ",
-        "GET /  ",
-        "GET / HTTP/1.1 ",
-        "GET / x HTTP/1.1",
-        "GET / HTTX",
-        "GET\t",
-    ] {
+    for text in ["GET /", "GET", "GET  ", "GET / HTTP/1.1 ", "GET\t"] {
         assert_refused(&format!("{text}\r\n\r\n"), refusal::MALFORMED);
+    }
+    // What stands where the version belongs.
+    for text in ["GET /  ", "GET / x HTTP/1.1", "GET / HTTX"] {
+        assert_refused(&format!("{text}\r\n\r\n"), refusal::VERSION);
     }
 }
 
@@ -181,12 +176,12 @@ fn other_versions_are_refused_by_name() {
     }
     assert_refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", refusal::VERSION);
     assert_refused("GET / HTTP/2.0\r\nHost: x\r\n\r\n", refusal::VERSION);
-    assert_refused("GET / HTTP/x\r\n\r\n", refusal::MALFORMED);
+    assert_refused("GET / HTTP/x\r\n\r\n", refusal::VERSION);
 }
 
 #[test]
 fn a_target_that_is_not_a_visible_path_is_refused() {
-    for target in ["*", "x", "http://x/", "x:443", "/\u{e9}"] {
+    for target in ["*", "x", "x:443", "/\u{e9}", "ftp://x/"] {
         assert_refused(
             &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"),
             refusal::TARGET,
@@ -197,6 +192,39 @@ fn a_target_that_is_not_a_visible_path_is_refused() {
             &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"),
             refusal::MALFORMED,
         );
+    }
+}
+
+#[test]
+fn the_absolute_form_of_a_target_stands_for_its_path_and_query() {
+    for (target, passed) in [
+        ("http://bot.example/", "/"),
+        ("http://bot.example", "/"),
+        ("http://bot.example/hook?a=http://b/", "/hook?a=http://b/"),
+        ("HTTPS://bot.example:443/hook", "/hook"),
+        ("http://[::1]:80?a=b", "/?a=b"),
+        ("http://bot.example//x", "//x"),
+    ] {
+        // The Host header is there, and may be another (RFC 9112, section 3.2.2).
+        let text = format!("POST {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (parsed, canonical) = parse_text(&text);
+        assert!(parsed.is_ok(), "{target}");
+        let line = format!("POST {passed} HTTP/1.1\r\n");
+        assert!(canonical.starts_with(&line), "{canonical}");
+    }
+    assert_refused("GET http://x/ HTTP/1.1\r\n\r\n", refusal::HOST);
+    for target in [
+        "http:/x/",
+        "http://",
+        "http:///hook",
+        "http://:80/",
+        "http://user@bot.example/",
+        "http://bot.example/\u{e9}",
+        "ws://bot.example/",
+        "://bot.example/",
+    ] {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_refused(&text, refusal::TARGET);
     }
 }
 
