@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::recipient_queues::{Class, Recipient, recipient};
 use super::tries::ENOUGH_IN_MEMORY;
-use super::{Due, EchoId, Outbox, Reason};
-use crate::graph::Outcome;
+use super::{Due, EchoId, Outbox, Outcome, Reason};
 
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::Due;
 use super::page::Page;
-use crate::graph::Outcome;
+use super::{Due, Outcome};
 
 /// The pauses in seconds after the first failure, the second, and so on; then it is always the last. Each try of which nobody
 /// knows whether it was delivered may show the message once more: about thirty times a day at most, whatever happens.

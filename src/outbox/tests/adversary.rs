@@ -2,7 +2,6 @@
 
 use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
 use super::*;
-use crate::graph::Outcome;
 
 const DELIVERED: Outcome = Outcome::Delivered;
 

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
 use super::*;
-use crate::graph::Outcome;
 
 const DELIVERED: Outcome = Outcome::Delivered;
 

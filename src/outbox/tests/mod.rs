@@ -10,7 +10,6 @@ mod world;
 
 use super::*;
 use crate::event::Platform;
-use crate::graph::Outcome;
 
 const LIMITS: Limits = Limits {
     max_pending: 100,

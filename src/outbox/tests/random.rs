@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
 use super::*;
-use crate::graph::Outcome;
 
 const PEOPLE: usize = 12;
 /// People write for so many seconds; faults of the page end soon after.

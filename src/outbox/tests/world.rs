@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::graph::Outcome;
 
 /// A call, as the Graph API sees it.
 pub(super) struct Call {
