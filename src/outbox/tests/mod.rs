@@ -1,10 +1,10 @@
 //! The outbox at times of our choosing: what takes minutes or hours on a clock.
 
-mod adversary;
 mod faults;
 mod lease;
 mod page;
 mod random;
+mod situations;
 mod store;
 mod world;
 
