@@ -10,7 +10,7 @@ use ureq::Agent;
 use ureq::http::HeaderValue;
 
 use self::client::{agent, explain, read_body};
-pub use self::outcome::{Outcome, Report};
+pub use self::outcome::Report;
 use crate::config::{Config, Secret};
 use crate::hex;
 

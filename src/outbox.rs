@@ -7,11 +7,10 @@
 
 mod acknowledgements;
 mod dedup;
-mod due;
-mod ended;
 mod lease;
 mod page;
 mod pending;
+mod policy;
 mod recipient_queues;
 mod tries;
 mod writes;
@@ -21,14 +20,13 @@ use std::time::{Duration, Instant};
 
 use self::acknowledgements::Acknowledgements;
 pub use self::dedup::MidDigest;
-pub use self::due::Due;
-pub use self::ended::{Ended, Fate, Notice};
 use self::lease::Lease;
 use self::page::Page;
 pub use self::page::Reason;
 pub use self::pending::persons_share;
 use self::pending::{Pending, PendingEchoes};
-use self::recipient_queues::{Class, RecipientQueues, recipient};
+pub use self::policy::{Ended, Fate, Notice, Outcome};
+use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
 use self::writes::Writes;
 pub use self::writes::{Callers, StoredEcho, WriteBatch, Written};
 use crate::echo::{self, Echo};
@@ -67,11 +65,37 @@ pub struct Outbox<R> {
     last_id: EchoId,
     /// Calls of the Send API that are in flight.
     in_flight: usize,
-    /// How many have begun.
-    calls: u64,
     /// Whether this token has delivered anything to anybody.
     has_delivered: bool,
     lease: Lease,
+}
+
+/// One call of the Send API that is to be made now: an echo, or the next part of a long one.
+#[derive(Debug, Clone)]
+pub struct Due {
+    id: EchoId,
+    /// Calls are numbered in the order in which they begin, from 1.
+    number: u64,
+    /// The youngest call that had got through when this one began.
+    last_success: u64,
+    /// The echo that it is a part of.
+    pub echo: Arc<Echo>,
+    start: usize,
+    end: usize,
+    /// When the message came.
+    pub came: Instant,
+}
+
+impl Due {
+    /// The text to send.
+    pub fn text(&self) -> &str {
+        &self.echo.text[self.start..self.end]
+    }
+
+    /// Whether the echo is complete with it.
+    pub fn is_last_part(&self) -> bool {
+        self.echo.text[self.end..].trim().is_empty()
+    }
 }
 
 /// What has become of a webhook.
@@ -92,12 +116,11 @@ impl<R> Outbox<R> {
             limits,
             pending: PendingEchoes::default(),
             queues: RecipientQueues::default(),
-            page: Page::new(limits.send_rate, !kept.is_empty(), now),
+            page: Page::new(limits.send_rate, !kept.is_empty(), 0, now),
             acknowledgements: Acknowledgements::default(),
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
-            calls: 0,
             has_delivered: false,
             lease: Lease::default(),
         };
@@ -143,24 +166,14 @@ impl<R> Outbox<R> {
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
-        let recipient = self.queues.take(class, self.page.is_held())?;
-        let first = self.queues.echoes(&recipient).next()?;
-        let is_aside = self
-            .pending
-            .get(first)
-            .is_some_and(|one| one.tries.is_aside);
-        let id = self
-            .untried(&recipient)
-            .filter(|_| is_aside)
-            .unwrap_or(first);
+        let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
-        self.calls += 1;
-        self.page.begin_call(now);
+        let number = self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
         let part = echo::next_part(&pending.echo.text, pending.sent, pending.echo.platform);
         Some(Due {
             id,
-            number: self.calls,
+            number,
             last_success: self.page.last_success,
             echo: Arc::clone(&pending.echo),
             start: part.start,
@@ -272,25 +285,24 @@ impl<R> Outbox<R> {
             return;
         };
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.sent == 0 && other.tries.refusals() == 0;
+            let is_untried = |other: &&Pending| other.sent == 0 && other.tries.is_untried();
             let other = self.pending.get(other).filter(is_untried);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)
         };
         let recipient = recipient(&new.echo);
         self.queues.add(&recipient, id, now, comes_before);
-        let first = self.queues.echoes(&recipient).next();
-        let first = first.and_then(|id| self.pending.get(id));
+        let first = self.first(&recipient);
         if first.is_some_and(|first| first.tries.waits_for_others()) && !self.page.is_held() {
             // The person's next message is a witness: first the refused ones are tried again.
             self.queues.schedule(&recipient, Class::Retry, now);
         }
     }
 
-    /// The first of the person's messages that was not refused yet.
-    fn untried(&self, recipient: &recipient_queues::Recipient) -> Option<EchoId> {
-        let refusals = |id: &EchoId| self.pending.get(*id).map_or(0, |one| one.tries.refusals());
-        self.queues.echoes(recipient).find(|id| refusals(id) == 0)
+    /// The person's first message.
+    fn first(&self, recipient: &Recipient) -> Option<&Pending> {
+        let id = self.queues.echoes(recipient).next()?;
+        self.pending.get(id)
     }
 
     /// `false` when the call began under an earlier lease: its result is ignored.

@@ -13,7 +13,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Error, Proxy, Timeout};
 
-use super::outcome::Outcome;
+use crate::outbox::Outcome;
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.

@@ -73,7 +73,7 @@ impl<R> Outbox<R> {
     fn begin_lease(&mut self, is_owed: bool, now: Instant) {
         self.pending.forget_safe();
         self.queues = RecipientQueues::default();
-        self.page = Page::new(self.limits.send_rate, is_owed, now);
-        self.lease.last_old_call = self.calls;
+        self.lease.last_old_call = self.page.calls;
+        self.page = Page::new(self.limits.send_rate, is_owed, self.page.calls, now);
     }
 }

@@ -19,6 +19,9 @@ const PROBE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// The same after a code of the page's own, where Meta does not say how long.
 const SLOW_PROBE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
 
+/// What is lately, when people have been heard.
+const LATELY: Duration = Duration::from_secs(600);
+
 /// The operator is told again after this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
@@ -44,12 +47,17 @@ pub(super) struct Page {
     interval: Option<Duration>,
     next_call: Option<Instant>,
     hold: Option<Hold>,
-    /// Whose calls have failed since the last success.
-    in_a_row: Vec<Recipient>,
+    /// Whose calls have failed since the last success, and as what.
+    in_a_row: Vec<(Recipient, Reason)>,
+    /// How many calls have begun: the number of the last one.
+    pub(super) calls: u64,
     /// The youngest call that has got through.
     pub(super) last_success: u64,
-    /// Calls of which nobody knows whether they delivered.
-    pub(super) unknown: u64,
+    /// Whose call got through last, and when one did that was another's than the one before.
+    last_person: Option<Recipient>,
+    last_change: Option<Instant>,
+    /// Messages that got through after a call that nobody knows the outcome of.
+    pub(super) saved: u64,
 }
 
 struct Hold {
@@ -63,15 +71,18 @@ struct Hold {
 
 impl Page {
     /// A page that makes so many calls a second on average, at most; 0 is no limit. With something
-    /// owed it begins with one probe.
-    pub(super) fn new(rate: u32, is_owed: bool, now: Instant) -> Page {
+    /// owed it begins with one probe. `calls` have begun before.
+    pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
         Page {
             interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
             next_call: None,
-            hold: is_owed.then(|| Hold::new(Reason::Outage, 0, now)),
+            hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
             in_a_row: Vec::new(),
+            calls,
             last_success: 0,
-            unknown: 0,
+            last_person: None,
+            last_change: None,
+            saved: 0,
         }
     }
 
@@ -82,7 +93,7 @@ impl Page {
     /// Whether the next probe is for somebody whose call has failed before: by turns, so that neither people whose
     /// calls always fail nor messages that fail at first keep the page held.
     pub(super) fn probes_again(&self) -> Option<bool> {
-        self.hold.as_ref().map(|hold| hold.probes % 2 == 1)
+        self.hold.as_ref().map(|hold| hold.probes % 2 == 0)
     }
 
     /// Why nothing is sent, if that was told.
@@ -99,88 +110,97 @@ impl Page {
             .map_or(by_rate, |hold| by_rate.max(hold.probe_at))
     }
 
-    /// A call begins; while the page is held it is a probe. One that hangs delays nobody.
-    pub(super) fn begin_call(&mut self, now: Instant) {
+    /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
+    pub(super) fn begin_call(&mut self, now: Instant) -> u64 {
         if let Some(interval) = self.interval {
             let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
             self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + interval);
         }
         if let Some(hold) = &mut self.hold {
-            hold.probe_at = now + hold.pause();
-            hold.probes += 1;
+            hold.wait(now);
         }
-    }
-
-    /// A call has got through, or was refused for the message's own sake. If the page was held until now, returns
-    /// whether that was told.
-    pub(super) fn succeeded(&mut self, number: u64) -> Option<bool> {
-        self.last_success = self.last_success.max(number);
-        self.in_a_row.clear();
-        let hold = self.hold.take_if(|hold| number > hold.since)?;
-        Some(hold.told.is_some())
-    }
-
-    /// A call has failed, for this reason if it was the page's fault, which lasts so long if Meta says it. `calls`: so
-    /// many have begun. Returns the reason of the hold if it is to be told now.
-    pub(super) fn failed(
-        &mut self,
-        number: u64,
-        me: Option<&Recipient>,
-        reason: Reason,
-        lasts: Option<Duration>,
-        calls: u64,
-        now: Instant,
-    ) -> Option<Reason> {
-        let is_certain = matches!(reason, Reason::Limit | Reason::Operator);
-        let is_evident = me.is_some_and(|me| self.is_evident(me, reason));
-        match &mut self.hold {
-            Some(hold) if number <= hold.since && !is_certain => {}
-            // What Meta says counts for more than evidence.
-            Some(hold) if is_certain && hold.reason != reason => {
-                let told = hold.told;
-                *hold = Hold {
-                    told,
-                    ..Hold::new(reason, calls, now)
-                };
-                hold.probe_at = now + lasts.unwrap_or(hold.pause());
-            }
-            Some(hold) if is_certain => {
-                hold.probe_at = hold.probe_at.max(now + lasts.unwrap_or_default())
-            }
-            // An answer says more than none.
-            Some(hold) if hold.reason == Reason::Outage => hold.reason = reason,
-            Some(_) => {}
-            None if is_certain || is_evident => {
-                let hold = self.hold.insert(Hold::new(reason, calls, now));
-                hold.probe_at = now + lasts.unwrap_or(hold.pause());
-            }
-            None => return None,
-        }
-        let hold = self.hold.as_mut()?;
-        if hold.told.is_some_and(|told| now < told + TOLD_AGAIN) {
-            return None;
-        }
-        hold.told = Some(now);
-        Some(hold.reason)
-    }
-
-    /// Whether so many calls have failed in a row that the page must be the reason.
-    fn is_evident(&mut self, me: &Recipient, reason: Reason) -> bool {
-        self.in_a_row.push(me.clone());
-        let surplus = self.in_a_row.len().saturating_sub(UNANSWERED_IN_A_ROW);
-        self.in_a_row.drain(..surplus);
-        let people: HashSet<&Recipient> = self.in_a_row.iter().collect();
-        match reason {
-            Reason::Outage => self.in_a_row.len() >= UNANSWERED_IN_A_ROW && people.len() > 1,
-            _ => people.len() >= REFUSED_IN_A_ROW,
-        }
+        self.calls += 1;
+        self.calls
     }
 
     /// The call was not made: the next one is the probe.
     pub(super) fn cancel_call(&mut self, now: Instant) {
         if let Some(hold) = &mut self.hold {
             hold.probe_at = now;
+            hold.probes = hold.probes.saturating_sub(1);
         }
+    }
+
+    /// A call has got through, or was refused for the message's own sake. If the page was held until now, returns
+    /// whether that was told.
+    pub(super) fn succeeded(&mut self, number: u64, me: &Recipient, now: Instant) -> Option<bool> {
+        let before = self.last_person.replace(me.clone());
+        if before.is_some_and(|before| before != *me) {
+            self.last_change = Some(now);
+        }
+        self.last_success = self.last_success.max(number);
+        self.in_a_row.clear();
+        let hold = self.hold.take_if(|hold| number > hold.since)?;
+        Some(hold.told.is_some())
+    }
+
+    /// Whether calls of more than one person got through lately.
+    pub(super) fn hears_several(&self, now: Instant) -> bool {
+        self.last_change.is_some_and(|at| now < at + LATELY)
+    }
+
+    /// A call has failed. Returns whether so many have in a row that the page must be the reason. `is_only`: nobody else is
+    /// owed anything.
+    pub(super) fn is_evident(&mut self, me: &Recipient, reason: Reason, is_only: bool) -> bool {
+        self.in_a_row.push((me.clone(), reason));
+        let surplus = self.in_a_row.len().saturating_sub(UNANSWERED_IN_A_ROW);
+        self.in_a_row.drain(..surplus);
+        let alike = self.in_a_row.iter().filter(|failed| failed.1 == reason);
+        let people: HashSet<&Recipient> = alike.clone().map(|failed| &failed.0).collect();
+        match reason {
+            Reason::Outage => alike.count() == UNANSWERED_IN_A_ROW && (is_only || people.len() > 1),
+            _ => people.len() >= REFUSED_IN_A_ROW,
+        }
+    }
+
+    /// A call has failed, for this reason if it was the page's fault, which lasts so long if Meta says it. Returns the
+    /// reason of the hold if it is to be told now.
+    pub(super) fn failed(
+        &mut self,
+        number: u64,
+        reason: Reason,
+        lasts: Option<Duration>,
+        is_evident: bool,
+        now: Instant,
+    ) -> Option<Reason> {
+        let is_certain = matches!(reason, Reason::Limit | Reason::Operator);
+        let new = || {
+            let mut hold = Hold::new(reason, self.calls, now);
+            hold.wait(now);
+            hold
+        };
+        let hold = match &mut self.hold {
+            None if is_certain || is_evident => self.hold.insert(new()),
+            None => return None,
+            Some(hold) if number <= hold.since && !is_certain => return None,
+            Some(hold) => hold,
+        };
+        if is_certain && hold.reason != reason {
+            // What Meta says counts for more than evidence.
+            let told = hold.told;
+            *hold = Hold { told, ..new() };
+        } else if hold.reason == Reason::Outage {
+            // An answer says more than none.
+            hold.reason = reason;
+        }
+        if let Some(lasts) = lasts {
+            hold.probe_at = now + lasts;
+        }
+        if hold.told.is_some_and(|told| now < told + TOLD_AGAIN) {
+            return None;
+        }
+        hold.told = Some(now);
+        Some(hold.reason)
     }
 
     /// How long it is held from now on.
@@ -203,12 +223,13 @@ impl Hold {
         }
     }
 
-    /// From a probe to the next one.
-    fn pause(&self) -> Duration {
+    /// The next probe comes after a pause, each time a longer one.
+    fn wait(&mut self, now: Instant) {
         let [first, longest] = match self.reason {
             Reason::Outage | Reason::Evidence => PROBE,
             Reason::Limit | Reason::Operator => SLOW_PROBE,
         };
-        (first * (1 << self.probes.min(10))).min(longest)
+        self.probe_at = now + (first * (1 << self.probes.min(10))).min(longest);
+        self.probes += 1;
     }
 }

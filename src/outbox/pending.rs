@@ -119,6 +119,13 @@ impl PendingEchoes {
         self.pending.get_mut(&id)
     }
 
+    /// The page was held: refusals count from the start.
+    pub(super) fn forget_refusals(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.tries.forget_refusals();
+        }
+    }
+
     /// The echo that is owed for this message.
     pub(super) fn owed_for(&self, mid: MidDigest) -> Option<EchoId> {
         self.by_mid.get(&mid).copied()

@@ -41,6 +41,8 @@ type Key = (Instant, u64);
 #[derive(Default)]
 struct RecipientQueue {
     echoes: VecDeque<EchoId>,
+    /// The one that is tried before the first.
+    before_first: Option<EchoId>,
     scheduled: Option<(Class, Key)>,
     /// The class of the call that is in flight.
     in_flight: Option<Class>,
@@ -87,9 +89,9 @@ impl RecipientQueues {
         })
     }
 
-    /// Takes the first recipient of this class. The queue waits until the call has ended. `is_held`: of first tries the
-    /// last, because those that have waited longest may be those whose calls fail.
-    pub(super) fn take(&mut self, class: Class, is_held: bool) -> Option<Recipient> {
+    /// Takes the echo that is due first in this class. Its queue waits until the call has ended. `is_held`: of first tries
+    /// the last, because those that have waited longest may be those whose calls fail.
+    pub(super) fn take(&mut self, class: Class, is_held: bool) -> Option<EchoId> {
         let schedule = &mut self.schedules[class as usize];
         let (_, recipient) = match class {
             Class::Fresh if is_held => schedule.pop_last()?,
@@ -99,7 +101,8 @@ impl RecipientQueues {
         queue.scheduled = None;
         queue.in_flight = Some(class);
         self.retrying += usize::from(class != Class::Fresh);
-        Some(recipient)
+        let before_first = queue.before_first.take();
+        before_first.or(queue.echoes.front().copied())
     }
 
     /// The call in flight has ended.
@@ -117,12 +120,21 @@ impl RecipientQueues {
         if queue.in_flight.is_some() {
             return;
         }
+        queue.before_first = None;
         self.scheduled += 1;
         let key = (time, self.scheduled);
         if let Some((class, key)) = queue.scheduled.replace((class, key)) {
             self.schedules[class as usize].remove(&key);
         }
         self.schedules[class as usize].insert(key, recipient.clone());
+    }
+
+    /// The recipient is due now, and then this echo is tried before the first.
+    pub(super) fn try_first(&mut self, recipient: &Recipient, id: EchoId, now: Instant) {
+        self.schedule(recipient, Class::Retry, now);
+        if let Some(queue) = self.queues.get_mut(recipient) {
+            queue.before_first = Some(id);
+        }
     }
 
     /// The echo is not owed any more.
@@ -145,6 +157,11 @@ impl RecipientQueues {
     pub(super) fn echoes(&self, recipient: &Recipient) -> impl Iterator<Item = EchoId> {
         let queue = self.queues.get(recipient).into_iter();
         queue.flat_map(|queue| queue.echoes.iter().copied())
+    }
+
+    /// How many people are owed something that may be sent.
+    pub(super) fn len(&self) -> usize {
+        self.queues.len()
     }
 
     /// The recipients of this class.

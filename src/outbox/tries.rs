@@ -1,10 +1,9 @@
 //! How often one part of one message was tried, and whether it is to blame.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Due;
 use super::page::Page;
-use crate::graph::Outcome;
+use super::{Due, Outcome};
 
 /// The pauses in seconds after the first failure, the second, and so on; then it is always the last. Each try of which nobody
 /// knows whether it was delivered may show the message once more: about thirty times a day at most, whatever happens.
@@ -14,58 +13,66 @@ const PAUSES: [u64; 8] = [1, 10, 100, 300, 600, 1200, 2400, 3600];
 const LONGEST_REFUSED: Duration = Duration::from_secs(60);
 const LONGEST_PASSING: Duration = Duration::from_secs(5 * 60);
 
-/// In memory, where waiting means 503, so many refusals are enough.
-pub(super) const ENOUGH_IN_MEMORY: usize = 3;
+/// After a witness each, so many failures show that a message is to blame. Two refusals, because one call that gets through may
+/// be the gap between two faults; one where nobody else writes, who could be the second witness.
+const UNKNOWN: usize = 2;
+const REFUSED: usize = 2;
+const REFUSED_ALONE: usize = 1;
+const REFUSED_IN_PASSING: usize = 5;
 
-/// One call of so many that ends unknown for others too is a brown-out.
+/// In memory, where waiting means 503, so many refusals are enough.
+const ENOUGH_IN_MEMORY: usize = 3;
+
+/// Where one call of so many ended unknown and was saved by another try, the Graph API is to blame.
 const BROWN_OUT: u64 = 50;
 
-/// The tries of one part of one message. A delivered part resets them.
+/// The tries of one part of one message. The next part begins with none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tries {
     failures: usize,
+    /// How many refusals since the page was held last.
     refusals: usize,
     refused: Strikes,
     unknown: Strikes,
-    /// Calls of unknown outcome at its last failure.
-    others_unknown: u64,
+    /// Messages that another try had saved by its last failure.
+    saved: u64,
     last: Option<Outcome>,
-    /// It was refused already when the page was held: that it is refused again says nothing about the page.
+    /// It was refused after a witness, or before the page was held: that it is refused again says nothing about the page.
     pub(super) is_known: bool,
-    /// The person's next message is tried first.
-    pub(super) is_aside: bool,
 }
 
 /// Failures of one kind.
 #[derive(Debug, Clone, Default)]
 struct Strikes {
-    /// Those before which another call, begun after the one before, had got through.
+    /// Those that had a witness: another call, begun after the failure before, had got through.
     count: usize,
-    /// Calls that had begun at the last one.
+    /// Calls that had begun by the last one.
     calls: Option<u64>,
 }
 
 impl Tries {
-    /// The call has failed. Returns whether the message is to blame: between its failures other calls got through.
-    pub(super) fn fail(&mut self, due: &Due, outcome: Outcome, page: &Page, calls: u64) -> bool {
-        let may_be_sent = outcome == Outcome::PerhapsSent;
+    /// The call has failed. Returns whether the message is to blame.
+    pub(super) fn fail(&mut self, due: &Due, outcome: Outcome, page: &Page, now: Instant) -> bool {
         self.failures += 1;
-        self.refusals += usize::from(!may_be_sent);
         self.last = Some(outcome);
-        let (strikes, enough) = match outcome {
-            Outcome::PerhapsSent => (&mut self.unknown, 2),
-            Outcome::Refused { is_passing: true } => (&mut self.refused, 5),
-            _ => (&mut self.refused, 1),
-        };
-        let others = page.unknown - self.others_unknown - u64::from(may_be_sent);
-        self.others_unknown = page.unknown;
-        if let Some(before) = strikes.calls.replace(calls) {
-            strikes.count += usize::from(due.last_success > before);
-            if may_be_sent && others * BROWN_OUT > calls - before {
-                strikes.count = 0;
+        if outcome == Outcome::PerhapsSent {
+            let before = self.unknown.add(due, page.calls);
+            let saved = page.saved - self.saved;
+            self.saved = page.saved;
+            if saved * BROWN_OUT > page.calls - before {
+                self.unknown.count = 0;
             }
+            return self.unknown.count >= UNKNOWN;
         }
-        strikes.count >= enough
+        self.refusals += 1;
+        self.refused.add(due, page.calls);
+        self.is_known |= self.refused.count > 0;
+        self.refused.count
+            >= match outcome {
+                Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
+                _ if page.hears_several(now) => REFUSED,
+                _ => REFUSED_ALONE,
+            }
     }
 
     /// The page was held: refusals count from the start.
@@ -74,8 +81,23 @@ impl Tries {
         (self.refusals, self.refused) = (0, Strikes::default());
     }
 
-    pub(super) fn refusals(&self) -> usize {
-        self.refusals
+    /// Whether it was not refused yet, as far as that counts.
+    pub(super) fn is_untried(&self) -> bool {
+        self.refusals == 0
+    }
+
+    /// Whether the person's next message may be tried before it.
+    pub(super) fn may_be_passed(&self) -> bool {
+        self.refusals > 1
+    }
+
+    pub(super) fn is_enough_in_memory(&self) -> bool {
+        self.refusals >= ENOUGH_IN_MEMORY
+    }
+
+    /// Whether a call of unknown outcome was among them.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown.calls.is_some()
     }
 
     /// Whether it is tried again as soon as another call has got through.
@@ -96,5 +118,14 @@ impl Tries {
             Some(Outcome::Refused { is_passing: true }) => pause.min(LONGEST_PASSING),
             _ => pause.min(LONGEST_REFUSED),
         }
+    }
+}
+
+impl Strikes {
+    /// One more. Returns how many calls had begun by the one before.
+    fn add(&mut self, due: &Due, calls: u64) -> u64 {
+        let before = self.calls.replace(calls);
+        self.count += usize::from(before.is_some_and(|before| due.last_success > before));
+        before.unwrap_or(calls)
     }
 }

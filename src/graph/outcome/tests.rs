@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Outcome, Report};
+use super::Report;
+use crate::outbox::Outcome;
 
 const REFUSED: Outcome = Outcome::Refused { is_passing: false };
 const REFUSED_FOR_NOW: Outcome = Outcome::Refused { is_passing: true };

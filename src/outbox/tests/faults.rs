@@ -2,31 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
+use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer, crowd, seconds};
 use super::*;
-use crate::graph::Outcome;
 
 const DELIVERED: Outcome = Outcome::Delivered;
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds)
-}
 
 /// Refuses what these people write.
 fn refusing(sick: &'static [&'static str], outcome: Outcome) -> impl FnMut(&Call) -> Answer {
     move |call| match sick.contains(&call.person.as_str()) {
         true => answer(outcome),
         false => answer(DELIVERED),
-    }
-}
-
-/// So many people write so many texts a second in turns.
-fn crowd(world: &mut World, people: usize, rate: f64, from: f64, to: f64) {
-    let count = ((to - from) * rate).round() as usize;
-    for n in 0..count {
-        let at = seconds(from + n as f64 / rate);
-        let person = format!("p{}", n % people);
-        world.write(at, &person, &format!("{person} at {at:?}"));
     }
 }
 

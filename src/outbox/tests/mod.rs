@@ -1,16 +1,15 @@
 //! The outbox at times of our choosing: what takes minutes or hours on a clock.
 
-mod adversary;
 mod faults;
 mod lease;
 mod page;
 mod random;
+mod situations;
 mod store;
 mod world;
 
 use super::*;
 use crate::event::Platform;
-use crate::graph::Outcome;
 
 const LIMITS: Limits = Limits {
     max_pending: 100,

@@ -30,13 +30,14 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
     let mut now = now + 30 * SECOND;
     for seconds in [60, 120, 240, 480, 600, 600] {
         let probe = outbox.next_due(now).expect("it is time for a probe");
+        let next = now + Duration::from_secs(seconds);
         assert_eq!(
-            next_text(&mut outbox, now + MINUTE),
+            next_text(&mut outbox, next - SECOND),
             None,
             "one probe at a time"
         );
         outbox.ended(&probe, refused, now);
-        now += Duration::from_secs(seconds);
+        now = next;
         assert_eq!(outbox.next_time(now), Some(now));
     }
     let probe = outbox.next_due(now).expect("it is time for a probe");

@@ -2,24 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer};
+use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, Random, World, answer};
 use super::*;
-use crate::graph::Outcome;
 
 const PEOPLE: usize = 12;
 /// People write for so many seconds; faults of the page end soon after.
 const WRITING: u64 = 600;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// What is wrong with what a person writes, always.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,18 +23,14 @@ enum Person {
 type Fault = (u64, u64, Outcome);
 
 fn people(random: &mut Random) -> Vec<Person> {
-    let one = |_| match random.below(12) {
+    let one = |_| match random.below(16) {
+        3 => Person::Odd,
         0 => Person::Refused(REFUSED),
         1 => Person::Refused(REFUSED_FOR_NOW),
         2 => Person::Refused(Outcome::OwnFault),
         _ => Person::Well,
     };
-    let mut people: Vec<Person> = (0..PEOPLE).map(one).collect();
-    // One at most: two would look like a brown-out to each other.
-    if random.below(3) == 0 {
-        people[PEOPLE - 1] = Person::Odd;
-    }
-    people
+    (0..PEOPLE).map(one).collect()
 }
 
 /// One after the other, with time to recover between them.
@@ -96,10 +80,10 @@ fn api(people: Vec<Person>, faults: Vec<Fault>, mut random: Random) -> impl FnMu
 }
 
 fn play(seed: u64) -> (World, Vec<Person>) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let people = people(&mut random);
     let faults = faults(&mut random);
-    let own = Random(random.0 ^ 0x5555);
+    let own = Random::new(random.below(u64::MAX));
     let mut world = World::new(api(people.clone(), faults, own));
     let mut at = Duration::ZERO;
     for n in 0..WRITING {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::graph::Outcome;
 
 /// A call, as the Graph API sees it.
 pub(super) struct Call {
@@ -49,6 +48,36 @@ pub(super) struct World {
 }
 
 const SENDERS: usize = 62;
+
+/// The same numbers each time for the same seed.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// So many people write so many texts a second in turns.
+pub(super) fn crowd(world: &mut World, people: usize, rate: f64, from: f64, to: f64) {
+    let count = ((to - from) * rate).round() as usize;
+    for n in 0..count {
+        let at = seconds(from + n as f64 / rate);
+        let person = format!("p{}", n % people);
+        world.write(at, &person, &format!("{person} at {at:?}"));
+    }
+}
 
 impl World {
     pub(super) fn new(api: impl FnMut(&Call) -> Answer + 'static) -> World {
@@ -183,11 +212,25 @@ impl World {
         self.shown.iter().filter(|shown| shown.2 == text).count()
     }
 
+    fn all_copies(&self) -> HashMap<&str, usize> {
+        let mut copies = HashMap::new();
+        for (_, _, text) in &self.shown {
+            *copies.entry(text.as_str()).or_default() += 1;
+        }
+        copies
+    }
+
+    /// Of the text that is shown most often.
+    pub(super) fn most_copies(&self) -> usize {
+        self.all_copies().into_values().max().unwrap_or_default()
+    }
+
     #[track_caller]
     pub(super) fn assert_all_shown_once_and_in_order(&self) {
         let mut last: HashMap<&str, Duration> = HashMap::new();
+        let copies = self.all_copies();
         for text in self.written.keys() {
-            assert_eq!(self.copies(text), 1, "{text}");
+            assert_eq!(copies.get(text.as_str()), Some(&1), "{text}");
         }
         for (_, person, text) in &self.shown {
             let written = self.written[text];
