@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use echobot::config::{self, Config};
 use echobot::server::{self, ServeError};
@@ -53,8 +56,18 @@ fn main() -> ExitCode {
         } else {
             ""
         };
-        for line in message.lines() {
-            let _ = writeln!(io::stderr(), "{mark}{line}");
+        let lines: String = message
+            .lines()
+            .map(|line| format!("{mark}{line}\n"))
+            .collect();
+        let (done, is_done) = mpsc::channel::<()>();
+        let write = move || {
+            let _ = io::stderr().write_all(lines.as_bytes());
+            drop(done);
+        };
+        // Nobody may read it: then the process ends all the same.
+        if thread::Builder::new().spawn(write).is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_secs(1));
         }
         ExitCode::from(code)
     })

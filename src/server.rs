@@ -74,7 +74,8 @@ impl std::error::Error for ServeError {}
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    logger::start(config.log_level, config.systemd.is_journal);
+    let started = logger::start(config.log_level, config.systemd.is_journal);
+    let _flush = started.map_err(system("start the log"))?;
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
