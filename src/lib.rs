@@ -97,8 +97,8 @@
 //! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
 //! `.ci/run`.
 
+pub mod account;
 mod call_log;
-pub mod check;
 mod clock;
 pub mod config;
 mod descriptors;
@@ -115,7 +115,6 @@ pub mod pool;
 mod private_directory;
 mod rate_limited_log;
 pub mod server;
-pub mod setup;
 #[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]
 mod shared;
 pub mod shield;
@@ -123,7 +122,6 @@ mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;
-mod watch;
 mod watchdog;
 pub mod webhook;
 mod worker;

@@ -7,9 +7,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use echobot::account;
 use echobot::config::{self, Config};
+use echobot::echo;
 use echobot::server::{self, ServeError};
-use echobot::{check, echo, setup};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 #[cfg(feature = "simulator")]
@@ -148,13 +149,13 @@ fn setup(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
         return usage("setup needs --callback-url https://…");
     };
     let config = Config::from_environment().map_err(setting)?;
-    setup::setup(&config, &callback_url, &mut io::stdout()).map_err(other)?;
+    account::setup(&config, &callback_url, &mut io::stdout()).map_err(other)?;
     report(false)
 }
 
 fn report(as_json: bool) -> Result<ExitCode, Failure> {
-    let findings = check::check(&Config::from_environment());
-    match check::report(&findings, as_json, &mut io::stdout()).map_err(other)? {
+    let config = Config::from_environment();
+    match account::check(&config, as_json, &mut io::stdout()).map_err(other)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }

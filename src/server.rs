@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::account;
 use crate::config::Config;
 use crate::descriptors;
 use crate::echo::Reply;
@@ -22,7 +23,6 @@ use crate::pool::Pool;
 use crate::shield::{self, Shield};
 use crate::signals::{self, Signals};
 use crate::store::StoreError;
-use crate::watch;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -81,7 +81,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.limits())?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
-    let page = watch::start(config).map_err(system("look after the subscription"))?;
+    let page = account::watch(config).map_err(system("look after the subscription"))?;
     let bot = Bot {
         worker: Arc::new(Worker::new(config, Pool::new(outbox), reply, page)),
         shield: Arc::new(shield),
