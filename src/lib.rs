@@ -108,7 +108,7 @@ pub mod event;
 pub mod graph;
 mod hex;
 pub mod logger;
-pub mod notify;
+mod notify;
 pub mod outbox;
 mod place;
 pub mod pool;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use echobot::account;
 use echobot::config::{self, Config};
 use echobot::echo;
-use echobot::server::{self, ServeError};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 #[cfg(feature = "simulator")]
@@ -83,9 +82,6 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// Another echobot uses the data directory (sysexits.h, `EX_TEMPFAIL`).
-const BUSY: u8 = 75;
-
 /// The lines of a [`ConfigError`](echobot::config::ConfigError) name the settings themselves.
 fn setting(error: impl Display) -> Failure {
     Failure(error.to_string(), 2)
@@ -112,13 +108,11 @@ fn run() -> Result<ExitCode, Failure> {
 
 fn serve() -> Result<ExitCode, Failure> {
     let config = Config::from_environment().map_err(setting)?;
-    server::serve(&config, echo::reply).map_err(|error| match error {
-        // That may be over soon, while a setting stays wrong.
-        ServeError::Store(error) if error.is_busy() => Failure(error.to_string(), BUSY),
-        ServeError::Store(error) => setting(error),
-        error => other(error),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    match echobot::serve(&config, echo::reply) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.exit_code() == 1 => Err(other(error)),
+        Err(error) => Err(Failure(error.to_string(), error.exit_code())),
+    }
 }
 
 #[cfg(not(feature = "simulator"))]

@@ -68,6 +68,18 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+impl ServeError {
+    /// What a program that ends with it exits with: 2 where a setting is wrong, 75 where another bot uses the data
+    /// directory, which may be over soon (sysexits.h, `EX_TEMPFAIL`), else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ServeError::Store(error) if error.is_busy() => 75,
+            ServeError::Store(_) => 2,
+            ServeError::System(..) => 1,
+        }
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, then finishes what it has begun. `reply` is the bot: what an
 /// event is answered with, if it is.
 ///
@@ -200,7 +212,7 @@ impl Bot {
             .map_err(system("watch signals"))?;
         let (address, path) = (shield.address(), &config.webhook_path);
         log::info!("listening on http://{address}{path}");
-        notifier.ready();
+        notifier.tell("READY=1");
         if let Some(within) = config.systemd.watchdog {
             watchdog::start(within, Arc::clone(shield), Arc::clone(worker), notifier)
                 .map_err(system("start the watchdog"))?;

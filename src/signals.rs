@@ -46,7 +46,8 @@ pub(crate) fn close_on(
             }
             if !shield.is_closed() {
                 shield.close();
-                notifier.stopping();
+                // Stopping has deadlines of its own, so the watchdog's time begins again.
+                notifier.tell("STOPPING=1\nWATCHDOG=1");
                 log::info!("stopping: the port is closed");
             }
         }

@@ -35,7 +35,7 @@ pub(crate) fn start(
             asked.any(|answer| answer.is_ok());
             let before = mem::replace(&mut received, worker.received());
             if received > before {
-                notifier.alive();
+                notifier.tell("WATCHDOG=1");
                 thread::sleep(every);
             } else if !shield.is_closed() {
                 log::error!("the bot does not answer on its own port: the watchdog is not fed");
