@@ -51,26 +51,23 @@ Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a settin
 fn main() -> ExitCode {
     run().unwrap_or_else(|Failure(message, code)| {
         // The journal takes a line for an error when it begins like this (sd-daemon(3)).
-        let mark = if config::goes_to_journal(io::stderr()) {
-            "<3>"
-        } else {
-            ""
-        };
-        let lines: String = message
-            .lines()
-            .map(|line| format!("{mark}{line}\n"))
-            .collect();
-        let (done, is_done) = mpsc::channel::<()>();
-        let write = move || {
-            let _ = io::stderr().write_all(lines.as_bytes());
-            drop(done);
-        };
-        // Nobody may read it: then the process ends all the same.
-        if thread::Builder::new().spawn(write).is_ok() {
-            let _ = is_done.recv_timeout(Duration::from_secs(1));
-        }
+        let is_journal = config::goes_to_journal(io::stderr());
+        let mark = if is_journal { "<3>" } else { "" };
+        let lines = message.lines().map(|line| format!("{mark}{line}\n"));
+        tell(lines.collect());
         ExitCode::from(code)
     })
+}
+
+/// Writes to stderr. Nobody may read it: then the process ends all the same, after a second.
+fn tell(text: String) {
+    let (done, is_done) = mpsc::channel::<()>();
+    let write = move || {
+        let _done = done;
+        io::stderr().write_all(text.as_bytes())
+    };
+    let _writing = thread::Builder::new().spawn(write);
+    let _ = is_done.recv_timeout(Duration::from_secs(1));
 }
 
 /// What is written to stderr, and the exit code.
@@ -108,11 +105,12 @@ fn run() -> Result<ExitCode, Failure> {
 
 fn serve() -> Result<ExitCode, Failure> {
     let config = Config::from_environment().map_err(setting)?;
-    match echobot::serve(&config, echo::reply) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.exit_code() == 1 => Err(other(error)),
-        Err(error) => Err(Failure(error.to_string(), error.exit_code())),
-    }
+    let ended = echobot::serve(&config, echo::reply);
+    ended.map_err(|error| match error.exit_code() {
+        1 => other(error),
+        code => Failure(error.to_string(), code),
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(not(feature = "simulator"))]

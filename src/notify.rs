@@ -31,7 +31,7 @@ impl Notifier {
 }
 
 fn log_failure(error: &io::Error) {
-    log::warn!("failed to notify the service manager: {error}");
+    log::warn!("failed to tell the service manager how the bot fares: {error}");
 }
 
 /// A path, or a name after an `@`, which only Linux has.

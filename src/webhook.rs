@@ -200,13 +200,12 @@ impl Webhook {
         }
         event::read(body).map_err(|error| {
             log::warn!("webhook refused: {error}, but Messenger signed it");
-            Answer::new(400, error.to_string())
+            Answer::new(400, error)
         })
     }
 
     fn warn(&self, kind: &'static str, line: impl Display) {
-        let refusals = &self.refusals;
-        refusals.log(kind, Level::Warn, line);
+        self.refusals.log(kind, Level::Warn, line);
     }
 
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::account::Account;
 use crate::check::operate;
 use crate::graph_api::GraphApi;
-use crate::support::{PATIENCE, World, start_bot};
+use crate::support::{Directory, PATIENCE, World, start_bot};
 
 /// Another page than the token's, that the app hears too.
 const OTHER: &str = "100200300400999";
@@ -99,6 +99,27 @@ fn another_page_is_passed_over_only_when_an_event_of_the_tokens_page_has_come() 
     let texts = world.texts(15);
     let late = texts.iter().filter(|text| text.starts_with("late"));
     assert_eq!((texts.len(), late.count()), (15, 0), "{texts:?}");
+}
+
+#[test]
+fn with_another_pages_token_the_log_names_both_pages_and_nothing_is_dropped() {
+    let data = Directory::new("other-token");
+    let settings = [("DATA_DIR", data.text())];
+    let world = World::with(&settings, |_| Reply::error(400, 100, Some(2_018_001)));
+    deliver_five(&world, OTHER, "m");
+    let held = "several people's messages are refused in a row";
+    let line = world.bot.wait_for_log(held, PATIENCE);
+    assert!(line.is_some(), "{}", world.bot.log());
+    deliver_five(&world, OTHER, "again");
+    let line = world.bot.wait_for_log("an event of the page", PATIENCE);
+    let line = line.unwrap_or_else(|| panic!("{}", world.bot.log()));
+    assert!(line.contains(OTHER) && line.contains(PAGE), "{line}");
+    assert!(!world.bot.log().contains("dropped"), "{}", world.bot.log());
+    assert!(
+        !world.bot.log().contains("passed over"),
+        "{}",
+        world.bot.log()
+    );
 }
 
 #[test]
