@@ -7,7 +7,6 @@
 
 use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -48,22 +47,23 @@ impl Drop for Flush {
 /// When the thread cannot be started.
 pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
     let (lines, queued) = sync_channel(MAX_LINES);
-    let queue = Arc::new(Queue::default());
-    let logger = Logger {
+    // It lives as long as the process.
+    let logger: &Logger = Box::leak(Box::new(Logger {
         level,
         lines,
-        queue: Arc::clone(&queue),
-    };
+        bytes: AtomicUsize::new(0),
+        dropped: AtomicU64::new(0),
+    }));
     // A second start in the same process (as in tests) changes nothing.
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+    if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
         panic::set_hook(Box::new(log_panic));
         let writer = Writer {
             simple: SimpleLogger::new().with_level(level),
             priorities,
-            dropped: 0,
+            untold: 0,
         };
-        let write = move || writer.write_all(&queued, &queue);
+        let write = move || writer.write_all(&queued, logger);
         thread::Builder::new().name(THREAD.into()).spawn(write)?;
     }
     Ok(Flush)
@@ -83,19 +83,13 @@ struct Line {
     dropped: u64,
 }
 
-/// What is on its way to the thread.
-#[derive(Default)]
-struct Queue {
+struct Logger {
+    level: LevelFilter,
+    lines: SyncSender<Line>,
     /// Bytes that are not written yet.
     bytes: AtomicUsize,
     /// Lines that were dropped since the last one that was taken.
     dropped: AtomicU64,
-}
-
-struct Logger {
-    level: LevelFilter,
-    lines: SyncSender<Line>,
-    queue: Arc<Queue>,
 }
 
 impl Log for Logger {
@@ -110,9 +104,9 @@ impl Log for Logger {
             return;
         }
         let text = one_line(&record.args().to_string());
-        let (length, queue) = (text.len(), &self.queue);
-        let queued = queue.bytes.fetch_add(length, Ordering::Relaxed);
-        let dropped = queue.dropped.swap(0, Ordering::Relaxed);
+        let length = text.len();
+        let queued = self.bytes.fetch_add(length, Ordering::Relaxed);
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
         let line = Line {
             level: record.level(),
             target: record.target().to_string(),
@@ -121,14 +115,14 @@ impl Log for Logger {
         };
         let is_full = queued > 0 && queued + length > MAX_BYTES;
         if is_full || self.lines.try_send(line).is_err() {
-            queue.bytes.fetch_sub(length, Ordering::Relaxed);
-            queue.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+            self.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
         }
     }
 
     fn flush(&self) {
         let deadline = Instant::now() + EMPTY_WITHIN;
-        while self.queue.bytes.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+        while self.bytes.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -138,32 +132,31 @@ struct Writer {
     simple: SimpleLogger,
     priorities: bool,
     /// Lines that were dropped, of which no line tells yet.
-    dropped: u64,
+    untold: u64,
 }
 
 impl Writer {
-    fn write_all(mut self, lines: &Receiver<Line>, queue: &Queue) {
+    fn write_all(mut self, lines: &Receiver<Line>, logger: &Logger) {
         for line in lines {
-            self.count(line.dropped);
+            self.tell(line.dropped);
             let is_written = self.write(line.level, &line.target, &line.text);
-            self.count(u64::from(!is_written));
-            // When nothing follows, the count is told by itself.
-            if queue.bytes.load(Ordering::Relaxed) == line.text.len() {
-                self.count(queue.dropped.swap(0, Ordering::Relaxed));
+            self.tell(u64::from(!is_written));
+            let length = line.text.len();
+            // Nothing follows that could bring the count along.
+            if logger.bytes.load(Ordering::Relaxed) == length {
+                self.tell(logger.dropped.swap(0, Ordering::Relaxed));
             }
-            queue.bytes.fetch_sub(line.text.len(), Ordering::Relaxed);
+            logger.bytes.fetch_sub(length, Ordering::Relaxed);
         }
     }
 
-    /// Counts dropped lines, and tells of them if that can be written.
-    fn count(&mut self, dropped: u64) {
-        self.dropped += dropped;
-        let text = format!(
-            "{} lines of the log were dropped: they could not be written",
-            self.dropped
-        );
-        if self.dropped > 0 && self.write(Level::Error, module_path!(), &text) {
-            self.dropped = 0;
+    /// Tells of dropped lines, now or when that can be written.
+    fn tell(&mut self, dropped: u64) {
+        self.untold += dropped;
+        let lines = format!("{} lines of the log were dropped", self.untold);
+        let text = format!("{lines}: they could not be written");
+        if self.untold > 0 && self.write(Level::Error, module_path!(), &text) {
+            self.untold = 0;
         }
     }
 

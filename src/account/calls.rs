@@ -21,13 +21,6 @@ pub(super) struct Account {
     agent: Agent,
 }
 
-/// Who calls: the page, or the app with this id.
-#[derive(Clone, Copy)]
-enum Caller<'a> {
-    Page,
-    App(&'a str),
-}
-
 /// Whom the page's token is for.
 #[derive(PartialEq, Eq)]
 pub(super) struct Owner {
@@ -87,7 +80,7 @@ impl Account {
     /// When the Graph API refuses the call, is not reached or is not understood; so with all that follow.
     pub(super) fn owner(&self) -> Result<Owner, String> {
         let fields = [("fields", "id,name,metadata{type}"), ("metadata", "1")];
-        let me = self.get(Caller::Page, "me", &fields)?;
+        let me = self.get(None, "me", &fields)?;
         let (id, name) = (text(&me["id"]), text(&me["name"]));
         let mut kind = text(&me["metadata"]["type"]);
         if let (Some(app), "") = (&self.config.app_id, kind.as_str()) {
@@ -102,59 +95,51 @@ impl Account {
     /// What Meta knows of the page's token (Graph API, "Debug Token").
     pub(super) fn token(&self, app: &str) -> Result<Value, String> {
         let token = self.config.page_access_token.expose();
-        let answer = self.get(Caller::App(app), "debug_token", &[("input_token", token)])?;
+        let answer = self.get(Some(app), "debug_token", &[("input_token", token)])?;
         let data = answer.get("data").filter(|data| data.is_object());
         data.cloned().ok_or_else(|| not_understood(200))
     }
 
     /// The app's subscription to webhooks about pages, if it has one.
     pub(super) fn app_subscription(&self, app: &str) -> Result<Option<Subscription>, String> {
-        let answer = self.get(Caller::App(app), &format!("{app}/subscriptions"), &[])?;
+        let answer = self.get(Some(app), &format!("{app}/subscriptions"), &[])?;
         let is_ours = |item: &Value| item["object"] == "page";
-        find(&answer, is_ours, "callback_url", "fields")
+        find(&answer, is_ours, ["callback_url", "fields"])
     }
 
     /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
-    /// handshake first, so the bot must be up. Other fields that it is `already` subscribed to are kept.
-    pub(super) fn subscribe_app(
-        &self,
-        app: &str,
-        callback_url: &str,
-        already: Option<&Subscription>,
-    ) -> Result<(), String> {
+    /// handshake first, so the bot must be up. It is subscribed to no other fields then.
+    pub(super) fn subscribe_app(&self, app: &str, url: &str, fields: &str) -> Result<(), String> {
         let form = [
             ("object", "page"),
-            ("callback_url", callback_url),
-            ("fields", &all_fields(already)),
+            ("callback_url", url),
+            ("fields", fields),
             ("verify_token", self.config.verify_token.expose()),
             ("include_values", "true"),
         ];
-        self.post(Caller::App(app), &format!("{app}/subscriptions"), &form)
+        self.post(Some(app), &format!("{app}/subscriptions"), &form)
     }
 
     /// The page's subscription to the app, if it has one. Without the app's id, to any app.
     pub(super) fn page_subscription(&self, page: &Owner) -> Result<Option<Subscription>, String> {
-        let answer = self.get(Caller::Page, &format!("{}/subscribed_apps", page.id), &[])?;
+        let answer = self.get(None, &format!("{}/subscribed_apps", page.id), &[])?;
         let app = self.config.app_id.as_ref();
         let is_ours = |item: &Value| app.is_none_or(|id| text(&item["id"]) == *id);
-        find(&answer, is_ours, "name", "subscribed_fields")
+        find(&answer, is_ours, ["name", "subscribed_fields"])
     }
 
-    /// Subscribes the page to the app. Other fields that it is `already` subscribed to are kept.
-    pub(super) fn subscribe_page(
-        &self,
-        page: &Owner,
-        already: Option<&Subscription>,
-    ) -> Result<(), String> {
-        let form = [("subscribed_fields", &*all_fields(already))];
-        self.post(Caller::Page, &format!("{}/subscribed_apps", page.id), &form)
+    /// Subscribes the page to the app. It is subscribed to no other fields then.
+    pub(super) fn subscribe_page(&self, page: &Owner, fields: &str) -> Result<(), String> {
+        let path = format!("{}/subscribed_apps", page.id);
+        self.post(None, &path, &[("subscribed_fields", fields)])
     }
 
-    /// What the bot that listens here says of its health.
+    /// What the bot that listens here says of its health; none where something else answers.
     pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
         let answer = self.agent.get(format!("http://{address}/healthz")).call();
         let body = read_body(answer.ok()?.body_mut()).ok()?;
-        Some(String::from_utf8_lossy(&body).into_owned())
+        let says = String::from_utf8(body).ok()?;
+        (says.len() < 200 && !says.contains(['\n', '<'])).then_some(says)
     }
 
     /// Makes the handshake with a webhook as Messenger does: the challenge must come back.
@@ -176,14 +161,14 @@ impl Account {
         }
     }
 
-    fn get(&self, caller: Caller, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
+    fn get(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
         let call = self.agent.get(self.url(path));
         let call = call.query_pairs(query.iter().copied());
-        read(self.authorize(call, caller).call())
+        read(self.authorize(call, app).call())
     }
 
-    fn post(&self, caller: Caller, path: &str, form: &[(&str, &str)]) -> Result<(), String> {
-        let call = self.authorize(self.agent.post(self.url(path)), caller);
+    fn post(&self, app: Option<&str>, path: &str, form: &[(&str, &str)]) -> Result<(), String> {
+        let call = self.authorize(self.agent.post(self.url(path)), app);
         let answer = read(call.send_form(form.iter().copied()))?;
         // Meta has written it as a text, too.
         match answer["success"].to_string().trim_matches('"') {
@@ -201,19 +186,19 @@ impl Account {
         format!("{graph_url}/{graph_version}/{path}")
     }
 
-    fn authorize<B>(&self, call: RequestBuilder<B>, caller: Caller) -> RequestBuilder<B> {
+    /// In the name of this app, or of the page.
+    fn authorize<B>(&self, call: RequestBuilder<B>, app: Option<&str>) -> RequestBuilder<B> {
         let (token, secret) = (
             self.config.page_access_token.expose(),
             &self.config.app_secret,
         );
-        match caller {
-            Caller::Page => call
+        // The app's token is made of its id and its secret (Graph API, "Access Tokens").
+        let apps = app.map(|id| format!("Bearer {id}|{}", secret.expose()));
+        match apps {
+            Some(apps) => call.header("Authorization", apps),
+            None => call
                 .header("Authorization", format!("Bearer {token}"))
                 .query("appsecret_proof", appsecret_proof(secret, token)),
-            // The app's token (Graph API, "Access Tokens").
-            Caller::App(id) => {
-                call.header("Authorization", format!("Bearer {id}|{}", secret.expose()))
-            }
         }
     }
 }
@@ -265,25 +250,25 @@ fn advice(code: i64) -> &'static str {
 /// The first subscription in a list that is ours. What is not understood is an error: to subscribe anew takes the fields
 /// away that are subscribed to, but not known.
 fn find(
-    answer: &Value,
+    list: &Value,
     is_ours: impl Fn(&Value) -> bool,
-    target: &str,
-    fields: &str,
+    [target, fields]: [&str; 2],
 ) -> Result<Option<Subscription>, String> {
-    let items = answer["data"].as_array().ok_or(not_understood(200))?;
-    let Some(item) = items.iter().find(|item| is_ours(item)) else {
-        return Ok(None);
+    let items = list["data"].as_array().ok_or(not_understood(200))?;
+    let item = items.iter().find(|item| is_ours(item));
+    let read = |item: &Value| {
+        Ok(Subscription {
+            target: text(&item[target]),
+            is_active: item["active"] == true,
+            fields: names(&item[fields]).ok_or(not_understood(200))?,
+        })
     };
-    Ok(Some(Subscription {
-        target: text(&item[target]),
-        is_active: item["active"] == true,
-        fields: names(&item[fields]).ok_or(not_understood(200))?,
-    }))
+    item.map(read).transpose()
 }
 
 /// The bot's fields, and the others of a subscription.
-fn all_fields(already: Option<&Subscription>) -> String {
-    let others = already.into_iter().flat_map(|it| &it.fields);
+pub(super) fn all_fields(subscription: Option<&Subscription>) -> String {
+    let others = subscription.into_iter().flat_map(|it| &it.fields);
     let others = others.filter(|field| !FIELDS.contains(&field.as_str()));
     others.fold(FIELDS.join(","), |all, other| all + "," + other)
 }

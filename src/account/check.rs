@@ -45,9 +45,9 @@ pub fn check(
     match config {
         Ok(config) => check_all(config, &mut report)?,
         Err(error) => {
-            for line in error.to_string().lines() {
-                report.add("settings", Err(line.to_string()))?;
-            }
+            let lines = error.to_string();
+            let mut lines = lines.lines().map(str::to_string);
+            lines.try_for_each(|line| report.add("settings", Err(line)))?;
         }
     }
     Ok(report.is_well)
@@ -74,14 +74,11 @@ impl Report<'_> {
     }
 
     fn line(&mut self, topic: &str, sign: &str, mark: &str, says: &str) -> io::Result<()> {
-        match self.as_json {
-            true => writeln!(
-                self.out,
-                "{}",
-                json!({"topic": topic, "mark": mark, "says": says})
-            ),
-            false => writeln!(self.out, "{sign} {topic}: {says}"),
-        }
+        let line = match self.as_json {
+            true => json!({"topic": topic, "mark": mark, "says": says}).to_string(),
+            false => format!("{sign} {topic}: {says}"),
+        };
+        writeln!(self.out, "{line}")
     }
 }
 
@@ -211,15 +208,11 @@ fn token(app: &str, account: &Account) -> Finding {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
     // 0 is never.
-    let days_left = |name: &str| {
+    let left = |name: &str| {
         let end = token[name].as_u64().filter(|end| *end > 0)?;
-        Some(end.saturating_sub(now) / (24 * 60 * 60))
+        Some(end.saturating_sub(now))
     };
-    let is_over = |name: &str| {
-        token[name]
-            .as_u64()
-            .is_some_and(|end| end > 0 && end <= now)
-    };
+    let days = left("expires_at").map(|seconds| seconds / (24 * 60 * 60));
     let wrong = if token["is_valid"] != true {
         "it is not valid any more".to_string()
     } else if !["PAGE", ""].contains(&&*kind) {
@@ -228,17 +221,14 @@ fn token(app: &str, account: &Account) -> Finding {
         format!("it was made for another app ({token_app})")
     } else if let Some(scopes) = missing(&SCOPES, &scopes) {
         format!("it does not allow {scopes}, which are ticked when it is made")
-    } else if is_over("data_access_expires_at") {
+    } else if left("data_access_expires_at") == Some(0) {
         "its access to people's data has expired".to_string()
     } else {
-        match days_left("expires_at") {
-            None => return Ok("it is valid, never expires, and allows what is needed".to_string()),
+        let allows = "allows what is needed";
+        match days {
             Some(days) if days < SOON_DAYS => format!("it expires in {days} days"),
-            Some(days) => {
-                return Ok(format!(
-                    "it is valid for {days} days, and allows what is needed"
-                ));
-            }
+            Some(days) => return Ok(format!("it is valid for {days} days, and {allows}")),
+            None => return Ok(format!("it is valid, never expires, and {allows}")),
         }
     };
     Err(format!("{wrong}: {RENEW}"))

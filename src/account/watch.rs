@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::calls::{Account, Owner};
+use super::calls::{Account, Owner, all_fields};
 use super::{SUBSCRIBE, TokenPage};
 use crate::config::Config;
 
@@ -64,7 +64,7 @@ fn mend(account: &Account, app: &str, page: &Owner) -> Result<(), String> {
             "the page is not subscribed to the app, or not to all that it needs: Messenger does not \
              send everything; subscribing it again"
         );
-        account.subscribe_page(page, subscription.as_ref())?;
+        account.subscribe_page(page, &all_fields(subscription.as_ref()))?;
         log::info!("the page is subscribed again");
     }
     let subscription = account.app_subscription(app)?;
@@ -78,7 +78,7 @@ fn mend(account: &Account, app: &str, page: &Owner) -> Result<(), String> {
             "the app's subscription to webhooks is not active, or not complete: Messenger does not send \
              everything; subscribing it again, at {url}"
         );
-        account.subscribe_app(app, url, Some(&subscription))?;
+        account.subscribe_app(app, url, &all_fields(Some(&subscription)))?;
         log::info!("the app is subscribed again");
     }
     Ok(())
