@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     };
     if let Err(error) = serve(&config, shout) {
         eprintln!("shout: {error}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(error.exit_code());
     }
     ExitCode::SUCCESS
 }

@@ -1,8 +1,8 @@
 //! What the log says of a call of the Send API, and of the page.
 
+use crate::account::TokenPage;
 use crate::graph::Report;
 use crate::outbox::{Due, Ended, Fate, Notice, Reason};
-use crate::watch::TokenPage;
 
 /// About one call. A line each that is no news is left out while the page is held.
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
@@ -32,7 +32,7 @@ pub(crate) fn why(reason: Reason) -> &'static str {
 }
 
 /// About the page, with how many echoes are owed, and the page that the token is for if it is known.
-pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: Option<&TokenPage>) {
+pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: &TokenPage) {
     let (reason, pause) = match notice {
         Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
         Notice::Held(reason, pause) => (reason, pause.as_secs()),
@@ -54,8 +54,6 @@ pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: Option<&T
              back: nothing is sent for {pause} s"
         ),
         Reason::Evidence => {
-            let page = page.map(|page| format!(" (it is for {page})"));
-            let page = page.unwrap_or_default();
             log::error!(
                 "{why}: {report}; is PAGE_ACCESS_TOKEN{page} \
                  of the page that they write to, has it lost a permission, is APP_SECRET the app's, \

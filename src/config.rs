@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use self::shared::shared_outbox_texts;
 pub use self::systemd::{Systemd, goes_to_journal};
-use self::values::graph_url;
+use self::values::Meaning;
 use crate::shared::Address;
 
 /// All settings, checked.
@@ -82,10 +82,8 @@ impl Config {
 
     /// Reads the settings from `lookup`, which returns variables as an environment does.
     fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, ConfigError> {
-        let mut settings = Settings {
-            lookup,
-            problems: Vec::new(),
-        };
+        let problems = Vec::new();
+        let mut settings = Settings { lookup, problems };
         let config = Config {
             page_access_token: settings.header_secret(
                 "PAGE_ACCESS_TOKEN",
@@ -98,23 +96,22 @@ impl Config {
             app_secret: settings
                 .secret("APP_SECRET", "your app's secret, from App settings > Basic"),
             listen: settings.listen(),
-            webhook_path: settings.value("WEBHOOK_PATH", "/", values::webhook_path),
+            webhook_path: settings.value("WEBHOOK_PATH", "/", values::WEBHOOK_PATH),
             data_dir: settings.data_dir(),
             shared: settings.shared(),
-            threads: settings.value("THREADS", "64", values::threads),
-            max_pending: settings.value("MAX_PENDING", "100000", values::max_pending),
-            send_rate: settings.value("SEND_RATE", "300", values::send_rate),
-            graph_url: settings.value("GRAPH_URL", "https://graph.facebook.com", graph_url),
-            graph_version: settings.value("GRAPH_VERSION", "v26.0", values::graph_version),
+            threads: settings.value("THREADS", "64", values::THREADS),
+            max_pending: settings.value("MAX_PENDING", "100000", values::MAX_PENDING),
+            send_rate: settings.value("SEND_RATE", "300", values::SEND_RATE),
+            graph_url: settings.value("GRAPH_URL", "https://graph.facebook.com", values::GRAPH_URL),
+            graph_version: settings.value("GRAPH_VERSION", "v26.0", values::GRAPH_VERSION),
             authorities: settings.authorities("SSL_CERT_FILE", "SSL_CERT_DIR"),
-            app_id: settings.optional("APP_ID", values::app_id),
-            log_level: settings.value("RUST_LOG", "info", values::log_level),
+            app_id: settings.optional("APP_ID", values::APP_ID),
+            log_level: settings.value("RUST_LOG", "info", values::LOG_LEVEL),
             systemd: Systemd::read(lookup),
         };
-        if settings.problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError(settings.problems.join("\n")))
+        match settings.problems.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError(settings.problems.join("\n"))),
         }
     }
 }
@@ -131,70 +128,65 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// A setting with a default, which also stands in for a text that is not understood, so that
-    /// the other settings are still read.
-    fn value<T>(
-        &mut self,
-        name: &str,
-        default: &str,
-        parse: fn(&str) -> Result<T, &'static str>,
-    ) -> T {
-        self.optional(name, parse).unwrap_or_else(|| {
-            parse(default).expect("the default is understood because a test reads it")
-        })
-    }
-
-    /// A setting without a default. White space around it is dropped: pasted texts often end in
-    /// a newline.
-    fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
-    ) -> Option<T> {
+    /// The text of a setting that is set; none, and a problem, where it is of no use. White space around it is dropped:
+    /// pasted texts often end in a newline.
+    fn text(&mut self, name: &str, expected: &str) -> Option<String> {
         let text = (self.lookup)(name)?;
-        let text = text.to_str().map(str::trim);
-        if let Some(how) = text.and_then(values::spoiled) {
+        let Some(text) = text.to_str().map(str::trim) else {
+            return self.problem(format!("{name} is not valid UTF-8: set it to {expected}"));
+        };
+        if let Some(how) = values::spoiled(text) {
             return self.problem(format!("{name} {how}"));
         }
-        let expected = match parse(text.unwrap_or_default()) {
-            Ok(value) => return Some(value),
-            Err(expected) => expected,
-        };
-        self.problem(match text {
-            None => format!("{name} is not valid UTF-8: set it to {expected}"),
-            Some("") => format!("{name} is empty: set it to {expected}, or remove it"),
-            Some(text) if values::may_be_a_secret(text) => {
-                format!("{name} is not understood: set it to {expected}")
-            }
-            Some(text) => {
-                format!("{name} is {text:?}, which is not understood: set it to {expected}")
-            }
-        })
+        if text.is_empty() {
+            let line = format!("{name} is empty: set it to {expected}, or remove it");
+            return self.problem(line);
+        }
+        Some(text.to_string())
+    }
+
+    /// A setting without a default.
+    fn optional<T>(&mut self, name: &str, (expected, parse): Meaning<T>) -> Option<T> {
+        let text = self.text(name, expected)?;
+        let value = parse(&text);
+        if value.is_none() {
+            let shown = match values::may_be_a_secret(&text) {
+                true => String::new(),
+                false => format!("{text:?}, which is "),
+            };
+            let line = format!("{name} is {shown}not understood: set it to {expected}");
+            self.problems.push(line);
+        }
+        value
+    }
+
+    /// A setting with a default, which also stands in for a text that is not understood, so that
+    /// the other settings are still read.
+    fn value<T>(&mut self, name: &str, default: &str, meaning: Meaning<T>) -> T {
+        let value = self.optional(name, meaning).or_else(|| meaning.1(default));
+        value.expect("the default is understood because a test reads it")
     }
 
     /// The addresses to listen on: `BIND`, else all with `PORT`, else loopback.
     fn listen(&mut self) -> Vec<SocketAddr> {
-        let port = self.value("PORT", "5000", values::port);
-        if (self.lookup)("BIND").is_some() {
-            vec![self.value("BIND", "127.0.0.1:5000", values::address)]
-        } else if (self.lookup)("PORT").is_some() {
-            vec![
+        let port = self.value("PORT", "5000", values::PORT);
+        if let Some(address) = self.optional("BIND", values::ADDRESS) {
+            return vec![address];
+        }
+        match (self.lookup)("PORT") {
+            None => vec![(Ipv4Addr::LOCALHOST, port).into()],
+            // The second is for hosts without IPv6.
+            Some(_) => vec![
                 (Ipv6Addr::UNSPECIFIED, port).into(),
-                // For hosts without IPv6.
                 (Ipv4Addr::UNSPECIFIED, port).into(),
-            ]
-        } else {
-            vec![(Ipv4Addr::LOCALHOST, port).into()]
+            ],
         }
     }
 
     /// The data directory: `DATA_DIR`, else the one that systemd made (`StateDirectory=`).
     fn data_dir(&mut self) -> Option<PathBuf> {
-        if (self.lookup)("DATA_DIR").is_some() {
+        if (self.lookup)("DATA_DIR").is_some() || self.is_set("REDIS_URL") {
             return self.path("DATA_DIR", "a directory that echobot may write to");
-        }
-        if self.is_set("REDIS_URL") {
-            return None;
         }
         // systemd separates several with colons.
         let directories = (self.lookup)("STATE_DIRECTORY")?;
@@ -205,25 +197,19 @@ impl Settings<'_> {
     /// The path of a file or directory. Not every one is UTF-8.
     fn path(&mut self, name: &str, expected: &str) -> Option<PathBuf> {
         let path = (self.lookup)(name)?;
-        let Some(text) = path.to_str().map(str::trim) else {
+        if path.to_str().is_none() {
             return Some(PathBuf::from(path));
-        };
-        if let Some(how) = values::spoiled(text) {
-            return self.problem(format!("{name} {how}"));
         }
-        match text {
-            "" => self.problem(format!(
-                "{name} is empty: set it to {expected}, or remove it"
-            )),
-            text if text.starts_with('~') => self.problem(format!(
-                "{name} begins with ~, which only a shell understands: write the whole path"
-            )),
-            text => Some(PathBuf::from(text)),
+        let text = self.text(name, expected)?;
+        if text.starts_with('~') {
+            let line = "begins with ~, which only a shell understands: write the whole path";
+            return self.problem(format!("{name} {line}"));
         }
+        Some(PathBuf::from(text))
     }
 
     /// A secret for an HTTP header, which takes only visible ASCII.
-    fn header_secret(&mut self, name: &str, what: &'static str) -> Secret {
+    fn header_secret(&mut self, name: &str, what: &str) -> Secret {
         let secret = self.secret(name, what);
         let is_fine = |b: u8| b.is_ascii_graphic() && !b"\"'".contains(&b);
         if !secret.expose().bytes().all(is_fine) {
@@ -243,20 +229,16 @@ impl Settings<'_> {
 
     /// A required secret: `NAME`, or the file that `NAME_FILE` names, or the file `name` among
     /// systemd's credentials.
-    fn secret(&mut self, name: &str, what: &'static str) -> Secret {
+    fn secret(&mut self, name: &str, what: &str) -> Secret {
         let file_name = format!("{name}_FILE");
         let text = match ((self.lookup)(name), (self.lookup)(&file_name)) {
             (Some(_), Some(_)) => self.problem(format!(
                 "{name} and {file_name} are both set: remove one of them"
             )),
-            (Some(_), None) => self.optional(name, |text| match text {
-                "" => Err(what),
-                text => Ok(text.to_string()),
-            }),
-            (None, Some(_)) => {
-                let path = self.path(&file_name, "the path of a file with the secret");
-                path.and_then(|path| self.file(&file_name, &path))
-            }
+            (Some(_), None) => self.text(name, what),
+            (None, Some(_)) => self
+                .path(&file_name, "the path of a file with the secret")
+                .and_then(|path| self.file(&file_name, &path)),
             (None, None) => match self.credential(name) {
                 Some(path) => self.file(name, &path),
                 None => self.problem(format!(
@@ -269,23 +251,22 @@ impl Settings<'_> {
 
     /// The text of a file, without the white space around it.
     fn file(&mut self, name: &str, path: &Path) -> Option<String> {
-        let problem = match std::fs::read_to_string(path) {
-            Ok(text) => match values::spoiled(text.trim()) {
+        let text = std::fs::read_to_string(path).map(|text| text.trim().to_string());
+        let why = match text {
+            Ok(text) => match values::spoiled(&text) {
                 Some(how) => return self.problem(format!("{name}: what is in the file {how}")),
-                None if text.trim().is_empty() => "it is empty".to_string(),
-                None => return Some(text.trim().to_string()),
+                None if text.is_empty() => "it is empty".to_string(),
+                None => return Some(text),
             },
             Err(error) => error.to_string(),
         };
         // The variable may hold the secret itself by mistake, which is not an absolute path.
         let shown = match path.is_absolute() {
-            true => path,
-            false => Path::new("the file"),
+            true => path.display().to_string(),
+            false => "the file".to_string(),
         };
-        self.problem(format!(
-            "{name}: failed to read {}: {problem}; put the secret into it and let echobot read it",
-            shown.display()
-        ))
+        let advice = "put the secret into it and let echobot read it";
+        self.problem(format!("{name}: failed to read {shown}: {why}; {advice}"))
     }
 
     /// The path of a credential that systemd passes on (`LoadCredential=`), if it is there.

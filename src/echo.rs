@@ -87,57 +87,38 @@ pub fn next_part(text: &str, sent: usize, platform: Platform) -> Range<usize> {
 /// next. Grapheme clusters (an emoji with its skin tone, a letter with its accents) stay whole,
 /// unless one alone does not fit.
 pub fn first_part(text: &str, platform: Platform) -> &str {
-    let limit = Limit::of(platform);
+    let limit = limit(platform);
     // Most texts: a text has at least as many bytes as units, however they are counted.
-    if text.len() <= limit.units {
+    if text.len() <= limit.0 {
         return text;
     }
-    let clusters = fitting(text.graphemes(true), limit);
-    let end = if clusters > 0 {
-        clusters
-    } else {
-        fitting(text.split_inclusive(|_| true), limit)
+    let end = match fitting(text.graphemes(true), limit) {
+        0 => fitting(text.split_inclusive(|_| true), limit),
+        clusters => clusters,
     };
     &text[..end]
 }
 
 /// The length of one message at most, and how it is counted.
-#[derive(Clone, Copy)]
-struct Limit {
-    units: usize,
-    count: fn(&str) -> usize,
-}
+type Limit = (usize, fn(&str) -> usize);
 
-impl Limit {
-    fn of(platform: Platform) -> Limit {
-        match platform {
-            // "2000 characters" (Send API reference): UTF-16 units satisfy every reading of it
-            // but bytes.
-            Platform::Messenger => Limit {
-                units: 2000,
-                count: |text| text.encode_utf16().count(),
-            },
-            // 1000 bytes of UTF-8 (Instagram messaging, Send API).
-            Platform::Instagram => Limit {
-                units: 1000,
-                count: str::len,
-            },
-        }
+fn limit(platform: Platform) -> Limit {
+    match platform {
+        // "2000 characters" (Send API reference): UTF-16 units satisfy every reading of it but bytes.
+        Platform::Messenger => (2000, |text| text.encode_utf16().count()),
+        // 1000 bytes of UTF-8 (Instagram messaging, Send API).
+        Platform::Instagram => (1000, str::len),
     }
 }
 
 /// How many bytes of these pieces, from the first on, fit into the limit.
-fn fitting<'a>(pieces: impl Iterator<Item = &'a str>, limit: Limit) -> usize {
-    let mut bytes = 0;
+fn fitting<'a>(pieces: impl Iterator<Item = &'a str>, (most, count): Limit) -> usize {
     let mut units = 0;
-    for piece in pieces {
-        units += (limit.count)(piece);
-        if units > limit.units {
-            break;
-        }
-        bytes += piece.len();
-    }
-    bytes
+    let fits = |piece: &&str| {
+        units += count(piece);
+        units <= most
+    };
+    pieces.take_while(fits).map(str::len).sum()
 }
 
 #[cfg(test)]
@@ -240,8 +221,8 @@ mod tests {
             for platform in [Platform::Messenger, Platform::Instagram] {
                 let parts = parts(&text, platform);
                 assert_eq!(parts.concat(), text);
-                let limit = Limit::of(platform);
-                assert!(parts.iter().all(|part| (limit.count)(part) <= limit.units));
+                let (most, count) = limit(platform);
+                assert!(parts.iter().all(|part| count(part) <= most));
                 let clusters = parts.iter().map(|part| part.graphemes(true).count());
                 assert_eq!(clusters.sum::<usize>(), text.graphemes(true).count());
             }

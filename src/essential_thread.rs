@@ -4,6 +4,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 
+use crate::logger;
+
 /// The stack of a thread, in bytes. TLS and JSON need a few dozen kilobytes of it.
 const STACK: usize = 512 * 1024;
 
@@ -16,7 +18,7 @@ pub(crate) fn spawn(
     let end_with_it = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             log::error!("a thread has ended by a panic: the bot stops, to be started again");
-            std::process::exit(1);
+            logger::exit(1);
         }
     };
     let thread = thread::Builder::new().name(name).stack_size(STACK);

@@ -4,7 +4,6 @@
 //! does not affect the others. Only a body that is not a webhook document is an error.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde_json::Value;
 
@@ -47,35 +46,17 @@ pub enum EventKind {
     Other(&'static str),
 }
 
-/// The body is not a webhook document. The message quotes nothing of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyError {
-    /// Not JSON.
-    NotJson,
-    /// JSON, but without the `object` and `entry` that every webhook has.
-    NotAWebhook,
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BodyError::NotJson => "the body is not JSON",
-            BodyError::NotAWebhook => "the body is not a webhook document",
-        })
-    }
-}
-
 /// The events of one webhook, in their order.
 ///
 /// # Errors
-/// [`BodyError`] when the body is not `{"object":"…","entry":[…]}`.
-pub fn read(body: &[u8]) -> Result<Vec<Event>, BodyError> {
+/// When the body is not `{"object":"…","entry":[…]}`; in words that quote nothing of it.
+pub fn read(body: &[u8]) -> Result<Vec<Event>, &'static str> {
     let document: Value = serde_json::from_slice(body)
         .or_else(|_| serde_json::from_slice(&mend_lone_surrogates(body)))
-        .map_err(|_| BodyError::NotJson)?;
+        .map_err(|_| "the body is not JSON")?;
     let (object, entries) = (&document["object"], &document["entry"]);
     let (Some(object), Some(entries)) = (object.as_str(), entries.as_array()) else {
-        return Err(BodyError::NotAWebhook);
+        return Err("the body is not a webhook document");
     };
     let platform = match object {
         "page" => Platform::Messenger,

@@ -1,6 +1,5 @@
 //! The Send API, and what its responses mean. Only this folder names ureq.
 
-pub mod account;
 pub(crate) mod client;
 mod outcome;
 
@@ -9,10 +8,12 @@ use serde_json::json;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-use self::client::{agent, explain, read_body};
+use self::client::{agent, describe, is_unsent, read_body};
+pub(crate) use self::outcome::GraphError;
 pub use self::outcome::Report;
 use crate::config::{Config, Secret};
 use crate::hex;
+use crate::outbox::Outcome;
 
 /// The Graph API, called in the page's name.
 pub struct Graph {
@@ -40,8 +41,11 @@ impl Graph {
     /// Sends a text to a person, once. Blocks for 10 s at most.
     pub fn send(&self, recipient: &str, text: &str) -> Report {
         self.call(message(recipient, text)).unwrap_or_else(|error| {
-            let (outcome, why) = explain(&error);
-            Report::network(outcome, why)
+            let outcome = match is_unsent(&error) {
+                true => Outcome::Unsent,
+                false => Outcome::PerhapsSent,
+            };
+            Report::network(outcome, describe(&error))
         })
     }
 
@@ -64,7 +68,7 @@ impl Graph {
 
 /// `appsecret_proof` shows that the sender of a token knows the app secret. Apps with *Require
 /// App Secret* need it, others ignore it.
-fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
+pub(crate) fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.expose().as_bytes());
     hex::encode(hmac::sign(&key, page_access_token.as_bytes()).as_ref())
 }

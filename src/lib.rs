@@ -102,8 +102,8 @@ compile_error!(
     "a static glibc crashes in the host's name service modules: build the static file for musl, see deploy/README.md"
 );
 
+pub mod account;
 mod call_log;
-pub mod check;
 mod clock;
 pub mod config;
 mod descriptors;
@@ -113,13 +113,12 @@ pub mod event;
 pub mod graph;
 mod hex;
 pub mod logger;
-pub mod notify;
+mod notify;
 pub mod outbox;
 mod place;
 pub mod pool;
 mod rate_limited_log;
 pub mod server;
-pub mod setup;
 #[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]
 mod shared;
 pub mod shield;
@@ -127,7 +126,6 @@ mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;
-mod watch;
 mod watchdog;
 pub mod webhook;
 mod worker;

@@ -1,84 +1,192 @@
-//! The log: simple_logger to stdout, made safe.
+//! The log: lines go through a bounded queue to one thread, which writes them to stdout with simple_logger.
 //!
-//! simple_logger panics when a line cannot be written (closed pipe, full disk), and does not escape
-//! control characters. The bot must outlive its log, and no text from outside may forge a line.
+//! Logging never waits: a line that finds the queue full is dropped and counted, and the count is a line as soon as
+//! lines are taken again. So neither a reader that stops reading nor a full disk stops the bot. simple_logger panics
+//! when a line cannot be written, and does not escape control characters, by which a text from outside could forge a
+//! line: both are dealt with here.
 
-use std::cell::Cell;
-use std::fmt::{self, Write};
 use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
-/// Starts the log. Lines that cannot be written are dropped.
+/// The most lines in the queue: more than a second's at 300 messages a second.
+const MAX_LINES: usize = 512;
+
+/// The most bytes in the queue: at `debug` a line has a person's text. A longer line is taken when it is the only one.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// How long the queue may take to empty before the process ends.
+const EMPTY_WITHIN: Duration = Duration::from_secs(1);
+
+/// The name of the thread that writes.
+const THREAD: &str = "log";
+
+/// Empties the queue when it is dropped: for one second at most.
+#[must_use]
+pub struct Flush;
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        log::logger().flush();
+    }
+}
+
+/// Starts the log. The last lines are written when the returned value is dropped.
 ///
 /// From then on a panic is logged with its location only: its message may quote a person's text.
 ///
 /// With `priorities` each line begins with its priority, as the journal understands it (sd-daemon(3)).
-pub fn start(level: LevelFilter, priorities: bool) {
-    let logger = SafeLogger {
-        simple: SimpleLogger::new().with_level(level),
-        priorities,
-    };
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
+    let (lines, queued) = sync_channel(MAX_LINES);
+    // It lives as long as the process.
+    let logger: &Logger = Box::leak(Box::new(Logger {
+        level,
+        lines,
+        bytes: AtomicUsize::new(0),
+        dropped: AtomicU64::new(0),
+    }));
     // A second start in the same process (as in tests) changes nothing.
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+    if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
         panic::set_hook(Box::new(log_panic));
+        let writer = Writer {
+            simple: SimpleLogger::new().with_level(level),
+            priorities,
+            untold: 0,
+        };
+        let write = move || writer.write_all(&queued, logger);
+        thread::Builder::new().name(THREAD.into()).spawn(write)?;
     }
+    Ok(Flush)
 }
 
-struct SafeLogger {
-    simple: SimpleLogger,
-    priorities: bool,
+/// Ends the process, with the last lines of the log.
+pub(crate) fn exit(code: i32) -> ! {
+    log::logger().flush();
+    std::process::exit(code)
 }
 
-thread_local! {
-    /// Whether this thread is writing a line. A panic meanwhile means that it cannot be written, and
-    /// cannot be logged.
-    static WRITING: Cell<bool> = const { Cell::new(false) };
+struct Line {
+    level: Level,
+    target: String,
+    text: String,
+    /// Lines that were dropped between the one before and this one.
+    dropped: u64,
 }
 
-impl Log for SafeLogger {
+struct Logger {
+    level: LevelFilter,
+    lines: SyncSender<Line>,
+    /// Bytes that are not written yet.
+    bytes: AtomicUsize,
+    /// Lines that were dropped since the last one that was taken.
+    dropped: AtomicU64,
+}
+
+impl Log for Logger {
     /// Only echobot's own entries: at `debug` and `trace` ureq logs whole addresses, and one of them
     /// contains the `appsecret_proof`.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("echobot") && self.simple.enabled(metadata)
+        metadata.target().starts_with("echobot") && metadata.level() <= self.level
     }
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = OneLine(record.args());
+        let text = one_line(&record.args().to_string());
+        let length = text.len();
+        let queued = self.bytes.fetch_add(length, Ordering::Relaxed);
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        let line = Line {
+            level: record.level(),
+            target: record.target().to_string(),
+            text,
+            dropped,
+        };
+        let is_full = queued > 0 && queued + length > MAX_BYTES;
+        if is_full || self.lines.try_send(line).is_err() {
+            self.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {
+        let deadline = Instant::now() + EMPTY_WITHIN;
+        while self.bytes.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+struct Writer {
+    simple: SimpleLogger,
+    priorities: bool,
+    /// Lines that were dropped, of which no line tells yet.
+    untold: u64,
+}
+
+impl Writer {
+    fn write_all(mut self, lines: &Receiver<Line>, logger: &Logger) {
+        for line in lines {
+            self.tell(line.dropped);
+            let is_written = self.write(line.level, &line.target, &line.text);
+            self.tell(u64::from(!is_written));
+            let length = line.text.len();
+            // Nothing follows that could bring the count along.
+            if logger.bytes.load(Ordering::Relaxed) == length {
+                self.tell(logger.dropped.swap(0, Ordering::Relaxed));
+            }
+            logger.bytes.fetch_sub(length, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells of dropped lines, now or when that can be written.
+    fn tell(&mut self, dropped: u64) {
+        self.untold += dropped;
+        let lines = format!("{} lines of the log were dropped", self.untold);
+        let text = format!("{lines}: they could not be written");
+        if self.untold > 0 && self.write(Level::Error, module_path!(), &text) {
+            self.untold = 0;
+        }
+    }
+
+    /// Returns whether it is written.
+    fn write(&self, level: Level, target: &str, text: &str) -> bool {
         if self.priorities {
-            let priority = match record.level() {
+            let priority = match level {
                 Level::Error => 3,
                 Level::Warn => 4,
                 Level::Info => 6,
                 Level::Debug | Level::Trace => 7,
             };
-            let (level, target) = (record.level(), record.target());
-            let _ = writeln!(io::stdout(), "<{priority}>{level:<5} [{target}] {line}");
-            return;
+            return writeln!(io::stdout(), "<{priority}>{level:<5} [{target}] {text}").is_ok();
         }
-        WRITING.set(true);
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+        let write = || {
             self.simple.log(
                 &Record::builder()
-                    .metadata(record.metadata().clone())
-                    .args(format_args!("{line}"))
+                    .level(level)
+                    .target(target)
+                    .args(format_args!("{text}"))
                     .build(),
             );
-        }));
-        WRITING.set(false);
+        };
+        panic::catch_unwind(AssertUnwindSafe(write)).is_ok()
     }
-
-    fn flush(&self) {}
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    if WRITING.get() {
+    // There it means that a line cannot be written.
+    if thread::current().name() == Some(THREAD) {
         return;
     }
     let location = panic.location().map(ToString::to_string);
@@ -89,31 +197,15 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The message with all characters escaped that control a terminal, or reorder or break lines.
-struct OneLine<'a>(&'a fmt::Arguments<'a>);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Escaping(f).write_fmt(*self.0)
-    }
-}
-
-/// Escapes the text that is written to it.
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
-
-impl Write for Escaping<'_, '_> {
-    fn write_str(&mut self, mut text: &str) -> fmt::Result {
-        while let Some(at) = text.find(is_dangerous) {
-            let (plain, rest) = text.split_at(at);
-            self.0.write_str(plain)?;
-            let mut rest = rest.chars();
-            let dangerous = rest.next().into_iter();
-            dangerous
-                .flat_map(char::escape_default)
-                .try_for_each(|c| self.0.write_char(c))?;
-            text = rest.as_str();
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        match is_dangerous(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
         }
-        self.0.write_str(text)
     }
+    line
 }
 
 fn is_dangerous(c: char) -> bool {
@@ -123,11 +215,7 @@ fn is_dangerous(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::OneLine;
-
-    fn one_line(message: &str) -> String {
-        OneLine(&format_args!("{message}")).to_string()
-    }
+    use super::one_line;
 
     #[test]
     fn control_characters_are_escaped() {

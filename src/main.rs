@@ -3,10 +3,13 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
+use echobot::account;
 use echobot::config::{self, Config};
-use echobot::server::{self, ServeError};
-use echobot::{check, echo, setup};
+use echobot::echo;
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
 #[cfg(feature = "simulator")]
@@ -48,16 +51,23 @@ Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a settin
 fn main() -> ExitCode {
     run().unwrap_or_else(|Failure(message, code)| {
         // The journal takes a line for an error when it begins like this (sd-daemon(3)).
-        let mark = if config::goes_to_journal(io::stderr()) {
-            "<3>"
-        } else {
-            ""
-        };
-        for line in message.lines() {
-            let _ = writeln!(io::stderr(), "{mark}{line}");
-        }
+        let is_journal = config::goes_to_journal(io::stderr());
+        let mark = if is_journal { "<3>" } else { "" };
+        let lines = message.lines().map(|line| format!("{mark}{line}\n"));
+        tell(lines.collect());
         ExitCode::from(code)
     })
+}
+
+/// Writes to stderr. Nobody may read it: then the process ends all the same, after a second.
+fn tell(text: String) {
+    let (done, is_done) = mpsc::channel::<()>();
+    let write = move || {
+        let _done = done;
+        io::stderr().write_all(text.as_bytes())
+    };
+    let _writing = thread::Builder::new().spawn(write);
+    let _ = is_done.recv_timeout(Duration::from_secs(1));
 }
 
 /// What is written to stderr, and the exit code.
@@ -68,9 +78,6 @@ impl From<lexopt::Error> for Failure {
         Failure(format!("echobot: {error}; try echobot --help"), 2)
     }
 }
-
-/// Another echobot uses the data directory (sysexits.h, `EX_TEMPFAIL`).
-const BUSY: u8 = 75;
 
 /// The lines of a [`ConfigError`](echobot::config::ConfigError) name the settings themselves.
 fn setting(error: impl Display) -> Failure {
@@ -98,11 +105,10 @@ fn run() -> Result<ExitCode, Failure> {
 
 fn serve() -> Result<ExitCode, Failure> {
     let config = Config::from_environment().map_err(setting)?;
-    server::serve(&config, echo::reply).map_err(|error| match error {
-        // That may be over soon, while a setting stays wrong.
-        ServeError::Store(error) if error.is_busy() => Failure(error.to_string(), BUSY),
-        ServeError::Store(error) => setting(error),
-        error => other(error),
+    let ended = echobot::serve(&config, echo::reply);
+    ended.map_err(|error| match error.exit_code() {
+        1 => other(error),
+        code => Failure(error.to_string(), code),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -135,13 +141,13 @@ fn setup(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
         return usage("setup needs --callback-url https://…");
     };
     let config = Config::from_environment().map_err(setting)?;
-    setup::setup(&config, &callback_url, &mut io::stdout()).map_err(other)?;
+    account::setup(&config, &callback_url, &mut io::stdout()).map_err(other)?;
     report(false)
 }
 
 fn report(as_json: bool) -> Result<ExitCode, Failure> {
-    let findings = check::check(&Config::from_environment());
-    match check::report(&findings, as_json, &mut io::stdout()).map_err(other)? {
+    let config = Config::from_environment();
+    match account::check(&config, as_json, &mut io::stdout()).map_err(other)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }

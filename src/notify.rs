@@ -3,38 +3,26 @@
 
 use std::ffi::OsStr;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::config::Systemd;
 
 /// The service manager's socket, if there is one.
-pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
+pub(crate) struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 
 impl Notifier {
     /// Connects to the service manager that has started this process. A failure is only logged: the
     /// service manager will notice it too.
-    pub fn new(systemd: &Systemd) -> Notifier {
+    pub(crate) fn new(systemd: &Systemd) -> Notifier {
         let connect = |name: &OsStr| Ok((UnixDatagram::unbound()?, address(name)?));
         let connected = systemd.notify_socket.as_deref().map(connect);
         Notifier(connected.and_then(|result| result.inspect_err(log_failure).ok()))
     }
 
-    /// The bot is ready to serve.
-    pub fn ready(&self) {
-        self.send("READY=1");
-    }
-
-    /// The bot is stopping, which has deadlines of its own, so the watchdog's time begins again.
-    pub fn stopping(&self) {
-        self.send("STOPPING=1\nWATCHDOG=1");
-    }
-
-    /// The bot is alive.
-    pub fn alive(&self) {
-        self.send("WATCHDOG=1");
-    }
-
-    fn send(&self, state: &str) {
+    /// Sends a state: `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
+    pub(crate) fn tell(&self, state: &str) {
         if let Some((socket, address)) = &self.0 {
             let sent = socket.send_to_addr(state.as_bytes(), address);
             let _ = sent.inspect_err(log_failure);
@@ -46,21 +34,12 @@ fn log_failure(error: &io::Error) {
     log::warn!("failed to tell the service manager how the bot fares: {error}");
 }
 
+/// A path, or a name after an `@`, which only Linux has.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_encoded_bytes() {
-        [b'@', abstract_name @ ..] => address_of_abstract(abstract_name),
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         [b'/', ..] => SocketAddr::from_pathname(name),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-#[cfg(target_os = "linux")]
-fn address_of_abstract(name: &[u8]) -> io::Result<SocketAddr> {
-    use std::os::linux::net::SocketAddrExt as _;
-    SocketAddr::from_abstract_name(name)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn address_of_abstract(_name: &[u8]) -> io::Result<SocketAddr> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::account;
 use crate::config::Config;
 use crate::descriptors;
 use crate::echo::Reply;
@@ -22,7 +23,6 @@ use crate::pool::Pool;
 use crate::shield::{self, Shield};
 use crate::signals::{self, Signals};
 use crate::store::StoreError;
-use crate::watch;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -68,19 +68,32 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+impl ServeError {
+    /// What a program that ends with it exits with: 2 where a setting is wrong, 75 where another bot uses the data
+    /// directory, which may be over soon (sysexits.h, `EX_TEMPFAIL`), else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ServeError::Store(error) if error.is_busy() => 75,
+            ServeError::Store(_) => 2,
+            ServeError::System(..) => 1,
+        }
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, then finishes what it has begun. `reply` is the bot: what an
 /// event is answered with, if it is.
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    logger::start(config.log_level, config.systemd.is_journal);
+    let started = logger::start(config.log_level, config.systemd.is_journal);
+    let _flush = started.map_err(system("start the log"))?;
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
-    let page = watch::start(config).map_err(system("look after the subscription"))?;
+    let page = account::watch(config).map_err(system("look after the subscription"))?;
     let bot = Bot {
         worker: Arc::new(Worker::new(config, Pool::new(outbox), reply, page)),
         shield: Arc::new(shield),
@@ -196,7 +209,7 @@ impl Bot {
             .map_err(system("watch signals"))?;
         let (address, path) = (shield.address(), &config.webhook_path);
         log::info!("listening on http://{address}{path}");
-        notifier.ready();
+        notifier.tell("READY=1");
         if let Some(within) = config.systemd.watchdog {
             watchdog::start(within, Arc::clone(shield), Arc::clone(worker), notifier)
                 .map_err(system("start the watchdog"))?;

@@ -8,6 +8,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 pub(crate) use signal_hook::iterator::Signals;
 
+use crate::logger;
 use crate::notify::Notifier;
 use crate::shield::Shield;
 
@@ -41,12 +42,13 @@ pub(crate) fn close_on(
             interrupts += u32::from(signal == SIGINT);
             if interrupts > 1 {
                 log::warn!("interrupted twice: stopping at once");
-                std::process::exit(130);
+                logger::exit(130);
             }
             if !shield.is_closed() {
-                log::info!("stopping: the port is closed");
-                notifier.stopping();
                 shield.close();
+                // Stopping has deadlines of its own, so the watchdog's time begins again.
+                notifier.tell("STOPPING=1\nWATCHDOG=1");
+                log::info!("stopping: the port is closed");
             }
         }
     };

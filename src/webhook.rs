@@ -148,7 +148,8 @@ impl Webhook {
     /// Messenger asks, when the webhook is saved in the dashboard, whether it is really ours
     /// (Messenger Platform, "Verification Requests").
     fn handshake(&self, query: &str) -> Answer {
-        if !query.split('&').any(|pair| pair.starts_with("hub.")) {
+        let is_hubs = |pair: &str| decode(pair).is_some_and(|pair| pair.starts_with("hub."));
+        if !query.split('&').any(is_hubs) {
             return Answer::new(
                 200,
                 "echobot: a Messenger webhook. It answers Messenger only.",
@@ -199,28 +200,29 @@ impl Webhook {
         }
         event::read(body).map_err(|error| {
             log::warn!("webhook refused: {error}, but Messenger signed it");
-            Answer::new(400, error.to_string())
+            Answer::new(400, error)
         })
     }
 
     fn warn(&self, kind: &'static str, line: impl Display) {
-        let refusals = &self.refusals;
-        refusals.log(kind, Level::Warn, line);
+        self.refusals.log(kind, Level::Warn, line);
     }
 
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {
-        let tag = signature
-            .strip_prefix("sha256=")
-            .and_then(hex::decode_sha256);
+        let tag = signature.strip_prefix("sha256=").and_then(hex::decode);
         tag.is_some_and(|tag| hmac::verify(&self.app_secret, body, &tag).is_ok())
     }
 }
 
-/// The value of a query parameter, decoded as forms are.
+/// The value of a query parameter. Names and values are decoded as forms are.
 pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
-    let spaced = value.replace('+', " ");
+    let mut found = pairs.filter(|(key, _)| decode(key).as_deref() == Some(name));
+    decode(found.next()?.1)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
     Some(decoded.into_owned())
 }
@@ -276,6 +278,8 @@ mod tests {
         assert_eq!(parameter("a=b=c&a=2", "a").as_deref(), Some("b=c"));
         assert_eq!(parameter("a=%zz", "a").as_deref(), Some("%zz"));
         assert_eq!(parameter("a=", "a").as_deref(), Some(""));
+        assert_eq!(parameter("hub%2Emode=x", "hub.mode").as_deref(), Some("x"));
+        assert_eq!(parameter("%ff=1&a+b=2", "a b").as_deref(), Some("2"));
         for (query, name) in [("", "a"), ("a", "a"), ("a=%ff", "a"), ("ab=1", "a")] {
             assert_eq!(parameter(query, name), None, "{query}");
         }

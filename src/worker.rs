@@ -2,25 +2,25 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::Level;
 use tiny_http::{Header, Request, Response};
 
+use crate::account::TokenPage;
 use crate::call_log;
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
-use crate::event::{Event, Platform};
+use crate::event::Event;
 use crate::graph::{Graph, Report};
 use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
 use crate::place::{Failure, Place};
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
-use crate::watch::TokenPage;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// The health of a bot that answers, but takes no webhooks.
@@ -43,9 +43,7 @@ pub(crate) struct Worker {
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
-    /// The page that the token is for, when it is known.
-    page: Arc<OnceLock<TokenPage>>,
-    other_pages: RateLimitedLog,
+    page: Arc<TokenPage>,
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
     received: AtomicU64,
@@ -56,7 +54,7 @@ impl Worker {
         config: &Config,
         pool: Pool<Request>,
         reply: fn(&Event) -> Option<Reply>,
-        page: Arc<OnceLock<TokenPage>>,
+        page: Arc<TokenPage>,
     ) -> Worker {
         Worker {
             pool,
@@ -64,7 +62,6 @@ impl Worker {
             graph: Graph::new(config),
             reply,
             page,
-            other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
             refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
         }
@@ -131,7 +128,7 @@ impl Worker {
     }
 
     fn accept(&self, events: &[Event], request: Request) {
-        let ours = events.iter().filter(|event| self.is_ours(event));
+        let ours = events.iter().filter(|event| self.page.is_ours(event));
         let echo = |event| Echo::answering(event, self.reply);
         let echoes: Vec<Echo> = ours.filter_map(echo).collect();
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
@@ -146,24 +143,6 @@ impl Worker {
         let line = format_args!("webhook refused: {why}");
         self.refusals.log("refused", Level::Error, line);
         respond(requests, &Answer::unavailable(TAKES_NO_MORE));
-    }
-
-    /// Whether the token can answer it: an app hears all its pages.
-    fn is_ours(&self, event: &Event) -> bool {
-        let (Some(page), Some(other)) = (self.page.get(), &event.page) else {
-            return true;
-        };
-        // Instagram's accounts have ids of their own.
-        if *other == page.id || event.platform == Platform::Instagram {
-            return true;
-        }
-        let line = format_args!(
-            "passed over: an event of the page {other}; PAGE_ACCESS_TOKEN is for {page}: unsubscribe \
-             the app from the other page, or run another bot with that page's token"
-        );
-        let log = &self.other_pages;
-        log.log("other page", Level::Warn, line);
-        false
     }
 
     /// What a sender does: one call of the Send API after the other.
@@ -190,7 +169,7 @@ impl Worker {
         if let Some(report) = report {
             call_log::call(due, &report, &ended);
             if let Some(notice) = ended.notice {
-                call_log::page(notice, &report, owed, self.page.get());
+                call_log::page(notice, &report, owed, &self.page);
             }
         }
         ended.safe

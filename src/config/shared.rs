@@ -19,8 +19,8 @@ impl Settings<'_> {
             "REDIS_URL",
             "an address such as redis://:PASSWORD@host:6379",
         );
-        let is_insecure = self.value("REDIS_TLS_INSECURE", "false", values::yes_or_no);
-        let prefix = self.value("REDIS_PREFIX", "echobot", values::key_prefix);
+        let is_insecure = self.value("REDIS_TLS_INSECURE", "false", values::YES_OR_NO);
+        let prefix = self.value("REDIS_PREFIX", "echobot", values::KEY_PREFIX);
         let url = match is_insecure {
             // So the redis crate wants to hear it.
             true => Secret::new(format!("{}#insecure", url.expose())),

@@ -1,103 +1,89 @@
-//! What the text of a setting means: its value, or, for a text that is not understood, what was
-//! expected. No setting may be empty.
+//! What the text of a setting means, and what is expected where it means nothing.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use log::LevelFilter;
+use ureq::http::Uri;
 
-type Parsed<T> = Result<T, &'static str>;
+/// What is expected, and the value of a text that is that. The text is not empty.
+pub(super) type Meaning<T> = (&'static str, fn(&str) -> Option<T>);
 
-pub(super) fn port(text: &str) -> Parsed<u16> {
-    text.parse().or(Err("a port number from 0 to 65535"))
-}
+pub(super) const PORT: Meaning<u16> = ("a port number from 0 to 65535", |text| text.parse().ok());
 
-pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
-    let expected = "an address and a port such as 127.0.0.1:5000 or [::]:5000";
-    text.parse().or(Err(expected))
-}
+pub(super) const ADDRESS: Meaning<SocketAddr> = (
+    "an address and a port such as 127.0.0.1:5000 or [::]:5000",
+    |text| text.parse().ok(),
+);
 
-pub(super) fn webhook_path(text: &str) -> Parsed<String> {
-    let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#".contains(&b);
-    let is_path = text.starts_with('/') && text.bytes().all(is_plain) && text != "/healthz";
-    let path = is_path.then(|| text.to_string());
-    path.ok_or("a path such as / or /webhook, but not /healthz")
-}
+pub(super) const WEBHOOK_PATH: Meaning<String> =
+    ("a path such as / or /webhook, but not /healthz", |text| {
+        let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#".contains(&b);
+        let is_path = text.starts_with('/') && text.bytes().all(is_plain) && text != "/healthz";
+        is_path.then(|| text.to_string())
+    });
 
-pub(super) fn threads(text: &str) -> Parsed<usize> {
-    number(text, 2..=1024).ok_or("a whole number from 2 to 1024")
-}
+pub(super) const THREADS: Meaning<usize> = ("a whole number from 2 to 1024", |text| {
+    number(text, 2..=1024)
+});
 
-pub(super) fn max_pending(text: &str) -> Parsed<usize> {
-    number(text, 1..=10_000_000).ok_or("a whole number from 1 to 10000000")
-}
+pub(super) const MAX_PENDING: Meaning<usize> = ("a whole number from 1 to 10000000", |text| {
+    number(text, 1..=10_000_000)
+});
 
-pub(super) fn send_rate(text: &str) -> Parsed<u32> {
-    let expected = "a whole number of calls a second from 1 to 100000, or 0 for no limit";
-    number(text, 0..=100_000).ok_or(expected)
-}
+pub(super) const SEND_RATE: Meaning<u32> = (
+    "a whole number of calls a second from 1 to 100000, or 0 for no limit",
+    |text| number(text, 0..=100_000),
+);
 
-pub(super) fn yes_or_no(text: &str) -> Parsed<bool> {
-    text.parse().or(Err("true or false"))
-}
+pub(super) const GRAPH_URL: Meaning<String> =
+    ("an address such as https://graph.facebook.com", address);
 
-pub(super) fn key_prefix(text: &str) -> Parsed<String> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
-    let is_prefix = !text.is_empty() && text.bytes().all(is_plain);
-    is_prefix
-        .then(|| text.to_string())
-        .ok_or("a name such as echobot, of letters, digits, - _ . and :")
-}
+pub(super) const GRAPH_VERSION: Meaning<String> = ("a version such as v26.0", |text| {
+    let (major, minor) = text.strip_prefix('v')?.split_once('.')?;
+    (is_number(major) && is_number(minor)).then(|| text.to_string())
+});
+
+pub(super) const APP_ID: Meaning<String> = (
+    "your app's id, the number in App settings > Basic",
+    |text| is_number(text).then(|| text.to_string()),
+);
+
+pub(super) const LOG_LEVEL: Meaning<LevelFilter> =
+    ("one of error, warn, info, debug, trace, off", |text| {
+        text.parse().ok()
+    });
+
+pub(super) const YES_OR_NO: Meaning<bool> = ("true or false", |text| text.parse().ok());
+
+pub(super) const KEY_PREFIX: Meaning<String> = (
+    "a name such as echobot, of letters, digits, - _ . and :",
+    |text| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
+        text.bytes().all(is_plain).then(|| text.to_string())
+    },
+);
 
 fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
-}
-
-pub(super) fn graph_url(text: &str) -> Parsed<String> {
-    let url = text.trim_end_matches('/');
-    let is_fine = url
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && is_place(rest));
-    let url = is_fine.then(|| url.to_string());
-    url.ok_or("an address such as https://graph.facebook.com")
-}
-
-/// Whether this is a name or an address, perhaps with a port, perhaps with a path.
-fn is_place(text: &str) -> bool {
-    let (authority, path) = text.split_once('/').unwrap_or((text, ""));
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (authority, "443"),
-    };
-    let in_brackets = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let is_ipv6 = in_brackets.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
-    let in_name = |b: u8| b.is_ascii_alphanumeric() || b".-".contains(&b);
-    let is_name = !host.is_empty() && host.bytes().all(in_name);
-    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+');
-    let in_path = |b: u8| b.is_ascii_graphic() && !b"?#@\\\"".contains(&b);
-    (is_ipv6 || is_name) && is_port && path.bytes().all(in_path)
-}
-
-pub(super) fn graph_version(text: &str) -> Parsed<String> {
-    let parts = text.strip_prefix('v').and_then(|text| text.split_once('.'));
-    let is_version = parts.is_some_and(|(major, minor)| is_number(major) && is_number(minor));
-    let version = is_version.then(|| text.to_string());
-    version.ok_or("a version such as v26.0")
-}
-
-pub(super) fn app_id(text: &str) -> Parsed<String> {
-    let id = is_number(text).then(|| text.to_string());
-    id.ok_or("your app's id, the number in App settings > Basic")
 }
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-pub(super) fn log_level(text: &str) -> Parsed<LevelFilter> {
-    let expected = "one of error, warn, info, debug, trace, off";
-    text.parse().or(Err(expected))
+/// A name or an IP address, perhaps with a port, perhaps with a path; without a password, which would be shown.
+fn address(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let (host, authority) = (uri.host()?, uri.authority()?.as_str());
+    let in_brackets = host.strip_prefix('[').map(|ip| ip.trim_end_matches(']'));
+    let is_host = in_brackets.map_or(!host.is_empty(), |ip| ip.parse::<Ipv6Addr>().is_ok());
+    let has_port = |port: u16| port > 0 && authority == format!("{host}:{port}");
+    let is_place = authority == host || uri.port_u16().is_some_and(has_port);
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_bare = uri.query().is_none() && !text.contains('#');
+    (is_host && is_place && is_http && is_bare).then(|| text.trim_end_matches('/').to_string())
 }
 
 /// What is wrong with a text that was copied or quoted badly: nobody sees it, and everything that is compared with it

@@ -1,7 +1,6 @@
-//! ureq for the Graph API: its settings, names with a memory, and its errors in our words.
+//! ureq for the Graph API: its settings, a resolver with a memory, and its errors in our words.
 
-use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::CertificateError as Certificate;
@@ -10,16 +9,18 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{self, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, Error, Proxy, Timeout};
-
-use crate::outbox::Outcome;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector};
+use ureq::unversioned::transport::{NextTimeout, Transport};
+use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest time for name resolution and connection.
+/// The longest time to look up a name: more than the 5 s after which glibc asks the next name server.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The longest time to connect, TLS and a proxy included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest response body that is read, in bytes. Those of the Send API have a few hundred.
@@ -29,15 +30,15 @@ const MAX_BODY: u64 = 64 * 1024;
 /// 15 MiB more with 64 threads.
 const BUFFER: usize = 16 * 1024;
 
-/// The time after which a name is resolved again: about as long as the Graph API's DNS records live.
+/// The time after which a name is looked up again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// An agent with so many idle connections. `authorities` are trusted beside those that are built in.
 pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize) -> Agent {
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    let roots = built_in
-        .chain(authorities)
-        .map(|root| tls::Certificate::from_der(root).to_owned());
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .chain(authorities);
+    let roots = roots.map(|root| tls::Certificate::from_der(root).to_owned());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -45,7 +46,7 @@ pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize)
         .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls.build())
         .timeout_global(Some(CALL_TIMEOUT))
-        // Apart from the rest, because then it is known that nothing was sent.
+        .timeout_resolve(Some(RESOLVE_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
         // The body of an error response says what is wrong.
         .http_status_as_error(false)
@@ -53,107 +54,143 @@ pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize)
         .max_redirects_will_error(false)
         .max_idle_connections(connections)
         .max_idle_connections_per_host(connections)
-        .proxy(Proxy::try_from_env())
+        // ureq connects through a SOCKS proxy with a feature only.
+        .proxy(Proxy::try_from_env().filter(is_http))
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .build();
-    Agent::with_parts(config, DefaultConnector::new(), Remembered::default())
+    let names = Names::default();
+    let connector = Explained(DefaultConnector::new(), names.clone());
+    Agent::with_parts(config, connector, names)
 }
 
-pub(super) fn read_body(body: &mut Body) -> Result<Vec<u8>, Error> {
+/// Whether it is a proxy that can be used.
+pub(crate) fn is_http(proxy: &Proxy) -> bool {
+    matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+}
+
+pub(crate) fn read_body(body: &mut Body) -> Result<Vec<u8>, Error> {
     body.with_config().limit(MAX_BODY).read_to_vec()
 }
 
-/// Resolves a name once a minute, and remembers what it was when that fails. Without it ureq asks for each call, in a
-/// thread of its own.
-#[derive(Debug, Default)]
-struct Remembered {
-    resolver: DefaultResolver,
-    last: Mutex<Option<(Uri, Instant, ResolvedSocketAddrs)>>,
+/// Looks up a name once a minute, or when a connection has failed. Without it ureq does so for each call, in a thread
+/// of its own. One name is remembered: there is one Graph API, or one proxy.
+#[derive(Debug, Clone, Default)]
+struct Names(Arc<Mutex<Option<Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    uri: Uri,
+    addresses: ResolvedSocketAddrs,
+    fresh_until: Instant,
 }
 
-impl Resolver for Remembered {
+impl Resolver for Names {
     fn resolve(
         &self,
         uri: &Uri,
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.take_if(|last| last.0.authority() == uri.authority());
-        if let Some(known) = known.as_ref().filter(|known| known.1.elapsed() < FRESH) {
-            let found = known.2.clone();
-            *last = Some(known.clone());
-            return Ok(found);
+        let now = Instant::now();
+        let mut old = None;
+        if let Some(known) = &mut *self.known()
+            && known.uri.authority() == uri.authority()
+        {
+            if now < known.fresh_until {
+                return Ok(known.addresses.clone());
+            }
+            // Meanwhile other calls use the old addresses, and so does this one while no name server answers.
+            known.fresh_until = now + FRESH;
+            old = Some(known.addresses.clone());
         }
-        let mut found = match (self.resolver.resolve(uri, config, timeout), known) {
-            (Ok(found), _) => found,
-            (Err(_), Some(known)) => known.2,
-            (Err(error), None) => return Err(error),
-        };
+        let found = DefaultResolver::default().resolve(uri, config, timeout);
+        let mut addresses = found.or_else(|error| {
+            let failed = format!(
+                "failed to look up the name {}",
+                uri.host().unwrap_or_default()
+            );
+            old.ok_or_else(|| unsent(&failed, &error))
+        })?;
         // Where IPv6 leads nowhere each new connection would wait for it; without IPv4 the next one is tried at once.
-        found.sort_by_key(|address| address.is_ipv6());
-        *last = Some((uri.clone(), Instant::now(), found.clone()));
-        Ok(found)
+        addresses.sort_by_key(|address| address.is_ipv6());
+        *self.known() = Some(Known {
+            uri: uri.clone(),
+            addresses: addresses.clone(),
+            fresh_until: now + FRESH,
+        });
+        Ok(addresses)
     }
 }
 
-/// What a failed call came to, and why, without the address: `appsecret_proof` is in it, and ureq
-/// may quote it.
-pub(super) fn explain(error: &Error) -> (Outcome, String) {
-    let (outcome, why) = match error {
-        Error::BadUri(_) | Error::Http(_) => {
-            (Outcome::Unsent, "its address is not valid".to_string())
-        }
-        Error::HostNotFound => (Outcome::Unsent, "its name was not found".to_string()),
-        Error::Timeout(Timeout::Resolve) => (
-            Outcome::Unsent,
-            "no name server answers in time".to_string(),
-        ),
-        Error::Timeout(Timeout::Connect) => {
-            (Outcome::Unsent, "failed to connect in time".to_string())
-        }
-        Error::ConnectProxyFailed(_) => (
-            Outcome::Unsent,
-            "the proxy does not connect to it".to_string(),
-        ),
-        Error::ConnectionFailed => (Outcome::Unsent, "failed to connect".to_string()),
-        Error::Tls(what) => (Outcome::Unsent, format!("failed to begin TLS: {what}")),
-        Error::Io(error) if let Some(why) = untrusted(error) => (Outcome::Unsent, why),
-        Error::Io(error) if never_left(error) => {
-            (Outcome::Unsent, format!("failed to connect: {error}"))
-        }
-        Error::Io(error) => (
-            Outcome::PerhapsSent,
-            format!("the connection failed: {error}"),
-        ),
-        Error::Timeout(phase) => (Outcome::PerhapsSent, format!("no answer in time ({phase})")),
-        Error::BodyExceedsLimit(_) => (Outcome::PerhapsSent, "its answer was too long".to_string()),
-        _ => (Outcome::PerhapsSent, "its answer was not HTTP".to_string()),
+impl Names {
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// ureq's connector, with errors that say that the request did not leave, and why.
+#[derive(Debug)]
+struct Explained(DefaultConnector, Names);
+
+impl Connector<()> for Explained {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
+        self.0.connect(details, chained).map_err(|error| {
+            if let Some(known) = &mut *self.1.known() {
+                known.fresh_until = Instant::now();
+            }
+            let host = details.uri.host().unwrap_or_default();
+            let proxy = details.config.proxy();
+            let failed = match proxy.filter(|proxy| !proxy.is_no_proxy(details.uri)) {
+                Some(proxy) => {
+                    let (name, port) = (proxy.host(), proxy.port());
+                    format!("the proxy {name}:{port} did not connect to {host}")
+                }
+                None => format!("failed to connect to {host}"),
+            };
+            unsent(&failed, &error)
+        })
+    }
+}
+
+/// ureq itself makes no error of this kind.
+fn unsent(failed: &str, error: &Error) -> Error {
+    Error::Other(format!("{failed}: {}", describe(error)).into())
+}
+
+/// Whether the request did not leave: it may be made again at any time.
+pub(crate) fn is_unsent(error: &Error) -> bool {
+    matches!(error, Error::Other(_) | Error::BadUri(_) | Error::Http(_))
+}
+
+/// Why a call failed, without the address: `appsecret_proof` is in it, and ureq may quote it.
+pub(crate) fn describe(error: &Error) -> String {
+    let why = match error {
+        Error::Other(why) => return why.to_string(),
+        Error::ConnectProxyFailed(why) => return why.clone(),
+        Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(error) => return explain(error),
+            None => return error.to_string(),
+        },
+        Error::Timeout(_) => "no answer in time",
+        Error::HostNotFound => "it has no address",
+        Error::BadUri(_) | Error::Http(_) => "its address is not valid",
+        Error::BodyExceedsLimit(_) => "its answer was too long",
+        _ => "its answer was not HTTP",
     };
-    (outcome, why)
+    why.to_string()
 }
 
-/// Errors that only a connection that is begun can have, and names that cannot be resolved.
-fn never_left(error: &io::Error) -> bool {
-    let kinds = [
-        ErrorKind::ConnectionRefused,
-        ErrorKind::HostUnreachable,
-        ErrorKind::NetworkUnreachable,
-        ErrorKind::NetworkDown,
-        ErrorKind::AddrNotAvailable,
-    ];
-    kinds.contains(&error.kind())
-        || error
-            .to_string()
-            .starts_with("failed to lookup address information")
-}
-
-/// What its certificate lacks, and what can be done.
-fn untrusted(error: &io::Error) -> Option<String> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+/// What a certificate lacks, and what can be done.
+fn explain(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(why) = error else {
-        return Some(format!("TLS failed: {error}"));
+        return format!("TLS failed: {error}");
     };
     let advice = match why {
         Certificate::UnknownIssuer => {
@@ -164,5 +201,5 @@ fn untrusted(error: &io::Error) -> Option<String> {
         }
         _ => "is this machine's clock right?",
     };
-    Some(format!("its certificate is not trusted ({why}): {advice}"))
+    format!("its certificate is not valid ({why}): {advice}")
 }

@@ -90,9 +90,9 @@ fn regain_access(usage: &[u8]) -> Option<Duration> {
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct GraphError {
+pub(crate) struct GraphError {
     status: u16,
-    pub(super) code: i64,
+    pub(crate) code: i64,
     subcode: Option<i64>,
     is_transient: bool,
     fbtrace_id: String,
@@ -100,7 +100,7 @@ pub(super) struct GraphError {
 
 impl GraphError {
     /// Reads the error object. Without a code it is not the Graph API's: then there is none.
-    pub(super) fn read(status: u16, error: &Value) -> Option<GraphError> {
+    pub(crate) fn read(status: u16, error: &Value) -> Option<GraphError> {
         let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
         Some(GraphError {
             status,

@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 /// An app and its page. All is well in the default one.
 #[derive(Debug, Clone)]
 pub struct Account {
+    /// Whom the page's token is for, as `GET /me` says.
+    pub me: Value,
+    /// How often that was asked.
+    pub asked_who: usize,
+    /// Another answer to the question for the page's subscriptions.
+    pub subscribed_apps: Option<Value>,
     /// Whether the page's token can be used.
     pub token_is_valid: bool,
     /// When it expires, in seconds since 1970; 0: never.
@@ -39,6 +45,9 @@ impl Default for Account {
     fn default() -> Account {
         let texts = |texts: [&str; 2]| texts.map(str::to_string).to_vec();
         Account {
+            me: json!({"id": PAGE, "name": "Echo & Co"}),
+            asked_who: 0,
+            subscribed_apps: None,
             token_is_valid: true,
             expires_at: 0,
             data_access_expires_at: 0,
@@ -67,7 +76,10 @@ impl Account {
             return refusal;
         }
         let answer = match (request.method.as_str(), path) {
-            ("GET", "me") => json!({"id": PAGE, "name": "Echo & Co"}),
+            ("GET", "me") => {
+                self.asked_who += 1;
+                self.me.clone()
+            }
             ("GET", "debug_token") => json!({"data": {
                 "app_id": self.token_app, "type": self.token_type, "is_valid": self.token_is_valid,
                 "expires_at": self.expires_at, "data_access_expires_at": self.data_access_expires_at,
@@ -75,6 +87,9 @@ impl Account {
             }}),
             ("GET", path) if path == app_path => self.app_subscriptions(),
             ("POST", path) if path == app_path => return self.subscribe_app(&request),
+            ("GET", path) if path == page_path && self.subscribed_apps.is_some() => {
+                self.subscribed_apps.clone().unwrap_or_default()
+            }
             ("GET", path) if path == page_path => {
                 let app = |fields: &Vec<String>| json!({"id": APP_ID, "name": "Echo", "subscribed_fields": fields});
                 json!({"data": self.page_fields.iter().map(app).collect::<Vec<_>>()})

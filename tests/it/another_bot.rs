@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::graph_api::GraphApi;
 use crate::process::run;
-use crate::support::{PATIENCE, program};
+use crate::support::{Directory, PATIENCE, program};
 
 /// The example, built as the program is.
 fn shout() -> PathBuf {
@@ -55,4 +55,16 @@ fn its_settings_are_checked_as_echobots() {
         "{}",
         ended.stderr
     );
+    let mut command = Bot::command(&shout(), &[("DATA_DIR", "/proc/nothing".to_string())]);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(2), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn a_data_directory_that_is_in_use_ends_it_as_it_ends_echobot() {
+    let data = Directory::new("shout-busy");
+    let settings = [("DATA_DIR", data.text().to_string())];
+    let _first = Bot::start(&shout(), &settings).unwrap_or_else(|error| panic!("{error}"));
+    let ended = run(&mut Bot::command(&shout(), &settings));
+    assert_eq!(ended.code, Some(75), "{}{}", ended.stdout, ended.stderr);
 }

@@ -44,6 +44,9 @@ fn the_handshake_gives_the_challenge_back_verbatim() {
         let answer = get(&world, &handshake("subscribe", VERIFY_TOKEN, given));
         assert_eq!(answer, (200, expected.to_string()));
     }
+    // Names may be encoded, too.
+    let target = handshake("subscribe", VERIFY_TOKEN, "CHALLENGE").replace("hub.", "hub%2E");
+    assert_eq!(get(&world, &target), (200, "CHALLENGE".to_string()));
 }
 
 #[test]

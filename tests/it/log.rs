@@ -17,7 +17,7 @@ use crate::process::{Running, closed_pipe, run};
 use crate::support::{PATIENCE, World, program, raw, request};
 
 /// A bot whose log tells no address: it is started on a port that was free just before.
-fn start_unseen(graph_api: &GraphApi, change: impl Fn(&mut Command)) -> (Running, Messenger) {
+pub fn start_unseen(graph_api: &GraphApi, change: impl Fn(&mut Command)) -> (Running, Messenger) {
     for attempt in 0..10 {
         let free = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
         let address = free.local_addr().expect("it is bound").to_string();

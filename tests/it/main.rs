@@ -36,4 +36,6 @@ mod simulator;
 mod store;
 mod support;
 mod tidy;
+mod token_page;
 mod trouble;
+mod unread_log;
