@@ -22,7 +22,6 @@ pub(super) struct Account {
 }
 
 /// Whom the page's token is for.
-#[derive(PartialEq, Eq)]
 pub(super) struct Owner {
     /// Not empty.
     pub(super) id: String,

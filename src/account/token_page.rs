@@ -31,9 +31,13 @@ impl TokenPage {
         }
     }
 
+    /// Takes what the Graph API says: another page is to be seen anew.
     pub(super) fn learn(&self, owner: Owner) {
         let mut known = self.known();
-        if known.as_ref().is_none_or(|known| known.owner != owner) {
+        if known
+            .as_ref()
+            .is_none_or(|known| known.owner.id != owner.id)
+        {
             let has_come = false;
             *known = Some(Known { owner, has_come });
         }

@@ -203,3 +203,58 @@ fn explain(error: &rustls::Error) -> String {
     };
     format!("its certificate is not valid ({why}): {advice}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::{agent, is_unsent};
+
+    /// Whether a call of a server that does this with each connection did not leave.
+    fn unsent(scheme: &str, behave: fn(TcpStream)) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
+        let address = listener.local_addr().expect("it is bound");
+        thread::spawn(move || listener.incoming().flatten().for_each(behave));
+        let call = agent(&[], 1).post(format!("{scheme}://{address}/"));
+        is_unsent(&call.send("text").expect_err("it fails"))
+    }
+
+    #[test]
+    fn what_fails_before_the_request_leaves_is_known_not_to_be_sent() {
+        assert!(
+            unsent("https", drop),
+            "the connection ends in the handshake"
+        );
+        let no_tls = |mut stream: TcpStream| {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        };
+        assert!(unsent("https", no_tls), "the server knows no TLS");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
+        let closed = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let refused = agent(&[], 1).get(format!("http://{closed}/")).call();
+        assert!(is_unsent(&refused.expect_err("nobody listens")));
+        for name in ["http://no-such-name.invalid/", "http:///"] {
+            let unknown = agent(&[], 1).get(name).call();
+            assert!(
+                is_unsent(&unknown.expect_err("there is no such name")),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_fails_after_that_may_have_been_sent() {
+        let read_and_leave = |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 4096]);
+        };
+        assert!(!unsent("http", read_and_leave));
+        let nonsense = |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"hello\r\n\r\n");
+        };
+        assert!(!unsent("http", nonsense));
+    }
+}

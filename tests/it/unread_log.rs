@@ -101,9 +101,10 @@ fn the_count_and_the_lines_that_were_written_are_all_lines() {
     let (told, is_told) = mpsc::channel();
     let read = thread::spawn(move || {
         let lines = BufReader::new(reader).lines().map_while(Result::ok);
-        let tell = |line: &String| match line.contains(" lines of the log were dropped") {
-            true => drop(told.send(())),
-            false => {}
+        let tell = |line: &String| {
+            if line.contains(" lines of the log were dropped") {
+                let _ = told.send(());
+            }
         };
         let lines = lines.filter(|line| !line.is_empty()).inspect(tell);
         lines.collect::<Vec<String>>()
