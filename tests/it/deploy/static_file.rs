@@ -62,6 +62,9 @@ fn the_static_file_is_built_and_tested_as_the_guide_says() {
     let command = block(include_str!("../../../deploy/README.md"), "musl");
     let ci = include_str!("../../../.ci/run");
     assert!(ci.contains(&format!("\nstep env {command}")), "{command}");
+    let release = include_str!("../../../.github/workflows/release.yml");
+    let for_each = command.replace("x86_64-unknown-linux-musl", "\"$TARGET\"");
+    assert!(release.contains(&for_each), "{for_each}");
     let toolchain = include_str!("../../../rust-toolchain.toml");
     assert!(toolchain.contains("\"x86_64-unknown-linux-musl\""));
 }
