@@ -58,13 +58,20 @@ fn a_static_file_of_glibc_is_refused_by_the_compiler_with_advice() {
 }
 
 #[test]
-fn the_static_file_is_built_and_tested_as_the_guide_says() {
-    let command = block(include_str!("../../../deploy/README.md"), "musl");
+fn what_is_tested_and_released_is_built_as_the_guide_says() {
+    let guide = include_str!("../../../deploy/README.md");
     let ci = include_str!("../../../.ci/run");
-    assert!(ci.contains(&format!("\nstep env {command}")), "{command}");
+    let of_musl = block(guide, "musl");
+    assert!(ci.contains(&format!("\nstep env {of_musl}")), "{of_musl}");
+    let (_, rest) = guide
+        .split_once("build the usual program")
+        .expect("it tells when");
+    let usual = block(rest, "cargo build");
+    assert!(ci.contains(&format!("\nstep {usual}")), "{usual}");
+    assert!(ci.contains("\nstep deploy/package\n"));
     let release = include_str!("../../../.github/workflows/release.yml");
-    let for_each = command.replace("x86_64-unknown-linux-musl", "\"$TARGET\"");
-    assert!(release.contains(&for_each), "{for_each}");
+    let of_each = of_musl.replace("x86_64-unknown-linux-musl", "\"$TARGET\"");
+    assert!(release.contains(&of_each), "{of_each}");
     let toolchain = include_str!("../../../rust-toolchain.toml");
     assert!(toolchain.contains("\"x86_64-unknown-linux-musl\""));
 }
