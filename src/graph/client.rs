@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustls::CertificateError as Certificate;
@@ -86,7 +87,16 @@ impl Resolver for Remembered {
             *last = Some(known.clone());
             return Ok(found);
         }
-        let mut found = match (self.resolver.resolve(uri, config, timeout), known) {
+        // ureq looks a name up in a thread of its own, and panics where there is none.
+        let spare = thread::Builder::new().spawn(|| {}).map(JoinHandle::join);
+        let resolved = match spare {
+            Ok(_) => self.resolver.resolve(uri, config, timeout),
+            Err(error) => Err(Error::Io(io::Error::new(
+                error.kind(),
+                format!("failed to lookup address information: {error}"),
+            ))),
+        };
+        let mut found = match (resolved, known) {
             (Ok(found), _) => found,
             (Err(_), Some(known)) => known.2,
             (Err(error), None) => return Err(error),
