@@ -27,7 +27,6 @@ use std::thread;
 use std::time::Duration;
 
 use log::Level;
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use self::backend::Backend;
@@ -218,8 +217,7 @@ impl Shared {
             return Ok(());
         };
         let (shared, client) = (Arc::clone(self), Arc::clone(client));
-        let thread = thread::Builder::new().name("connection".into());
-        let thread = thread.stack_size(STACK);
+        let thread = thread::Builder::new().stack_size(STACK);
         let spawned = thread.spawn(move || connection::run(shared, client, slot));
         spawned.map(drop)
     }
@@ -230,6 +228,8 @@ impl Shared {
         let next = self.listener.try_clone()?.as_raw_fd();
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let has_room = u64::try_from(next).is_ok_and(|next| next + SPARE <= limit);
-        has_room.then_some(()).ok_or_else(|| Errno::MFILE.into())
+        has_room
+            .then_some(())
+            .ok_or_else(|| rustix::io::Errno::MFILE.into())
     }
 }
