@@ -47,16 +47,16 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
     };
     connection.end(end);
     drop(connection);
-    shared
-        .backend
-        .trim(shared.registry.state().connections.len());
+    let clients = shared.registry.state().connections.len();
+    shared.backend.trim(clients);
 }
 
 impl Connection {
     fn serve_one(&mut self) -> Result<(), End> {
         let deadlines = self.shared.limits.deadlines;
-        if self.input.is_empty() {
-            self.read(Instant::now() + deadlines.idle, None)?;
+        let deadline = Instant::now() + deadlines.idle;
+        while self.input.is_empty() {
+            self.read(deadline, None)?;
         }
         self.slot.set_busy().then_some(()).ok_or(None)?;
         let deadline = Instant::now() + deadlines.request;
@@ -91,7 +91,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once. `late` is the end of a connection on which nothing comes until the deadline.
+    /// Reads once, or nothing after a signal. `late` is the end of a connection on which nothing comes until the deadline.
     fn read(&mut self, deadline: Instant, late: End) -> Result<(), End> {
         let left = deadline.saturating_duration_since(Instant::now());
         // A timeout of zero is an error, which is what it shall be here.

@@ -27,6 +27,7 @@ use std::thread;
 use std::time::Duration;
 
 use log::Level;
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use self::backend::Backend;
@@ -222,14 +223,12 @@ impl Shared {
         spawned.map(drop)
     }
 
-    /// Fails when few descriptors are left: the lowest number that is free is the next one's. To take as many as shall be
+    /// Fails when few descriptors are left. The next one has the lowest number that is free; to open as many as are to be
     /// left would leave none to tiny_http meanwhile.
     fn check_descriptors(&self) -> io::Result<()> {
         let next = self.listener.try_clone()?.as_raw_fd();
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let has_room = u64::try_from(next).is_ok_and(|next| next + SPARE <= limit);
-        has_room
-            .then_some(())
-            .ok_or_else(|| rustix::io::Errno::MFILE.into())
+        has_room.then_some(()).ok_or(Errno::MFILE.into())
     }
 }
