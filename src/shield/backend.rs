@@ -39,8 +39,8 @@ impl Backend {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One connection is opened at a time, of whatever kind. Of several that come at once tiny_http may accept one and
-    /// never read it; and what there was room for a moment ago nobody else has taken.
+    /// Held while a connection is opened to tiny_http, or let in. Of several that come at once tiny_http may accept one and
+    /// never read it; and the descriptors and threads that one needs are not taken by another.
     pub(super) fn lock_opening(&self) -> MutexGuard<'_, u32> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +65,7 @@ impl Shared {
         Ok(response)
     }
 
-    /// Logs why.
+    /// Logs why a request is refused.
     fn refuse(&self, what: &'static str, error: io::Error, refusal: Refusal) -> Refusal {
         let line = format_args!("failed to {what}: {error}");
         self.log.log(what, Level::Error, line);
