@@ -285,7 +285,7 @@ impl<R> Outbox<R> {
             return;
         };
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.sent == 0 && other.tries.is_untried();
+            let is_untried = |other: &&Pending| other.sent == 0 && !other.tries.have_failed();
             let other = self.pending.get(other).filter(is_untried);
             let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
             times.is_some_and(|(new, other)| new < other)

@@ -176,7 +176,7 @@ impl<R> Outbox<R> {
 
     /// What becomes of a message whose call has failed, and not by a code of the page's own.
     fn judge(&mut self, due: &Due, me: &Recipient, outcome: Outcome, now: Instant) -> Fate {
-        let next = self.untried(me).filter(|id| *id != due.id);
+        let next = self.unrefused(me).filter(|id| *id != due.id);
         let Some(pending) = self.pending.get_mut(due.id) else {
             return Fate::Held;
         };
@@ -205,13 +205,13 @@ impl<R> Outbox<R> {
     }
 
     /// The person's first message that was not refused yet.
-    fn untried(&self, recipient: &Recipient) -> Option<EchoId> {
-        let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| {
+    fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
+        let was_refused = |id| {
             self.pending
-                .get(*id)
-                .is_some_and(|one| one.tries.is_untried())
-        })
+                .get(id)
+                .is_some_and(|one| one.tries.were_refused())
+        };
+        self.queues.echoes(recipient).find(|id| !was_refused(*id))
     }
 
     fn retry(&mut self, me: &Recipient, pause: Duration, now: Instant) -> Fate {

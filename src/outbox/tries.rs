@@ -81,9 +81,13 @@ impl Tries {
         (self.refusals, self.refused) = (0, Strikes::default());
     }
 
-    /// Whether it was not refused yet, as far as that counts.
-    pub(super) fn is_untried(&self) -> bool {
-        self.refusals == 0
+    pub(super) fn have_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether it was refused since the page was held last.
+    pub(super) fn were_refused(&self) -> bool {
+        self.refusals > 0
     }
 
     /// Whether the person's next message may be tried before it.

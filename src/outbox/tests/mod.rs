@@ -195,3 +195,19 @@ fn what_is_not_sent_yet_stands_in_messengers_order() {
     // 5 was in flight already, and nothing passes an echo that has no time.
     assert_eq!(order, ["5", "3", "none", "1", "4", "6"]);
 }
+
+#[test]
+fn a_message_that_may_have_been_shown_is_not_passed_by_an_older_one() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    let at = |mid: &str, timestamp| Echo {
+        timestamp,
+        ..echo("a", mid)
+    };
+    outbox.accept(vec![at("5", Some(5))], 1, now);
+    let first = outbox.next_due(now).expect("it is due");
+    outbox.ended(&first, Outcome::PerhapsSent, now);
+    outbox.accept(vec![at("3", Some(3))], 2, now);
+    let later = now + MINUTE;
+    assert_eq!(next_text(&mut outbox, later).as_deref(), Some("5"));
+}

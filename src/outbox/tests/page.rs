@@ -67,6 +67,37 @@ fn a_page_is_held_back_as_long_as_meta_says() {
 }
 
 #[test]
+fn what_meta_says_counts_for_more_than_a_doubled_pause() {
+    let mut now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    for _ in 0..5 {
+        let due = outbox.next_due(now).expect("it is time for a probe");
+        outbox.ended(&due, Outcome::PageLimited(None), now);
+        now = outbox.next_time(now).expect("one is owed");
+    }
+    let probe = outbox.next_due(now).expect("it is time for a probe");
+    outbox.ended(&probe, Outcome::PageLimited(Some(MINUTE)), now);
+    assert_eq!(outbox.next_time(now), Some(now + MINUTE));
+}
+
+#[test]
+fn calls_without_an_answer_are_no_refusals() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    let refused = Outcome::Refused { is_passing: false };
+    let outcomes = [Outcome::PerhapsSent, refused, Outcome::Unsent, refused];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
+        let due = outbox.next_due(now).expect("it is due");
+        assert_eq!(held(&mut outbox, &due, outcome, now), None);
+    }
+    owe(&mut outbox, "last", &["m_last"], now);
+    let due = outbox.next_due(now).expect("it is due");
+    assert_eq!(held(&mut outbox, &due, refused, now), Some(SECOND));
+}
+
+#[test]
 fn a_probe_that_the_network_loses_is_followed_by_another() {
     let now = Instant::now();
     let mut outbox = outbox(LIMITS);
