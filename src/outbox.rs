@@ -1,4 +1,4 @@
-//! What is owed: accept, next due, ended.
+//! What is owed: accept, take what is due, and what comes of it (`policy.rs`).
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
@@ -148,7 +148,7 @@ impl<R> Outbox<R> {
                 continue;
             }
             let joined = mid.and_then(|mid| self.pending.owed_for(mid));
-            let id = joined.unwrap_or_else(|| self.take(echo, mid, now));
+            let id = joined.unwrap_or_else(|| self.add(echo, mid, now));
             if let Some(pending) = self.pending.get_mut(id).filter(|one| !one.is_safe) {
                 pending.waiting.push(acknowledgement);
                 open += 1;
@@ -163,22 +163,25 @@ impl<R> Outbox<R> {
 
     /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
     /// has ended.
-    pub fn next_due(&mut self, now: Instant) -> Option<Due> {
+    pub fn take(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let part = echo::next_part(&pending.echo.text, pending.sent, pending.echo.platform);
+        let StoredEcho {
+            echo, sent, came, ..
+        } = &pending.stored;
+        let part = echo::next_part(&echo.text, *sent, echo.platform);
         Some(Due {
             id,
             number,
             last_success: self.page.last_success,
-            echo: Arc::clone(&pending.echo),
+            echo: Arc::clone(echo),
             start: part.start,
             end: part.end,
-            came: pending.came,
+            came: *came,
         })
     }
 
@@ -192,26 +195,6 @@ impl<R> Outbox<R> {
         self.remove(due.id, now)
     }
 
-    /// What is to be written now, if anything.
-    pub fn take_batch(&mut self) -> Option<WriteBatch> {
-        self.writes.take()
-    }
-
-    /// Whether [`take_batch`](Self::take_batch) has something to give.
-    pub fn has_batch(&self) -> bool {
-        self.writes.has_batch()
-    }
-
-    /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
-    pub fn unwritten(&self) -> usize {
-        self.writes.unwritten()
-    }
-
-    /// Whether no call is in flight, and all that is to be written is written.
-    pub fn is_flushed(&self) -> bool {
-        self.in_flight == 0 && self.writes.is_empty()
-    }
-
     /// The callers who have waited as long as Messenger does. What they brought stays.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
         self.acknowledgements.late(now)
@@ -222,14 +205,17 @@ impl<R> Outbox<R> {
         self.acknowledgements.next_deadline()
     }
 
-    /// When [`next_due`](Self::next_due) has something to give.
+    /// When [`take`](Self::take) has something to give.
     pub fn next_time(&self, now: Instant) -> Option<Instant> {
         if self.in_flight + self.unwritten() >= self.limits.max_repeated {
             return None;
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        self.lease.allows_call(time.max(now)).then_some(time)
+        let until = self.lease.calls_until;
+        until
+            .is_none_or(|until| time.max(now) <= until)
+            .then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
@@ -251,7 +237,8 @@ impl<R> Outbox<R> {
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
     pub fn is_ok(&self, now: Instant) -> bool {
         let has_room = self.pending.len() < self.limits.max_pending;
-        has_room && self.writes.is_ok(now) && self.lease.is_ok()
+        let takes = self.writes.full_until.is_none_or(|until| until <= now);
+        has_room && takes && !self.writes.has_failed && !self.lease.is_log_away
     }
 
     /// Whether there is a store behind it.
@@ -260,7 +247,7 @@ impl<R> Outbox<R> {
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
-    fn take(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
+    fn add(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
         self.last_id += 1;
         let stored = StoredEcho {
             id: self.last_id,
@@ -269,7 +256,7 @@ impl<R> Outbox<R> {
             sent: 0,
             came: now,
         };
-        self.pending.add(&stored, false);
+        self.pending.add(stored.clone(), false);
         if self.limits.durable {
             self.writes.batch.accepted.push(stored);
         } else {
@@ -284,13 +271,14 @@ impl<R> Outbox<R> {
         let Some(new) = self.pending.get(id) else {
             return;
         };
+        let time = |one: &Pending| one.stored.echo.timestamp;
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.sent == 0 && !other.tries.have_failed();
+            let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
             let other = self.pending.get(other).filter(is_untried);
-            let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
+            let times = time(new).zip(other.and_then(time));
             times.is_some_and(|(new, other)| new < other)
         };
-        let recipient = recipient(&new.echo);
+        let recipient = recipient(&new.stored.echo);
         self.queues.add(&recipient, id, now, comes_before);
         let first = self.first(&recipient);
         if first.is_some_and(|first| first.tries.waits_for_others()) && !self.page.is_held() {
@@ -308,7 +296,7 @@ impl<R> Outbox<R> {
     /// `false` when the call began under an earlier lease: its result is ignored.
     fn end_call(&mut self, due: &Due) -> bool {
         self.in_flight -= 1;
-        let is_ours = !self.lease.is_old(due);
+        let is_ours = due.number > self.lease.last_old_call;
         if is_ours {
             self.queues.end_call(&recipient(&due.echo));
         }
@@ -318,7 +306,7 @@ impl<R> Outbox<R> {
     /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.
     fn remove(&mut self, id: EchoId, now: Instant) -> Vec<R> {
         if let Some(pending) = self.pending.get(id) {
-            let recipient = recipient(&pending.echo);
+            let recipient = recipient(&pending.stored.echo);
             self.queues.remove(&recipient, id);
             self.queues.schedule(&recipient, Class::Fresh, now);
         }

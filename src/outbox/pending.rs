@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
-use std::sync::Arc;
-use std::time::Instant;
 
 use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
@@ -31,11 +29,7 @@ pub(super) struct PendingEchoes {
 }
 
 pub(super) struct Pending {
-    pub(super) echo: Arc<Echo>,
-    mid: Option<MidDigest>,
-    /// Bytes of the text that have been sent.
-    pub(super) sent: usize,
-    pub(super) came: Instant,
+    pub(super) stored: StoredEcho,
     /// Whether Messenger may forget the message.
     pub(super) is_safe: bool,
     /// The acknowledgements that wait until it is safe.
@@ -44,27 +38,24 @@ pub(super) struct Pending {
 }
 
 impl PendingEchoes {
-    pub(super) fn add(&mut self, stored: &StoredEcho, is_safe: bool) {
-        let pending = Pending {
-            echo: Arc::clone(&stored.echo),
-            mid: stored.mid,
-            sent: stored.sent,
-            came: stored.came,
-            is_safe,
-            waiting: Vec::new(),
-            tries: Tries::default(),
-        };
+    pub(super) fn add(&mut self, stored: StoredEcho, is_safe: bool) {
         *self.by_person.entry(recipient(&stored.echo)).or_default() += 1;
-        self.pending.insert(stored.id, pending);
         if let Some(mid) = stored.mid {
             self.by_mid.insert(mid, stored.id);
         }
+        let pending = Pending {
+            is_safe,
+            waiting: Vec::new(),
+            tries: Tries::default(),
+            stored,
+        };
+        self.pending.insert(pending.stored.id, pending);
     }
 
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let mid = self.pending.get(&id).and_then(|pending| pending.mid);
+        let mid = self.pending.get(&id).and_then(|pending| pending.stored.mid);
         if let Some(mid) = mid {
             self.answered.insert(mid);
         }
@@ -77,13 +68,13 @@ impl PendingEchoes {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
-        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.echo)) {
+        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.stored.echo)) {
             *owed.get_mut() -= 1;
             if *owed.get() == 0 {
                 owed.remove();
             }
         }
-        if let Some(mid) = pending.mid {
+        if let Some(mid) = pending.stored.mid {
             self.by_mid.remove(&mid);
         }
         pending.waiting
@@ -135,17 +126,13 @@ impl PendingEchoes {
         self.answered.contains(mid)
     }
 
-    /// Whether this message is owed an echo already, or was answered.
-    pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
-        mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
-    }
-
     /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
     /// is owed. Above half of it, one person may hold a small share.
     pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
         let mut new: HashMap<Recipient, usize> = HashMap::new();
         for (echo, mid) in echoes.iter().zip(mids) {
-            if !self.knows(*mid) {
+            let is_known = |mid| self.was_answered(mid) || self.owed_for(mid).is_some();
+            if !mid.is_some_and(is_known) {
                 *new.entry(recipient(echo)).or_default() += 1;
             }
         }

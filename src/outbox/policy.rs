@@ -25,11 +25,16 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
+use super::tries::Tries;
 use super::{Due, EchoId, Outbox, Reason};
 
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);
+
+/// In memory, where waiting means 503, so many refusals are enough.
+const ENOUGH_IN_MEMORY: usize = 3;
 
 /// What one call of the Send API came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,71 +98,70 @@ pub enum Notice {
 impl<R> Outbox<R> {
     /// A call has ended.
     pub fn ended(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Ended<R> {
-        let nothing = Ended {
-            safe: Vec::new(),
-            fate: Fate::Held,
-            notice: None,
-        };
-        if !self.end_call(due) {
-            return nothing;
-        }
         let me = &recipient(&due.echo);
-        let (reason, lasts) = match outcome {
+        let (fate, notice) = match self.end_call(due) {
+            true => self.conclude(due, me, outcome, now),
+            false => (Fate::Held, None),
+        };
+        let safe = match fate {
+            Fate::Done | Fate::Dropped | Fate::Settled => self.end_part(due, me, now),
+            Fate::Delayed | Fate::Held => Vec::new(),
+        };
+        Ended { safe, fate, notice }
+    }
+
+    fn conclude(
+        &mut self,
+        due: &Due,
+        me: &Recipient,
+        outcome: Outcome,
+        now: Instant,
+    ) -> (Fate, Option<Notice>) {
+        let (fate, reason, lasts) = match outcome {
             Outcome::Delivered => return self.got_through(due, me, Fate::Done, now),
             Outcome::OwnFault => return self.got_through(due, me, Fate::Dropped, now),
             Outcome::NoSuchPerson if self.has_delivered => {
                 return self.got_through(due, me, Fate::Dropped, now);
             }
-            Outcome::Unsent | Outcome::PerhapsSent => (Reason::Outage, None),
-            Outcome::Refused { .. } | Outcome::NoSuchPerson => (Reason::Evidence, None),
-            Outcome::PageLimited(lasts) => (Reason::Limit, lasts),
-            Outcome::PageRefused => (Reason::Operator, None),
+            Outcome::PageLimited(lasts) => (self.retry(me, now), Reason::Limit, lasts),
+            Outcome::PageRefused => (self.retry(me, now), Reason::Operator, None),
+            Outcome::Unsent => (self.retry(me, now + RETRY_UNSENT), Reason::Outage, None),
+            Outcome::PerhapsSent => (self.judge(due, me, outcome, now), Reason::Outage, None),
+            Outcome::Refused { .. } | Outcome::NoSuchPerson => {
+                (self.judge(due, me, outcome, now), Reason::Evidence, None)
+            }
         };
-        let fate = match outcome {
-            Outcome::PageLimited(_) | Outcome::PageRefused => self.retry(me, Duration::ZERO, now),
-            Outcome::Unsent => self.retry(me, RETRY_UNSENT, now),
-            _ => self.judge(due, me, outcome, now),
-        };
-        if matches!(fate, Fate::Dropped | Fate::Settled) {
-            let safe = self.end_part(due, me, now);
-            return Ended {
-                safe,
-                fate,
-                ..nothing
-            };
+        if fate != Fate::Delayed {
+            return (fate, None);
         }
-        let pending = self.pending.get(due.id);
-        let is_known = pending.is_some_and(|pending| pending.tries.is_known);
-        let is_news = reason != Reason::Evidence || !is_known;
+        let is_known = |pending: &Pending| pending.tries.is_known;
+        let is_news = reason != Reason::Evidence || !self.pending.get(due.id).is_some_and(is_known);
         let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
-        let notice = self
-            .page
-            .failed(due.number, reason, lasts, is_evident, now)
-            .map(|reason| Notice::Held(reason, self.page.held_for(now)));
-        let fate = if self.page.is_held() {
-            Fate::Held
-        } else {
-            fate
-        };
-        Ended {
-            fate,
-            notice,
-            ..nothing
+        let told = self.page.failed(due.number, reason, lasts, is_evident, now);
+        let notice = told.map(|reason| Notice::Held(reason, self.page.held_for(now)));
+        match self.page.is_held() {
+            true => (Fate::Held, notice),
+            false => (fate, None),
         }
     }
 
     /// A part was delivered, or refused for its own sake: the page is well.
-    fn got_through(&mut self, due: &Due, me: &Recipient, fate: Fate, now: Instant) -> Ended<R> {
-        let is_done = fate == Fate::Done;
-        self.has_delivered |= is_done;
+    fn got_through(
+        &mut self,
+        due: &Due,
+        me: &Recipient,
+        fate: Fate,
+        now: Instant,
+    ) -> (Fate, Option<Notice>) {
         let tries = self.pending.get(due.id).map(|pending| &pending.tries);
-        let is_saved = is_done && tries.is_some_and(|tries| tries.is_unknown());
-        self.page.saved += u64::from(is_saved);
+        if fate == Fate::Done {
+            self.has_delivered = true;
+            self.page.saved += u64::from(tries.is_some_and(Tries::are_unknown));
+        }
         let was_told = self.page.succeeded(due.number, me, now);
         self.retry_waiting(due.number, was_told.is_some(), now);
-        let safe = self.end_part(due, me, now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
-        Ended { safe, fate, notice }
+        (fate, notice)
     }
 
     /// A call has got through: refused messages are tried again, which tells whether they are to blame. If the page was
@@ -182,40 +186,33 @@ impl<R> Outbox<R> {
         };
         let tries = &mut pending.tries;
         let is_to_blame = tries.fail(due, outcome, &self.page, now);
+        let is_too_late = !self.limits.durable && tries.refusals >= ENOUGH_IN_MEMORY;
         let may_be_sent = outcome == Outcome::PerhapsSent;
-        let may_be_passed = !may_be_sent && tries.may_be_passed();
-        let is_too_late = !self.limits.durable && tries.is_enough_in_memory();
+        let may_be_passed = !may_be_sent && tries.refusals > 1;
         let pause = tries.pause();
-        if self.page.is_held() {
-            return self.retry(me, pause, now);
-        }
-        if is_to_blame || is_too_late {
-            return match may_be_sent {
-                true => Fate::Settled,
-                false => Fate::Dropped,
-            };
-        }
-        if let Some(next) = next.filter(|_| may_be_passed) {
+        let first = self.first(me).map_or(pause, |first| first.tries.pause());
+        match next {
+            _ if self.page.is_held() => self.retry(me, now + pause),
+            _ if is_to_blame && may_be_sent => Fate::Settled,
+            _ if is_to_blame || is_too_late => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
-            self.queues.try_first(me, next, now);
-            return Fate::Delayed;
+            Some(next) if may_be_passed => {
+                self.queues.try_first(me, next, now);
+                Fate::Delayed
+            }
+            _ => self.retry(me, now + pause.max(first)),
         }
-        let first = self.first(me).map(|first| first.tries.pause());
-        self.retry(me, pause.max(first.unwrap_or(pause)), now)
     }
 
     /// The person's first message that was not refused yet.
     fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
-        let was_refused = |id| {
-            self.pending
-                .get(id)
-                .is_some_and(|one| one.tries.were_refused())
-        };
-        self.queues.echoes(recipient).find(|id| !was_refused(*id))
+        let is_unrefused = |one: &Pending| one.tries.refusals == 0;
+        let mut echoes = self.queues.echoes(recipient);
+        echoes.find(|id| self.pending.get(*id).is_some_and(is_unrefused))
     }
 
-    fn retry(&mut self, me: &Recipient, pause: Duration, now: Instant) -> Fate {
-        self.queues.schedule(me, Class::Retry, now + pause);
+    fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
+        self.queues.schedule(me, Class::Retry, at);
         Fate::Delayed
     }
 
@@ -225,7 +222,7 @@ impl<R> Outbox<R> {
             return self.remove(due.id, now);
         }
         if let Some(pending) = self.pending.get_mut(due.id) {
-            pending.sent = due.end;
+            pending.stored.sent = due.end;
             mem::take(&mut pending.tries);
         }
         if self.limits.durable {

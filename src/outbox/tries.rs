@@ -20,18 +20,15 @@ const REFUSED: usize = 2;
 const REFUSED_ALONE: usize = 1;
 const REFUSED_IN_PASSING: usize = 5;
 
-/// In memory, where waiting means 503, so many refusals are enough.
-const ENOUGH_IN_MEMORY: usize = 3;
-
 /// Where one call of so many ended unknown and was saved by another try, the Graph API is to blame.
 const BROWN_OUT: u64 = 50;
 
 /// The tries of one part of one message. The next part begins with none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tries {
-    failures: usize,
+    pub(super) failures: usize,
     /// How many refusals since the page was held last.
-    refusals: usize,
+    pub(super) refusals: usize,
     refused: Strikes,
     unknown: Strikes,
     /// Messages that another try had saved by its last failure.
@@ -67,12 +64,12 @@ impl Tries {
         self.refusals += 1;
         self.refused.add(due, page.calls);
         self.is_known |= self.refused.count > 0;
-        self.refused.count
-            >= match outcome {
-                Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
-                _ if page.hears_several(now) => REFUSED,
-                _ => REFUSED_ALONE,
-            }
+        let enough = match outcome {
+            Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
+            _ if page.hears_several(now) => REFUSED,
+            _ => REFUSED_ALONE,
+        };
+        self.refused.count >= enough
     }
 
     /// The page was held: refusals count from the start.
@@ -81,26 +78,8 @@ impl Tries {
         (self.refusals, self.refused) = (0, Strikes::default());
     }
 
-    pub(super) fn have_failed(&self) -> bool {
-        self.failures > 0
-    }
-
-    /// Whether it was refused since the page was held last.
-    pub(super) fn were_refused(&self) -> bool {
-        self.refusals > 0
-    }
-
-    /// Whether the person's next message may be tried before it.
-    pub(super) fn may_be_passed(&self) -> bool {
-        self.refusals > 1
-    }
-
-    pub(super) fn is_enough_in_memory(&self) -> bool {
-        self.refusals >= ENOUGH_IN_MEMORY
-    }
-
-    /// Whether a call of unknown outcome was among them.
-    pub(super) fn is_unknown(&self) -> bool {
+    /// Whether a call of unknown outcome is among them.
+    pub(super) fn are_unknown(&self) -> bool {
         self.unknown.calls.is_some()
     }
 
