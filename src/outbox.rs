@@ -133,10 +133,8 @@ impl<R> Outbox<R> {
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        if !self
-            .pending
-            .has_room(&echoes, &mids, self.limits.max_pending)
-        {
+        let max = self.limits.max_pending;
+        if !self.pending.has_room(&echoes, &mids, max) {
             return Accepted::Full(caller);
         }
         let acknowledgement = self.acknowledgements.next_id();
@@ -170,18 +168,16 @@ impl<R> Outbox<R> {
         self.in_flight += 1;
         let number = self.page.begin_call(now);
         let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let StoredEcho {
-            echo, sent, came, ..
-        } = &pending.stored;
-        let part = echo::next_part(&echo.text, *sent, echo.platform);
+        let stored = &pending.stored;
+        let part = echo::next_part(&stored.echo.text, stored.sent, stored.echo.platform);
         Some(Due {
             id,
             number,
             last_success: self.page.last_success,
-            echo: Arc::clone(echo),
+            echo: Arc::clone(&stored.echo),
             start: part.start,
             end: part.end,
-            came: *came,
+            came: stored.came,
         })
     }
 
@@ -212,10 +208,11 @@ impl<R> Outbox<R> {
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        let until = self.lease.calls_until;
-        until
-            .is_none_or(|until| time.max(now) <= until)
-            .then_some(time)
+        let is_too_late = self
+            .lease
+            .calls_until
+            .is_some_and(|last| time.max(now) > last);
+        (!is_too_late).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::Notice;
 use super::recipient_queues::Recipient;
 
 /// So many people refused in a row, without a success between, hold the page.
@@ -42,6 +43,7 @@ pub enum Reason {
     Operator,
 }
 
+#[derive(Default)]
 pub(super) struct Page {
     /// The time from one call to the next; none without a limit.
     interval: Option<Duration>,
@@ -75,14 +77,9 @@ impl Page {
     pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
         Page {
             interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
-            next_call: None,
             hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
-            in_a_row: Vec::new(),
             calls,
-            last_success: 0,
-            last_person: None,
-            last_change: None,
-            saved: 0,
+            ..Page::default()
         }
     }
 
@@ -133,11 +130,11 @@ impl Page {
 
     /// A call has got through, or was refused for the message's own sake. If the page was held until now, returns
     /// whether that was told.
-    pub(super) fn succeeded(&mut self, number: u64, me: &Recipient, now: Instant) -> Option<bool> {
-        let before = self.last_person.replace(me.clone());
-        if before.is_some_and(|before| before != *me) {
+    pub(super) fn succeeded(&mut self, number: u64, me: Recipient, now: Instant) -> Option<bool> {
+        if self.last_person.as_ref().is_some_and(|last| *last != me) {
             self.last_change = Some(now);
         }
+        self.last_person = Some(me);
         self.last_success = self.last_success.max(number);
         self.in_a_row.clear();
         let hold = self.hold.take_if(|hold| number > hold.since)?;
@@ -164,7 +161,7 @@ impl Page {
     }
 
     /// A call has failed, for this reason if it was the page's fault, which lasts so long if Meta says it. Returns the
-    /// reason of the hold if it is to be told now.
+    /// hold if it is to be told now.
     pub(super) fn failed(
         &mut self,
         number: u64,
@@ -172,7 +169,7 @@ impl Page {
         lasts: Option<Duration>,
         is_evident: bool,
         now: Instant,
-    ) -> Option<Reason> {
+    ) -> Option<Notice> {
         let is_certain = matches!(reason, Reason::Limit | Reason::Operator);
         let new = || {
             let mut hold = Hold::new(reason, self.calls, now);
@@ -200,15 +197,8 @@ impl Page {
             return None;
         }
         hold.told = Some(now);
-        Some(hold.reason)
-    }
-
-    /// How long it is held from now on.
-    pub(super) fn held_for(&self, now: Instant) -> Duration {
-        let hold = self.hold.as_ref();
-        hold.map_or(Duration::ZERO, |hold| {
-            hold.probe_at.saturating_duration_since(now)
-        })
+        let pause = hold.probe_at.saturating_duration_since(now);
+        Some(Notice::Held(hold.reason, pause))
     }
 }
 

@@ -55,8 +55,7 @@ impl PendingEchoes {
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let mid = self.pending.get(&id).and_then(|pending| pending.stored.mid);
-        if let Some(mid) = mid {
+        if let Some(mid) = self.get(id).and_then(|pending| pending.stored.mid) {
             self.answered.insert(mid);
         }
         self.forget(id)

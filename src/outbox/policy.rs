@@ -98,37 +98,31 @@ pub enum Notice {
 impl<R> Outbox<R> {
     /// A call has ended.
     pub fn ended(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Ended<R> {
-        let me = &recipient(&due.echo);
         let (fate, notice) = match self.end_call(due) {
-            true => self.conclude(due, me, outcome, now),
+            true => self.conclude(due, outcome, now),
             false => (Fate::Held, None),
         };
         let safe = match fate {
-            Fate::Done | Fate::Dropped | Fate::Settled => self.end_part(due, me, now),
+            Fate::Done | Fate::Dropped | Fate::Settled => self.end_part(due, now),
             Fate::Delayed | Fate::Held => Vec::new(),
         };
         Ended { safe, fate, notice }
     }
 
-    fn conclude(
-        &mut self,
-        due: &Due,
-        me: &Recipient,
-        outcome: Outcome,
-        now: Instant,
-    ) -> (Fate, Option<Notice>) {
+    fn conclude(&mut self, due: &Due, outcome: Outcome, now: Instant) -> (Fate, Option<Notice>) {
+        let me = &recipient(&due.echo);
         let (fate, reason, lasts) = match outcome {
-            Outcome::Delivered => return self.got_through(due, me, Fate::Done, now),
-            Outcome::OwnFault => return self.got_through(due, me, Fate::Dropped, now),
+            Outcome::Delivered => return self.got_through(due, Fate::Done, now),
+            Outcome::OwnFault => return self.got_through(due, Fate::Dropped, now),
             Outcome::NoSuchPerson if self.has_delivered => {
-                return self.got_through(due, me, Fate::Dropped, now);
+                return self.got_through(due, Fate::Dropped, now);
             }
             Outcome::PageLimited(lasts) => (self.retry(me, now), Reason::Limit, lasts),
             Outcome::PageRefused => (self.retry(me, now), Reason::Operator, None),
             Outcome::Unsent => (self.retry(me, now + RETRY_UNSENT), Reason::Outage, None),
-            Outcome::PerhapsSent => (self.judge(due, me, outcome, now), Reason::Outage, None),
+            Outcome::PerhapsSent => (self.judge(due, outcome, now), Reason::Outage, None),
             Outcome::Refused { .. } | Outcome::NoSuchPerson => {
-                (self.judge(due, me, outcome, now), Reason::Evidence, None)
+                (self.judge(due, outcome, now), Reason::Evidence, None)
             }
         };
         if fate != Fate::Delayed {
@@ -137,8 +131,7 @@ impl<R> Outbox<R> {
         let is_known = |pending: &Pending| pending.tries.is_known;
         let is_news = reason != Reason::Evidence || !self.pending.get(due.id).is_some_and(is_known);
         let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
-        let told = self.page.failed(due.number, reason, lasts, is_evident, now);
-        let notice = told.map(|reason| Notice::Held(reason, self.page.held_for(now)));
+        let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.is_held() {
             true => (Fate::Held, notice),
             false => (fate, None),
@@ -146,18 +139,13 @@ impl<R> Outbox<R> {
     }
 
     /// A part was delivered, or refused for its own sake: the page is well.
-    fn got_through(
-        &mut self,
-        due: &Due,
-        me: &Recipient,
-        fate: Fate,
-        now: Instant,
-    ) -> (Fate, Option<Notice>) {
+    fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         let tries = self.pending.get(due.id).map(|pending| &pending.tries);
         if fate == Fate::Done {
             self.has_delivered = true;
             self.page.saved += u64::from(tries.is_some_and(Tries::are_unknown));
         }
+        let me = recipient(&due.echo);
         let was_told = self.page.succeeded(due.number, me, now);
         self.retry_waiting(due.number, was_told.is_some(), now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
@@ -179,7 +167,8 @@ impl<R> Outbox<R> {
     }
 
     /// What becomes of a message whose call has failed, and not by a code of the page's own.
-    fn judge(&mut self, due: &Due, me: &Recipient, outcome: Outcome, now: Instant) -> Fate {
+    fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
+        let me = &recipient(&due.echo);
         let next = self.unrefused(me).filter(|id| *id != due.id);
         let Some(pending) = self.pending.get_mut(due.id) else {
             return Fate::Held;
@@ -217,7 +206,7 @@ impl<R> Outbox<R> {
     }
 
     /// A part is not owed any more; the next one is due, if there is one.
-    fn end_part(&mut self, due: &Due, me: &Recipient, now: Instant) -> Vec<R> {
+    fn end_part(&mut self, due: &Due, now: Instant) -> Vec<R> {
         if due.is_last_part() {
             return self.remove(due.id, now);
         }
@@ -228,7 +217,8 @@ impl<R> Outbox<R> {
         if self.limits.durable {
             self.writes.batch.sent.push((due.id, due.end));
         }
-        self.queues.schedule(me, Class::Fresh, now);
+        self.queues
+            .schedule(&recipient(&due.echo), Class::Fresh, now);
         Vec::new()
     }
 }

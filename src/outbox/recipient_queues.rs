@@ -114,12 +114,10 @@ impl RecipientQueues {
 
     /// The recipient is due at this time, and at no other.
     pub(super) fn schedule(&mut self, recipient: &Recipient, class: Class, time: Instant) {
-        let Some(queue) = self.queues.get_mut(recipient) else {
+        let queue = self.queues.get_mut(recipient);
+        let Some(queue) = queue.filter(|queue| queue.in_flight.is_none()) else {
             return;
         };
-        if queue.in_flight.is_some() {
-            return;
-        }
         queue.before_first = None;
         self.scheduled += 1;
         let key = (time, self.scheduled);
