@@ -15,10 +15,11 @@ mod recipient_queues;
 mod tries;
 mod writes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::acknowledgements::Acknowledgements;
+use self::acknowledgements::{Acknowledgement, AcknowledgementId};
 pub use self::dedup::MidDigest;
 use self::lease::Lease;
 use self::page::Page;
@@ -60,7 +61,9 @@ pub struct Outbox<R> {
     pending: PendingEchoes,
     queues: RecipientQueues,
     page: Page,
-    acknowledgements: Acknowledgements<R>,
+    /// In order of their deadlines, because every one waits for the same time.
+    acknowledgements: BTreeMap<AcknowledgementId, Acknowledgement<R>>,
+    last_acknowledgement: AcknowledgementId,
     writes: Writes,
     last_id: EchoId,
     /// Calls of the Send API that are in flight.
@@ -117,7 +120,8 @@ impl<R> Outbox<R> {
             pending: PendingEchoes::default(),
             queues: RecipientQueues::default(),
             page: Page::new(limits.send_rate, !kept.is_empty(), 0, now),
-            acknowledgements: Acknowledgements::default(),
+            acknowledgements: BTreeMap::new(),
+            last_acknowledgement: 0,
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
@@ -137,7 +141,7 @@ impl<R> Outbox<R> {
         if !self.pending.has_room(&echoes, &mids, max) {
             return Accepted::Full(caller);
         }
-        let acknowledgement = self.acknowledgements.next_id();
+        let acknowledgement = self.last_acknowledgement + 1;
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
             if mid.is_some_and(|mid| self.pending.was_answered(mid)) {
@@ -155,7 +159,7 @@ impl<R> Outbox<R> {
         if open == 0 {
             return Accepted::Safe(caller);
         }
-        self.acknowledgements.register(caller, open, now);
+        self.register(caller, open, now);
         Accepted::Waiting
     }
 
@@ -188,17 +192,7 @@ impl<R> Outbox<R> {
             return Vec::new();
         }
         self.page.cancel_call(now);
-        self.remove(due.id, now)
-    }
-
-    /// The callers who have waited as long as Messenger does. What they brought stays.
-    pub fn late(&mut self, now: Instant) -> Vec<R> {
-        self.acknowledgements.late(now)
-    }
-
-    /// When [`late`](Self::late) has a caller to give.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.acknowledgements.next_deadline()
+        self.remove(due, now)
     }
 
     /// When [`take`](Self::take) has something to give.
@@ -216,8 +210,7 @@ impl<R> Outbox<R> {
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
-        let class = |again| if again { Class::Retry } else { Class::Fresh };
-        let probe = self.page.probes_again().map(class);
+        let probe = self.page.next_probe();
         self.queues.next(now, self.limits.max_retries, probe)
     }
 
@@ -278,7 +271,7 @@ impl<R> Outbox<R> {
         let recipient = recipient(&new.stored.echo);
         self.queues.add(&recipient, id, now, comes_before);
         let first = self.first(&recipient);
-        if first.is_some_and(|first| first.tries.waits_for_others()) && !self.page.is_held() {
+        if first.is_some_and(|first| first.tries.waits_for().is_some()) && !self.page.is_held() {
             // The person's next message is a witness: first the refused ones are tried again.
             self.queues.schedule(&recipient, Class::Retry, now);
         }
@@ -301,16 +294,15 @@ impl<R> Outbox<R> {
     }
 
     /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.
-    fn remove(&mut self, id: EchoId, now: Instant) -> Vec<R> {
-        if let Some(pending) = self.pending.get(id) {
-            let recipient = recipient(&pending.stored.echo);
-            self.queues.remove(&recipient, id);
-            self.queues.schedule(&recipient, Class::Fresh, now);
-        }
+    fn remove(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        let recipient = recipient(&due.echo);
+        self.queues.remove(&recipient, due.id);
+        self.queues.schedule(&recipient, Class::Fresh, now);
         if self.limits.durable {
-            self.writes.batch.done.push(id);
+            self.writes.batch.done.push(due.id);
         }
-        self.acknowledgements.complete(self.pending.remove(id))
+        let waiting = self.pending.remove(due.id);
+        self.complete(waiting)
     }
 }
 

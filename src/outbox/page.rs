@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::Notice;
-use super::recipient_queues::Recipient;
+use super::recipient_queues::{Class, Recipient};
 
 /// So many people refused in a row, without a success between, hold the page.
 const REFUSED_IN_A_ROW: usize = 3;
@@ -87,10 +87,11 @@ impl Page {
         self.hold.is_some()
     }
 
-    /// Whether the next probe is for somebody whose call has failed before: by turns, so that neither people whose
-    /// calls always fail nor messages that fail at first keep the page held.
-    pub(super) fn probes_again(&self) -> Option<bool> {
-        self.hold.as_ref().map(|hold| hold.probes % 2 == 0)
+    /// Whom the next probe is for, if the page is held: by turns people whose call has failed before and others, so that
+    /// neither people whose calls always fail nor messages that fail at first keep it held.
+    pub(super) fn next_probe(&self) -> Option<Class> {
+        let hold = self.hold.as_ref()?;
+        Some([Class::Retry, Class::Fresh][hold.probes as usize % 2])
     }
 
     /// Why nothing is sent, if that was told.

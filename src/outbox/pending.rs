@@ -1,7 +1,6 @@
 //! What is owed, and by which message; and which messages were answered before.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::mem;
 
 use super::acknowledgements::AcknowledgementId;
@@ -67,11 +66,11 @@ impl PendingEchoes {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
-        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.stored.echo)) {
-            *owed.get_mut() -= 1;
-            if *owed.get() == 0 {
-                owed.remove();
-            }
+        let person = recipient(&pending.stored.echo);
+        let owed = self.by_person.entry(person.clone()).or_default();
+        *owed -= 1;
+        if *owed == 0 {
+            self.by_person.remove(&person);
         }
         if let Some(mid) = pending.stored.mid {
             self.by_mid.remove(&mid);

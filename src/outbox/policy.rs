@@ -159,8 +159,8 @@ impl<R> Outbox<R> {
             self.pending.forget_refusals();
         }
         for me in self.queues.of(Class::Retry) {
-            let first = self.first(&me);
-            if was_held || first.is_some_and(|first| first.tries.has_waited_for(number)) {
+            let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
+            if was_held || waits_for.is_some_and(|call| number > call) {
                 self.queues.schedule(&me, Class::Retry, now);
             }
         }
@@ -208,7 +208,7 @@ impl<R> Outbox<R> {
     /// A part is not owed any more; the next one is due, if there is one.
     fn end_part(&mut self, due: &Due, now: Instant) -> Vec<R> {
         if due.is_last_part() {
-            return self.remove(due.id, now);
+            return self.remove(due, now);
         }
         if let Some(pending) = self.pending.get_mut(due.id) {
             pending.stored.sent = due.end;

@@ -83,15 +83,13 @@ impl Tries {
         self.unknown.calls.is_some()
     }
 
-    /// Whether it is tried again as soon as another call has got through.
-    pub(super) fn waits_for_others(&self) -> bool {
+    /// It is tried again as soon as a call that began after this one gets through; none if it only waits for its time.
+    pub(super) fn waits_for(&self) -> Option<u64> {
         let may_pass = [Outcome::PerhapsSent, Outcome::Refused { is_passing: true }];
-        self.refusals > 0 && !self.last.is_some_and(|last| may_pass.contains(&last))
-    }
-
-    /// Whether this call, which got through, is what it has waited for.
-    pub(super) fn has_waited_for(&self, number: u64) -> bool {
-        self.waits_for_others() && self.refused.calls.is_some_and(|calls| number > calls)
+        let is_last = |outcome| self.last == Some(outcome);
+        self.refused
+            .calls
+            .filter(|_| !may_pass.into_iter().any(is_last))
     }
 
     pub(super) fn pause(&self) -> Duration {

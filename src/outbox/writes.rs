@@ -120,7 +120,7 @@ impl<R> Outbox<R> {
                 self.enqueue(*id, now);
                 self.pending.set_safe(*id)
             };
-            safe.extend(self.acknowledgements.complete(waiting));
+            safe.extend(self.complete(waiting));
         }
         Callers { safe, refused }
     }
@@ -130,7 +130,7 @@ impl<R> Outbox<R> {
         let mut refused = Vec::new();
         for StoredEcho { id, .. } in &batch.accepted {
             let waiting = self.pending.take_waiting(*id).into_iter();
-            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
+            refused.extend(waiting.filter_map(|id| self.fail(id)));
         }
         self.writes.in_write = None;
         self.writes.has_failed = true;
@@ -156,7 +156,7 @@ impl<R> Outbox<R> {
     /// The echo is not owed, as if its message had never come. Returns the callers who waited for it.
     fn refuse(&mut self, id: EchoId) -> Vec<R> {
         let waiting = self.pending.forget(id).into_iter();
-        let callers = waiting.filter_map(|id| self.acknowledgements.fail(id));
+        let callers = waiting.filter_map(|id| self.fail(id));
         callers.collect()
     }
 }
