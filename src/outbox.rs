@@ -16,6 +16,7 @@ mod tries;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,8 +84,7 @@ pub struct Due {
     last_success: u64,
     /// The echo that it is a part of.
     pub echo: Arc<Echo>,
-    start: usize,
-    end: usize,
+    part: Range<usize>,
     /// When the message came.
     pub came: Instant,
 }
@@ -92,12 +92,12 @@ pub struct Due {
 impl Due {
     /// The text to send.
     pub fn text(&self) -> &str {
-        &self.echo.text[self.start..self.end]
+        &self.echo.text[self.part.clone()]
     }
 
     /// Whether the echo is complete with it.
     pub fn is_last_part(&self) -> bool {
-        self.echo.text[self.end..].trim().is_empty()
+        self.echo.text[self.part.end..].trim().is_empty()
     }
 }
 
@@ -171,16 +171,14 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let stored = &pending.stored;
-        let part = echo::next_part(&stored.echo.text, stored.sent, stored.echo.platform);
+        let stored = &self.pending.get(id).expect("what is queued is owed").stored;
+        let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
             number,
             last_success: self.page.last_success,
             echo: Arc::clone(&stored.echo),
-            start: part.start,
-            end: part.end,
+            part: echo::next_part(text, stored.sent, *platform),
             came: stored.came,
         })
     }

@@ -32,32 +32,29 @@ impl<R> Outbox<R> {
     }
 
     /// One echo of each of these is safe. Returns the callers for whom it was the last one.
-    pub(super) fn complete(&mut self, ids: Vec<AcknowledgementId>) -> Vec<R> {
-        let mut safe = Vec::new();
-        for id in ids {
-            let Some(acknowledgement) = self.acknowledgements.get_mut(&id) else {
-                continue;
-            };
-            acknowledgement.open -= 1;
-            if acknowledgement.open == 0 {
-                safe.extend(self.fail(id));
-            }
-        }
-        safe
+    pub(super) fn complete(&mut self, mut ids: Vec<AcknowledgementId>) -> Vec<R> {
+        ids.retain(|id| {
+            let acknowledgement = self.acknowledgements.get_mut(id);
+            acknowledgement.is_some_and(|one| {
+                one.open -= 1;
+                one.open == 0
+            })
+        });
+        self.fail(ids)
     }
 
-    /// One of its echoes is not safe. Returns the caller, unless it was answered before.
-    pub(super) fn fail(&mut self, id: AcknowledgementId) -> Option<R> {
-        self.acknowledgements.remove(&id).map(|one| one.caller)
+    /// These wait no longer. Returns the callers that were not answered before.
+    pub(super) fn fail(&mut self, ids: Vec<AcknowledgementId>) -> Vec<R> {
+        let waiting = ids.iter().filter_map(|id| self.acknowledgements.remove(id));
+        waiting.map(|one| one.caller).collect()
     }
 
     /// The callers who have waited as long as Messenger does. What they brought stays.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
         let mut late = Vec::new();
-        while let Some(first) = self.acknowledgements.first_entry() {
-            if first.get().deadline > now {
-                break;
-            }
+        while let Some(first) = self.acknowledgements.first_entry()
+            && first.get().deadline <= now
+        {
             late.push(first.remove().caller);
         }
         late

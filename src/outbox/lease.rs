@@ -30,15 +30,13 @@ impl<R> Outbox<R> {
 
     /// This process sends from now on: of what is safe it owes these echoes, and no others.
     pub fn lead(&mut self, kept: Vec<StoredEcho>, now: Instant) {
-        self.begin_lease(!kept.is_empty(), now);
-        self.lease.is_others = false;
+        self.begin_lease(false, !kept.is_empty(), now);
         self.owe(kept, now);
     }
 
     /// Another process sends from now on: nothing that is safe is owed here.
     pub fn follow(&mut self, now: Instant) {
-        self.begin_lease(false, now);
-        self.lease.is_others = true;
+        self.begin_lease(true, false, now);
     }
 
     /// Calls may begin until then.
@@ -57,7 +55,8 @@ impl<R> Outbox<R> {
     }
 
     /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay.
-    fn begin_lease(&mut self, is_owed: bool, now: Instant) {
+    fn begin_lease(&mut self, is_others: bool, is_owed: bool, now: Instant) {
+        self.lease.is_others = is_others;
         self.pending.forget_safe();
         self.queues = RecipientQueues::default();
         self.lease.last_old_call = self.page.calls;

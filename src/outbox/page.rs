@@ -20,9 +20,6 @@ const PROBE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// The same after a code of the page's own, where Meta does not say how long.
 const SLOW_PROBE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
 
-/// What is lately, when people have been heard.
-const LATELY: Duration = Duration::from_secs(600);
-
 /// The operator is told again after this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
@@ -57,7 +54,7 @@ pub(super) struct Page {
     pub(super) last_success: u64,
     /// Whose call got through last, and when one did that was another's than the one before.
     last_person: Option<Recipient>,
-    last_change: Option<Instant>,
+    pub(super) last_change: Option<Instant>,
     /// Messages that got through after a call that nobody knows the outcome of.
     pub(super) saved: u64,
 }
@@ -75,12 +72,14 @@ impl Page {
     /// A page that makes so many calls a second on average, at most; 0 is no limit. With something
     /// owed it begins with one probe. `calls` have begun before.
     pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
-        Page {
+        let mut page = Page {
             interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
             hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
             calls,
             ..Page::default()
-        }
+        };
+        page.cancel_call(now);
+        page
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -103,9 +102,8 @@ impl Page {
     /// When the next call may begin.
     pub(super) fn next_time(&self, now: Instant) -> Instant {
         let by_rate = self.next_call.unwrap_or(now);
-        self.hold
-            .as_ref()
-            .map_or(by_rate, |hold| by_rate.max(hold.probe_at))
+        let probe_at = self.hold.as_ref().map(|hold| hold.probe_at);
+        by_rate.max(probe_at.unwrap_or(by_rate))
     }
 
     /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
@@ -142,11 +140,6 @@ impl Page {
         Some(hold.told.is_some())
     }
 
-    /// Whether calls of more than one person got through lately.
-    pub(super) fn hears_several(&self, now: Instant) -> bool {
-        self.last_change.is_some_and(|at| now < at + LATELY)
-    }
-
     /// A call has failed. Returns whether so many have in a row that the page must be the reason. `is_only`: nobody else is
     /// owed anything.
     pub(super) fn is_evident(&mut self, me: &Recipient, reason: Reason, is_only: bool) -> bool {
@@ -172,16 +165,11 @@ impl Page {
         now: Instant,
     ) -> Option<Notice> {
         let is_certain = matches!(reason, Reason::Limit | Reason::Operator);
-        let new = || {
-            let mut hold = Hold::new(reason, self.calls, now);
-            hold.wait(now);
-            hold
-        };
+        let new = || Hold::new(reason, self.calls, now);
         let hold = match &mut self.hold {
+            Some(hold) if is_certain || number > hold.since => hold,
             None if is_certain || is_evident => self.hold.insert(new()),
-            None => return None,
-            Some(hold) if number <= hold.since && !is_certain => return None,
-            Some(hold) => hold,
+            _ => return None,
         };
         if is_certain && hold.reason != reason {
             // What Meta says counts for more than evidence.
@@ -194,24 +182,26 @@ impl Page {
         if let Some(lasts) = lasts {
             hold.probe_at = now + lasts;
         }
-        if hold.told.is_some_and(|told| now < told + TOLD_AGAIN) {
-            return None;
-        }
-        hold.told = Some(now);
         let pause = hold.probe_at.saturating_duration_since(now);
-        Some(Notice::Held(hold.reason, pause))
+        let is_silent = hold.told.is_none_or(|told| now >= told + TOLD_AGAIN);
+        is_silent.then(|| {
+            hold.told = Some(now);
+            Notice::Held(hold.reason, pause)
+        })
     }
 }
 
 impl Hold {
-    fn new(reason: Reason, since: u64, probe_at: Instant) -> Hold {
-        Hold {
+    fn new(reason: Reason, since: u64, now: Instant) -> Hold {
+        let mut hold = Hold {
             reason,
             since,
-            probe_at,
+            probe_at: now,
             probes: 0,
             told: None,
-        }
+        };
+        hold.wait(now);
+        hold
     }
 
     /// The next probe comes after a pause, each time a longer one.

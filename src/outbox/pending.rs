@@ -86,18 +86,13 @@ impl PendingEchoes {
         }
     }
 
-    /// Messenger may forget the message. Returns the acknowledgements that waited for that.
-    pub(super) fn set_safe(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.is_safe = true;
-        }
-        self.take_waiting(id)
-    }
-
-    /// The acknowledgements that wait for this echo. They do not wait any more.
-    pub(super) fn take_waiting(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let pending = self.pending.get_mut(&id);
-        pending.map_or_else(Vec::new, |pending| mem::take(&mut pending.waiting))
+    /// The acknowledgements that wait for this echo, which is safe now or not. They wait no longer.
+    pub(super) fn take_waiting(&mut self, id: EchoId, is_safe: bool) -> Vec<AcknowledgementId> {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return Vec::new();
+        };
+        pending.is_safe = is_safe;
+        mem::take(&mut pending.waiting)
     }
 
     pub(super) fn get(&self, id: EchoId) -> Option<&Pending> {
@@ -110,9 +105,8 @@ impl PendingEchoes {
 
     /// The page was held: refusals count from the start.
     pub(super) fn forget_refusals(&mut self) {
-        for pending in self.pending.values_mut() {
-            pending.tries.forget_refusals();
-        }
+        let pending = self.pending.values_mut();
+        pending.for_each(|pending| pending.tries.forget_refusals());
     }
 
     /// The echo that is owed for this message.

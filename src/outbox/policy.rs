@@ -27,7 +27,6 @@ use std::time::{Duration, Instant};
 
 use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
-use super::tries::Tries;
 use super::{Due, EchoId, Outbox, Reason};
 
 /// The pause before a request that did not leave is made again.
@@ -140,13 +139,10 @@ impl<R> Outbox<R> {
 
     /// A part was delivered, or refused for its own sake: the page is well.
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
-        let tries = self.pending.get(due.id).map(|pending| &pending.tries);
-        if fate == Fate::Done {
-            self.has_delivered = true;
-            self.page.saved += u64::from(tries.is_some_and(Tries::are_unknown));
-        }
-        let me = recipient(&due.echo);
-        let was_told = self.page.succeeded(due.number, me, now);
+        self.has_delivered |= fate == Fate::Done;
+        let is_saved = |pending: &Pending| pending.tries.are_unknown();
+        self.page.saved += u64::from(self.pending.get(due.id).is_some_and(is_saved));
+        let was_told = self.page.succeeded(due.number, recipient(&due.echo), now);
         self.retry_waiting(due.number, was_told.is_some(), now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
         (fate, notice)
@@ -175,17 +171,16 @@ impl<R> Outbox<R> {
         };
         let tries = &mut pending.tries;
         let is_to_blame = tries.fail(due, outcome, &self.page, now);
-        let is_too_late = !self.limits.durable && tries.refusals >= ENOUGH_IN_MEMORY;
+        let (refusals, pause) = (tries.refusals, tries.pause());
+        let is_too_late = !self.limits.durable && refusals >= ENOUGH_IN_MEMORY;
         let may_be_sent = outcome == Outcome::PerhapsSent;
-        let may_be_passed = !may_be_sent && tries.refusals > 1;
-        let pause = tries.pause();
         let first = self.first(me).map_or(pause, |first| first.tries.pause());
         match next {
             _ if self.page.is_held() => self.retry(me, now + pause),
             _ if is_to_blame && may_be_sent => Fate::Settled,
             _ if is_to_blame || is_too_late => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
-            Some(next) if may_be_passed => {
+            Some(next) if !may_be_sent && refusals > 1 => {
                 self.queues.try_first(me, next, now);
                 Fate::Delayed
             }
@@ -211,11 +206,11 @@ impl<R> Outbox<R> {
             return self.remove(due, now);
         }
         if let Some(pending) = self.pending.get_mut(due.id) {
-            pending.stored.sent = due.end;
+            pending.stored.sent = due.part.end;
             mem::take(&mut pending.tries);
         }
         if self.limits.durable {
-            self.writes.batch.sent.push((due.id, due.end));
+            self.writes.batch.sent.push((due.id, due.part.end));
         }
         self.queues
             .schedule(&recipient(&due.echo), Class::Fresh, now);

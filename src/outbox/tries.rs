@@ -20,6 +20,9 @@ const REFUSED: usize = 2;
 const REFUSED_ALONE: usize = 1;
 const REFUSED_IN_PASSING: usize = 5;
 
+/// Somebody writes alone when nobody else's call has got through for so long.
+const ALONE_AFTER: Duration = Duration::from_secs(600);
+
 /// Where one call of so many ended unknown and was saved by another try, the Graph API is to blame.
 const BROWN_OUT: u64 = 50;
 
@@ -66,7 +69,7 @@ impl Tries {
         self.is_known |= self.refused.count > 0;
         let enough = match outcome {
             Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
-            _ if page.hears_several(now) => REFUSED,
+            _ if page.last_change.is_some_and(|at| now < at + ALONE_AFTER) => REFUSED,
             _ => REFUSED_ALONE,
         };
         self.refused.count >= enough

@@ -109,16 +109,15 @@ impl<R> Outbox<R> {
         }
         let (mut safe, mut refused) = (Vec::new(), Vec::new());
         for StoredEcho { id, .. } in &batch.accepted {
-            if written.refused.binary_search(id).is_ok() {
+            let waiting = if written.refused.binary_search(id).is_ok() {
                 refused.extend(self.refuse(*id));
                 continue;
-            }
-            let waiting = if written.known.binary_search(id).is_ok() {
+            } else if written.known.binary_search(id).is_ok() {
                 // The disk or the log remembers the mid for longer than this process could.
                 self.pending.forget(*id)
             } else {
                 self.enqueue(*id, now);
-                self.pending.set_safe(*id)
+                self.pending.take_waiting(*id, true)
             };
             safe.extend(self.complete(waiting));
         }
@@ -129,8 +128,8 @@ impl<R> Outbox<R> {
     pub fn not_written(&mut self, batch: WriteBatch) -> Callers<R> {
         let mut refused = Vec::new();
         for StoredEcho { id, .. } in &batch.accepted {
-            let waiting = self.pending.take_waiting(*id).into_iter();
-            refused.extend(waiting.filter_map(|id| self.fail(id)));
+            let waiting = self.pending.take_waiting(*id, false);
+            refused.extend(self.fail(waiting));
         }
         self.writes.in_write = None;
         self.writes.has_failed = true;
@@ -155,8 +154,7 @@ impl<R> Outbox<R> {
 
     /// The echo is not owed, as if its message had never come. Returns the callers who waited for it.
     fn refuse(&mut self, id: EchoId) -> Vec<R> {
-        let waiting = self.pending.forget(id).into_iter();
-        let callers = waiting.filter_map(|id| self.fail(id));
-        callers.collect()
+        let waiting = self.pending.forget(id);
+        self.fail(waiting)
     }
 }
