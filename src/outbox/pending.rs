@@ -10,13 +10,14 @@ use super::tries::Tries;
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
 
-/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
-const PERSONS_SHARE: usize = 100;
-const LEAST_SHARE: usize = 100;
+/// Up to how many echoes anybody may be owed any number, where so many may be owed in all: half of them.
+pub fn free_room(max: usize) -> usize {
+    max / 2
+}
 
-/// How many echoes one person may be owed where so many may be owed, and half of them are.
+/// How many echoes one person may be owed when more than [`free_room`] are: a hundredth of all, and 100 at least.
 pub fn persons_share(max: usize) -> usize {
-    (max / PERSONS_SHARE).max(LEAST_SHARE)
+    (max / 100).max(100)
 }
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ impl PendingEchoes {
     }
 
     /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
-    /// is owed. Above half of it, one person may hold a small share.
+    /// is owed.
     pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
         let mut new: HashMap<Recipient, usize> = HashMap::new();
         for (echo, mid) in echoes.iter().zip(mids) {
@@ -129,12 +130,10 @@ impl PendingEchoes {
             }
         }
         let total = self.len() + new.values().sum::<usize>();
-        let share = persons_share(max);
         let is_modest = |(person, new): (&Recipient, &usize)| {
-            let owed = self.by_person.get(person).copied().unwrap_or_default();
-            owed + new <= share
+            self.by_person.get(person).unwrap_or(&0) + new <= persons_share(max)
         };
-        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
+        let is_fair = total <= max && (total <= free_room(max) || new.iter().all(is_modest));
         self.pending.is_empty() || new.is_empty() || is_fair
     }
 
