@@ -1,25 +1,26 @@
 //! The policy of faults: what follows from the end of a call, for the message, its recipient and the page.
 //!
 //! A code of the Graph API does not tell whom a refusal concerns: the message, the person, the page or the app. Other people's
-//! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: it is
-//! a *witness* that the page is well. All that is kept of it is one number, `last_success`, copied into [`Due`] when a call
-//! begins.
+//! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: a
+//! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through, copied into [`Due`]
+//! when a call begins.
 //!
 //! | outcome of a call | then |
 //! |---|---|
 //! | delivered | done; never sent again |
-//! | never left | again after 1 s, as often as it takes |
-//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third send, if there was a witness between all three, and hardly anybody else's call ended so and was saved by another try |
-//! | the message's own fault | dropped at once. "No such person" is believed only after this token has delivered something |
+//! | unsent | again after 1 s, as often as it takes |
+//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third, if each was followed by a witness, and hardly anybody else's call ended so and was saved by another try: that is a brown-out |
+//! | its own fault | dropped at once. That there is no such person is believed only after this token has delivered something |
 //! | the page's own fault | the page is held: as long as Meta says, else for 30 s doubled to 10 minutes |
-//! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and after another one; after five (12 minutes) where it may pass by itself |
+//! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and once more after another one; after five (12 minutes) where it may pass by itself |
 //!
-//! - **One person alone** (for ten minutes nobody else's call got through): from a message's second refusal on, the person's next, untried
-//!   message is tried first. It is the witness; one is enough. The refused one is tried once more, and dropped if it is refused.
+//! - **One person alone** (nobody else's call has got through for ten minutes): from a message's second refusal on, the person's next
+//!   message is tried before it. That is the witness, and one is enough.
 //! - **In memory**, where waiting means 503, a third refusal drops.
-//! - **The page is held** by a code of its own, by three people refused in a row, by eight calls in a row without an answer: of two
-//!   people at least, or of the only one. Then nothing is dropped or settled; any call that gets through ends it, all that waited is due at
-//!   once, and refusals count from the start (`page.rs`).
+//! - **The page is held** too by three people refused in a row, and by eight calls in a row without an answer: of two people at least,
+//!   or of the only one. While it is held nothing is dropped or settled. Any call that gets through ends it: all that waited is due
+//!   at once, and refusals count from the start (`page.rs`). A message that was refused after a witness, or before a hold, is no
+//!   evidence against the page.
 //! - **A part** of a long text that is dropped or settled costs that part only.
 
 use std::mem;
@@ -108,6 +109,7 @@ impl<R> Outbox<R> {
         Ended { safe, fate, notice }
     }
 
+    /// A row of the table each.
     fn conclude(&mut self, due: &Due, outcome: Outcome, now: Instant) -> (Fate, Option<Notice>) {
         let me = &recipient(&due.echo);
         let (fate, reason, lasts) = match outcome {

@@ -23,7 +23,7 @@ const REFUSED_IN_PASSING: usize = 5;
 /// Somebody writes alone when nobody else's call has got through for so long.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
 
-/// Where one call of so many ended unknown and was saved by another try, the Graph API is to blame.
+/// In a brown-out more than one call of so many ends unknown, and another try gets through: the message is not to blame.
 const BROWN_OUT: u64 = 50;
 
 /// The tries of one part of one message. The next part begins with none.
