@@ -54,7 +54,7 @@
 //!   thread that owns the store writes together what came meanwhile, and no lock is held while it does.
 //! - **Why evidence**: a code of the Graph API does not tell whether one message, its recipient, the page or
 //!   the app is refused. So a refusal is judged by whether other people's calls get through, and the page
-//!   is a circuit breaker that any success closes. `outbox/ended.rs` is the policy.
+//!   is a circuit breaker that any success closes. `outbox/policy.rs` is the policy.
 //!
 //! # Promises
 //!

@@ -27,7 +27,7 @@ fn what_the_log_brings_goes_out_in_its_order_to_each_person() {
     outbox.owe(vec![stored(3, "a", "a2")], now);
     assert_eq!(outbox.owed(), 3);
     let mut texts = Vec::new();
-    while let Some(due) = outbox.next_due(now) {
+    while let Some(due) = outbox.take(now) {
         texts.push(due.text().to_string());
         outbox.ended(&due, Outcome::Delivered, now);
     }
@@ -55,7 +55,7 @@ fn what_comes_of_a_call_from_before_a_new_lease_changes_nothing() {
     let now = Instant::now();
     let mut outbox = shared();
     outbox.lead(vec![stored(1, "a", "a1")], now);
-    let old = outbox.next_due(now).expect("it is due");
+    let old = outbox.take(now).expect("it is due");
     outbox.lead(vec![stored(1, "a", "a1")], now);
     outbox.ended(&old, Outcome::Delivered, now);
     assert_eq!(outbox.owed(), 1, "it may not have been written");

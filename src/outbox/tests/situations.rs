@@ -189,7 +189,7 @@ fn a_thread_limit_of_up_to_ten_minutes_drops_nothing() {
                     }
                 }
                 if has_others {
-                    crowd(&mut world, 10, 2.0, 30.0, 1500.0);
+                    crowd(&mut world, 10, 1.0, 30.0, 900.0);
                 }
                 world
             });
@@ -336,6 +336,19 @@ fn refusals_between_calls_of_unknown_outcome_do_not_multiply_the_copies() {
 fn one_person_alone_whose_calls_always_end_unknown_sees_thirty_copies_a_day_at_most() {
     let mut world = World::new(|_: &Call| shown(Outcome::PerhapsSent));
     world.write(seconds(1.0), "odd", "odd");
+    world.run(seconds(86_400.0));
+    assert!(world.copies("odd") <= 30, "{}", world.copies("odd"));
+}
+
+/// The second text is the witness of the first, and ends unknown itself.
+#[test]
+fn a_witness_whose_call_ends_unknown_is_sent_no_more_often_than_any_other_message() {
+    let mut world = World::new(|call: &Call| match call.text.as_str() {
+        "bad" => answer(REFUSED),
+        _ => shown(Outcome::PerhapsSent),
+    });
+    world.write(seconds(1.0), "me", "bad");
+    world.write(seconds(2.0), "me", "odd");
     world.run(seconds(86_400.0));
     assert!(world.copies("odd") <= 30, "{}", world.copies("odd"));
 }
