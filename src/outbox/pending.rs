@@ -68,10 +68,11 @@ impl PendingEchoes {
             return Vec::new();
         };
         let person = recipient(&pending.stored.echo);
-        let owed = self.by_person.entry(person.clone()).or_default();
-        *owed -= 1;
-        if *owed == 0 {
-            self.by_person.remove(&person);
+        if let Some(owed) = self.by_person.get_mut(&person) {
+            *owed -= 1;
+            if *owed == 0 {
+                self.by_person.remove(&person);
+            }
         }
         if let Some(mid) = pending.stored.mid {
             self.by_mid.remove(&mid);
