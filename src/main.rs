@@ -102,6 +102,7 @@ fn serve() -> Result<ExitCode, Failure> {
         // That may be over soon, while a setting stays wrong.
         ServeError::Store(error) if error.is_busy() => Failure(error.to_string(), BUSY),
         ServeError::Store(error) => setting(error),
+        ServeError::Setting(line) => setting(line),
         error => other(error),
     })?;
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::outbox::{StoredEcho, WriteBatch, Written};
-use crate::shared::{Leader, SharedLog};
+use crate::shared::SharedLog;
 use crate::store::{Store, StoreError};
 
 /// The place that the writer writes to.
@@ -28,9 +28,11 @@ impl Place {
     ///
     /// # Errors
     /// When the data directory cannot be used. A shared outbox may be away at the start.
-    pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
-        if let Some(address) = &config.shared {
-            let log = SharedLog::new(address, config.max_pending);
+    pub(crate) fn open(
+        config: &Config,
+        shared: Option<SharedLog>,
+    ) -> Result<(Place, Vec<StoredEcho>), StoreError> {
+        if let Some(log) = shared {
             return Ok((Place::Shared(log), Vec::new()));
         }
         let Some(directory) = &config.data_dir else {
@@ -48,30 +50,30 @@ impl Place {
         !matches!(self, Place::Memory)
     }
 
-    /// The leader, where several processes share the place: it decides which of them sends.
-    pub(crate) fn leader(&self) -> Option<Leader> {
+    /// Whether calls may begin: in a shared outbox only one process sends.
+    pub(crate) fn may_send(&self) -> bool {
         match self {
-            Place::Memory | Place::Disk(_) => None,
-            Place::Shared(log) => Some(log.leader()),
+            Place::Memory | Place::Disk(_) => true,
+            Place::Shared(log) => log.may_send(),
         }
     }
 
-    /// Writes a batch: it is safe when this returns.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, Failure> {
+    /// Writes a batch: it is safe when this returns. `pages` are the page that the Graph API names, and that of the last event.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &WriteBatch,
+        pages: [String; 2],
+    ) -> Result<Written, Failure> {
         match self {
             Place::Memory => Ok(Written::default()),
-            Place::Disk(store) => match store.commit(batch) {
-                Ok(known) => Ok(Written {
-                    known,
-                    ..Written::default()
-                }),
-                Err(error) if error.is_gone() => Err(Failure::Gone(error)),
-                Err(error) => {
-                    log::error!("{error}; until there is room webhooks are refused");
-                    Err(Failure::Passing)
+            Place::Disk(store) => store.commit(batch).map_err(|error| {
+                if error.is_gone() {
+                    return Failure::Gone(error);
                 }
-            },
-            Place::Shared(log) => log.commit(batch).map_err(|_| Failure::Passing),
+                log::error!("{error}; until it can be written webhooks are refused");
+                Failure::Passing
+            }),
+            Place::Shared(log) => log.commit(batch, pages).map_err(|_| Failure::Passing),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From the start to the end: threads, signals, and the way down.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -19,6 +19,7 @@ use crate::notify::Notifier;
 use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::shared::SharedLog;
 use crate::shield::{self, Shield};
 use crate::signals::{self, Signals};
 use crate::store::StoreError;
@@ -53,6 +54,8 @@ const UNWRITTEN_SHARE: usize = 8;
 pub enum ServeError {
     /// The data directory cannot be used: a setting is wrong.
     Store(StoreError),
+    /// A setting is wrong.
+    Setting(String),
     /// Something that the operating system refused.
     System(String, io::Error),
 }
@@ -61,6 +64,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Store(error) => error.fmt(f),
+            ServeError::Setting(line) => f.write_str(line),
             ServeError::System(what, cause) => write!(f, "failed to {what}: {cause}"),
         }
     }
@@ -77,7 +81,12 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     logger::start(config.log_level, config.systemd.is_journal);
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
-    let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
+    let shared = config
+        .shared
+        .as_ref()
+        .map(|one| SharedLog::new(config, one));
+    let shared = shared.transpose().map_err(ServeError::Setting)?;
+    let (place, kept) = Place::open(config, shared).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.limits())?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = watch::start(config).map_err(system("look after the subscription"))?;
@@ -121,17 +130,21 @@ fn listen(
     config: &Config,
     (connections, _): (usize, usize),
 ) -> Result<(Shield, tiny_http::Server), ServeError> {
-    let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+    let mut bound = Err(ErrorKind::AddrNotAvailable.into());
     for address in &config.listen {
-        bound = bind(*address);
-        if bound.is_ok() {
-            break;
-        }
+        bound = bound.or_else(|_| bind(*address));
     }
     let listener = bound.map_err(|error: io::Error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        let why = format!("{error}; is another program there? BIND and PORT choose the address");
-        let error = io::Error::new(error.kind(), why);
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                "a port below 1024 needs a right (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): set PORT to another \
+                 one, behind a reverse proxy"
+            }
+            ErrorKind::AddrInUse => "another program is there: BIND and PORT choose the address",
+            _ => "BIND and PORT choose the address",
+        };
+        let error = io::Error::new(error.kind(), format!("{error}; {advice}"));
         ServeError::System(format!("listen on {}", addresses.join(" and ")), error)
     })?;
     let limits = shield::Limits {
@@ -180,9 +193,9 @@ impl Bot {
             essential_thread::spawn(format!("sender-{n}"), move || worker.send())
         });
         let mut started = receivers.chain(senders).collect::<io::Result<Vec<_>>>()?;
-        if let Some(leader) = place.leader() {
-            let worker = Arc::clone(&self.worker);
-            let lead = move || leader.run(worker.pool());
+        if let Place::Shared(log) = &place {
+            let (leader, worker) = (log.leader(), Arc::clone(&self.worker));
+            let lead = move || leader.run(worker.pool(), || worker.pages());
             started.push(essential_thread::spawn("leader".to_string(), lead)?);
         }
         let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));

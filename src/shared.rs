@@ -11,29 +11,47 @@
 //! So recipient queues, retries and holds stay those of [`Outbox`](crate::outbox::Outbox). The writer appends and commits in
 //! one exchange with the server; a thread of its own asks for the lease and tails the log. The lease is short, and a call
 //! begins only if it ends before the lease does. A commit carries the epoch of the lease, and is refused when another
-//! process has the lease by now. Only this folder names the `redis` crate. A program without the feature `redis` has
-//! `shared/absent.rs` in its place.
+//! process has the lease by now.
+//!
+//! After an error, a new connection or a refused commit this process begins no call until it has asked for the lease and
+//! has read the log anew: the server may be another one by then, or have lost something.
+//!
+//! Only this folder names the `redis` crate. A program without the feature `redis` has `shared/absent.rs` in its place.
 
-mod address;
 mod leader;
 mod record;
+mod server;
 mod verbs;
 mod worth;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-pub(crate) use self::address::Address;
 pub(crate) use self::leader::Leader;
+use self::server::Server;
 use self::verbs::Log;
+use crate::config::{Config, Secret, SharedOutbox};
+use crate::hex;
+use crate::outbox::{MidDigest, WriteBatch, Written};
 
-use crate::outbox::{WriteBatch, Written};
+/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
+/// last event. Those that are not known are empty.
+type Page = [String; 3];
+
+fn page(token: &Secret, [told, seen]: [String; 2]) -> Page {
+    let MidDigest(token) = MidDigest::of(token.expose());
+    [hex::encode(&token), told, seen]
+}
 
 /// What the writer and the leader tell each other.
 struct Shared {
-    address: Address,
-    /// The epoch of our lease; 0 without one.
+    token: Secret,
+    /// The epoch of our lease; 0 when another process has it.
     epoch: AtomicU64,
+    /// Whether the lease is to be asked for before anything is read or sent.
+    is_in_doubt: AtomicBool,
+    /// Held for a commit, and while the log is read anew.
+    exchange: Mutex<()>,
     /// Whether it was told that the server cannot be used.
     is_away: AtomicBool,
 }
@@ -41,6 +59,14 @@ struct Shared {
 impl Shared {
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn doubt(&self) {
+        self.is_in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    fn may_send(&self) -> bool {
+        self.epoch() != 0 && !self.is_in_doubt.load(Ordering::Relaxed)
     }
 
     /// Tells when the server goes away, and when it is back.
@@ -59,36 +85,61 @@ impl Shared {
 /// The log, as the writer has it.
 pub(crate) struct SharedLog {
     shared: Arc<Shared>,
+    server: Server,
     log: Log,
     max_pending: usize,
 }
 
 impl SharedLog {
-    pub(crate) fn new(address: &Address, max_pending: usize) -> SharedLog {
-        SharedLog {
-            log: Log::new(address),
-            max_pending,
+    /// # Errors
+    /// When the URL is not understood.
+    pub(crate) fn new(config: &Config, setting: &SharedOutbox) -> Result<SharedLog, String> {
+        let server = Server::new(setting)?;
+        Ok(SharedLog {
+            log: Log::new(&server),
+            server,
+            max_pending: config.max_pending,
             shared: Arc::new(Shared {
-                address: address.clone(),
+                token: config.page_access_token.clone(),
                 epoch: AtomicU64::new(0),
+                is_in_doubt: AtomicBool::new(false),
+                exchange: Mutex::default(),
                 is_away: AtomicBool::new(false),
             }),
-        }
+        })
     }
 
     pub(crate) fn leader(&self) -> Leader {
-        Leader::new(&self.shared)
+        Leader::new(&self.shared, &self.server)
+    }
+
+    /// Whether this process has the lease, and nothing speaks against it.
+    pub(crate) fn may_send(&self) -> bool {
+        self.shared.may_send()
     }
 
     /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
-    /// sent, unless another process sends by now.
+    /// sent, unless another process sends by now. `known` is the page that the Graph API names, and that of the last event.
     ///
     /// # Errors
     /// When it may not have been written; it may be written again.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, String> {
+    pub(crate) fn commit(
+        &mut self,
+        batch: &WriteBatch,
+        known: [String; 2],
+    ) -> Result<Written, String> {
         let epoch = self.shared.epoch();
-        let written = self.log.write(epoch, self.max_pending, batch);
-        self.shared.note(&written);
+        let page = page(&self.shared.token, known);
+        let exchange = self.shared.exchange.lock();
+        let written = self.log.write(epoch, self.max_pending, batch, &page);
+        drop(exchange);
+        // The leader tells of what only an append is refused for.
+        if !matches!(&written, Ok((_, Written { why: Some(_), .. }))) {
+            self.shared.note(&written);
+        }
+        if self.log.was_connected() || !matches!(written, Ok((true, _))) {
+            self.shared.doubt();
+        }
         let (is_ours, written) = written?;
         let count = batch.ends();
         if !is_ours && count > 0 {
@@ -101,8 +152,8 @@ impl SharedLog {
 }
 
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
-pub(crate) fn check(address: &Address) -> Result<String, String> {
-    let mut log = Log::new(address);
+pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
+    let mut log = Log::new(&Server::new(setting)?);
     let worth = worth::of(&mut log)?;
     log.try_to_append()?;
     let (owed, is_sending) = log.state()?;

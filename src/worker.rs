@@ -3,14 +3,15 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use log::Level;
 use tiny_http::{Header, Request, Response};
 
 use crate::call_log;
+use crate::clock;
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::{Event, Platform};
@@ -32,7 +33,7 @@ const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or 
 
 /// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as
 /// several echoes, however little is in it, and Messenger waits for 5 s.
-const COMMITS_APART: Duration = Duration::from_millis(20);
+const COMMITS_APART: Duration = Duration::from_millis(15);
 
 /// After a failed commit the next one begins this much later: only a commit tells whether there is room again.
 const NEXT_TRY: Duration = Duration::from_secs(1);
@@ -45,6 +46,8 @@ pub(crate) struct Worker {
     reply: fn(&Event) -> Option<Reply>,
     /// The page that the token is for, when it is known.
     page: Arc<OnceLock<TokenPage>>,
+    /// The page of the last event that was taken.
+    events_page: Mutex<String>,
     other_pages: RateLimitedLog,
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
@@ -64,6 +67,7 @@ impl Worker {
             graph: Graph::new(config),
             reply,
             page,
+            events_page: Mutex::default(),
             other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
             refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
@@ -132,8 +136,10 @@ impl Worker {
 
     fn accept(&self, events: &[Event], request: Request) {
         let ours = events.iter().filter(|event| self.is_ours(event));
+        let ours: Vec<&Event> = ours.collect();
+        self.note_page(&ours);
         let echo = |event| Echo::answering(event, self.reply);
-        let echoes: Vec<Echo> = ours.filter_map(echo).collect();
+        let echoes: Vec<Echo> = ours.into_iter().filter_map(echo).collect();
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
         match self.pool.change(accept) {
             Accepted::Waiting => {}
@@ -166,6 +172,30 @@ impl Worker {
         false
     }
 
+    fn note_page(&self, events: &[&Event]) {
+        let on_messenger = events
+            .iter()
+            .filter(|one| one.platform == Platform::Messenger);
+        if let Some(page) = on_messenger
+            .filter_map(|event| event.page.as_ref())
+            .next_back()
+        {
+            self.events_page().clone_from(page);
+        }
+    }
+
+    /// What is known of the page: as the Graph API names it, and as the last event does. Empty where nothing is known.
+    pub(crate) fn pages(&self) -> [String; 2] {
+        let told = self.page.get().map(|page| page.id.clone());
+        [told.unwrap_or_default(), self.events_page().clone()]
+    }
+
+    fn events_page(&self) -> MutexGuard<'_, String> {
+        self.events_page
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What a sender does: one call of the Send API after the other.
     pub(crate) fn send(&self) {
         while let Some(due) = self.pool.next_call() {
@@ -181,10 +211,9 @@ impl Worker {
     }
 
     fn end(&self, due: &Due, report: Option<Report>) -> Vec<Request> {
+        let outcome = report.as_ref().map(|report| report.outcome);
         // A panic is a bug, and no reason to drop the echo.
-        let outcome = report
-            .as_ref()
-            .map_or(Outcome::Unsent, |report| report.outcome);
+        let outcome = outcome.unwrap_or(Outcome::Unsent);
         let tell = |outbox: &mut Outbox<_>, now| (outbox.ended(due, outcome, now), outbox.owed());
         let (ended, owed) = self.pool.change(tell);
         if let Some(report) = report {
@@ -202,11 +231,12 @@ impl Worker {
             match task {
                 WriterTask::Late(late) => respond(late, &Answer::unavailable("not safe yet")),
                 WriterTask::Write(batch) => {
-                    let next = Instant::now() + COMMITS_APART;
-                    match self.commit(batch, &mut place, shield) {
-                        true => thread::sleep(next.saturating_duration_since(Instant::now())),
-                        false => thread::sleep(NEXT_TRY),
-                    }
+                    let start = Instant::now();
+                    let pause = match self.commit(batch, &mut place, shield) {
+                        true => COMMITS_APART.saturating_sub(start.elapsed()),
+                        false => NEXT_TRY,
+                    };
+                    thread::sleep(pause);
                 }
             }
         }
@@ -214,11 +244,16 @@ impl Worker {
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch);
-        let Callers { safe, refused } = self.pool.change(|outbox, now| match &result {
-            Ok(written) => outbox.written(&batch, written, now),
-            Err(Failure::Passing) => outbox.not_written(batch),
-            Err(Failure::Gone(_)) => outbox.lose_store(&batch),
+        let result = place.commit(&batch, self.pages());
+        let Callers { safe, refused } = self.pool.change(|outbox, now| {
+            if !place.may_send() {
+                outbox.allow_calls(now);
+            }
+            match &result {
+                Ok(written) => outbox.written(&batch, written, now),
+                Err(Failure::Passing) => outbox.not_written(batch),
+                Err(Failure::Gone(_)) => outbox.lose_store(&batch),
+            }
         });
         respond(safe, &Answer::ok());
         match &result {
@@ -238,12 +273,9 @@ impl Worker {
 /// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
 /// loses a message.
 fn is_too_old(due: &Due) -> bool {
-    let written = due
-        .echo
-        .timestamp
-        .map(|at| UNIX_EPOCH + Duration::from_millis(at));
-    let age = |written: SystemTime| written.elapsed().unwrap_or_default();
-    due.came.elapsed() >= GIVE_UP_AFTER && written.is_none_or(|at| age(at) >= GIVE_UP_AFTER)
+    let age = |at| Duration::from_millis(clock::now().saturating_sub(at));
+    let is_old = |at| age(at) >= GIVE_UP_AFTER;
+    due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)
 }
 
 /// Does something that a panic ends without ending the thread; none after a panic. A request that

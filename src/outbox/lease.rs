@@ -41,11 +41,15 @@ impl<R> Outbox<R> {
         }
     }
 
-    /// This process sends from now on: of what is safe it owes these echoes, and no others.
-    pub fn lead(&mut self, kept: Vec<StoredEcho>, now: Instant) {
-        self.begin_lease(!kept.is_empty(), now);
-        self.lease.is_others = false;
-        self.owe(kept, now);
+    /// This process sends: it owes what the log was read to hold, unless that is done and not written yet. In a new epoch
+    /// another process may have sent meanwhile: nothing else that is safe is owed then.
+    pub fn lead(&mut self, mut logged: Vec<StoredEcho>, is_new_epoch: bool, now: Instant) {
+        if is_new_epoch {
+            self.begin_lease(!logged.is_empty(), now);
+            self.lease.is_others = false;
+        }
+        logged.retain(|one| self.pending.get(one.id).is_none() && !self.writes.is_done(one.id));
+        self.owe(logged, now);
     }
 
     /// Another process sends from now on: nothing that is safe is owed here.

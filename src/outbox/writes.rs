@@ -73,8 +73,8 @@ pub struct Callers<R> {
 pub(super) struct Writes {
     /// For the next commit.
     pub(super) batch: WriteBatch,
-    /// How many calls' ends are in the commit that is under way, if one is.
-    in_write: Option<usize>,
+    /// The echoes whose calls' ends are in the commit that is under way, if one is.
+    in_write: Option<Vec<EchoId>>,
     has_failed: bool,
     full_until: Option<Instant>,
 }
@@ -84,7 +84,8 @@ impl Writes {
         if self.batch.is_empty() {
             return None;
         }
-        self.in_write = Some(self.batch.ends());
+        let sent = self.batch.sent.iter().map(|(id, _)| *id);
+        self.in_write = Some(sent.chain(self.batch.done.iter().copied()).collect());
         Some(mem::take(&mut self.batch))
     }
 
@@ -94,7 +95,13 @@ impl Writes {
 
     /// Calls that have come to an end which is not written.
     pub(super) fn unwritten(&self) -> usize {
-        self.batch.ends() + self.in_write.unwrap_or_default()
+        self.batch.ends() + self.in_write.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether this echo, which is not pending, is one of those.
+    pub(super) fn is_done(&self, id: EchoId) -> bool {
+        let in_write = self.in_write.iter().flatten();
+        in_write.chain(&self.batch.done).any(|done| *done == id)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,0 +1,18 @@
+-- An outbox belongs to one page. Two bots have the same page when they have the same token, or when the second one's page
+-- is that of the last events that the first one's token took. What another page is owed is never sent with our token.
+-- KEYS, the first three: the owner, who has the lease, the log.
+-- ARGV, the first three: a digest of the token, the page that the Graph API names for it, the page of the last event.
+local OWNER, LEADER, LOG = KEYS[1], KEYS[2], KEYS[3]
+local TOKEN, TOLD, SEEN = ARGV[1], ARGV[2], ARGV[3]
+local token, page = unpack(redis.call('HMGET', OWNER, 'token', 'page'))
+local is_ours = page == (TOLD ~= '' and TOLD or SEEN)
+
+local OTHERPAGE = { err = 'OTHERPAGE it belongs to another page' }
+
+local function is_anothers()
+  if not token or token == TOKEN or is_ours then
+    return false
+  end
+  -- Nobody's, when nobody lives and nothing is known to be another page's.
+  return redis.call('EXISTS', LEADER) == 1 or page and redis.call('XLEN', LOG) > 0
+end
