@@ -12,16 +12,12 @@ pub(crate) enum Place {
     /// A file of our own.
     Disk(Store),
     /// The log of an outbox that several processes share.
-    Shared(SharedLog),
+    Shared(Box<SharedLog>),
 }
 
-/// A batch was not written; the log says why.
-pub(crate) enum Failure {
-    /// It is to be written again.
-    Passing,
-    /// Nothing can be written here any more.
-    Gone(StoreError),
-}
+/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
+/// last event. What is not known is empty.
+pub(crate) type Owner = [String; 3];
 
 impl Place {
     /// Opens it, and reads what is owed.
@@ -33,7 +29,7 @@ impl Place {
         shared: Option<SharedLog>,
     ) -> Result<(Place, Vec<StoredEcho>), StoreError> {
         if let Some(log) = shared {
-            return Ok((Place::Shared(log), Vec::new()));
+            return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }
         let Some(directory) = &config.data_dir else {
             log::info!("no DATA_DIR: what is owed is kept in memory");
@@ -58,22 +54,25 @@ impl Place {
         }
     }
 
-    /// Writes a batch: it is safe when this returns. `pages` are the page that the Graph API names, and that of the last event.
+    /// Writes a batch: it is safe when this returns.
+    ///
+    /// # Errors
+    /// None in it when the batch may be written again later; else why nothing can be written here any more.
     pub(crate) fn commit(
         &mut self,
         batch: &WriteBatch,
-        pages: [String; 2],
-    ) -> Result<Written, Failure> {
+        owner: &Owner,
+    ) -> Result<Written, Option<StoreError>> {
         match self {
             Place::Memory => Ok(Written::default()),
-            Place::Disk(store) => store.commit(batch).map_err(|error| {
-                if error.is_gone() {
-                    return Failure::Gone(error);
+            Place::Disk(store) => store.commit(batch).map_err(|error| match error {
+                StoreError::Gone(_) => Some(error),
+                _ => {
+                    log::error!("{error}; until it can be written webhooks are refused");
+                    None
                 }
-                log::error!("{error}; until it can be written webhooks are refused");
-                Failure::Passing
             }),
-            Place::Shared(log) => log.commit(batch, pages).map_err(|_| Failure::Passing),
+            Place::Shared(log) => log.commit(batch, owner).map_err(|_| None),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::config::Config;
@@ -84,7 +85,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let shared = config
         .shared
         .as_ref()
-        .map(|one| SharedLog::new(config, one));
+        .map(|one| SharedLog::new(one, config.max_pending));
     let shared = shared.transpose().map_err(ServeError::Setting)?;
     let (place, kept) = Place::open(config, shared).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.limits())?;
@@ -174,6 +175,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// What the threads work with.
+#[derive(Clone)]
 struct Bot {
     worker: Arc<Worker>,
     shield: Arc<Shield>,
@@ -182,24 +184,23 @@ struct Bot {
 
 impl Bot {
     fn start_threads(&self, threads: usize, place: Place) -> io::Result<Vec<JoinHandle<()>>> {
-        let receivers = (0..receivers(threads)).map(|n| {
-            let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
-            let server = Arc::clone(&self.server);
-            let receive = move || worker.receive(&server, &shield);
-            essential_thread::spawn(format!("receiver-{n}"), receive)
-        });
-        let senders = (receivers.len()..threads).map(|n| {
-            let worker = Arc::clone(&self.worker);
-            essential_thread::spawn(format!("sender-{n}"), move || worker.send())
-        });
-        let mut started = receivers.chain(senders).collect::<io::Result<Vec<_>>>()?;
+        let mut started = Vec::new();
+        for n in 0..threads {
+            let bot = self.clone();
+            started.push(match n < receivers(threads) {
+                true => essential_thread::spawn(format!("receiver-{n}"), move || {
+                    bot.worker.receive(&bot.server, &bot.shield);
+                })?,
+                false => essential_thread::spawn(format!("sender-{n}"), move || bot.worker.send())?,
+            });
+        }
         if let Place::Shared(log) = &place {
             let (leader, worker) = (log.leader(), Arc::clone(&self.worker));
-            let lead = move || leader.run(worker.pool(), || worker.pages());
+            let lead = move || leader.run(worker.pool(), || worker.owner());
             started.push(essential_thread::spawn("leader".to_string(), lead)?);
         }
-        let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
-        let write = move || worker.write(place, &shield);
+        let bot = self.clone();
+        let write = move || bot.worker.write(place, &bot.shield);
         started.push(essential_thread::spawn("writer".to_string(), write)?);
         Ok(started)
     }
@@ -233,10 +234,9 @@ impl Bot {
     fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
         let pool = self.worker.pool();
         let is_durable = pool.change(|outbox, _| outbox.is_durable());
-        let within = if is_durable {
-            CALLS_END_WITHIN
-        } else {
-            ECHOES_END_WITHIN - ANSWERS_END_WITHIN
+        let within = match is_durable {
+            true => CALLS_END_WITHIN,
+            false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,
         };
         let deadline = Instant::now() + within;
         threads.iter().for_each(|_| self.server.unblock());
@@ -250,17 +250,14 @@ impl Bot {
                 "the outbox could not be written: what was sent last is sent again after the next start"
             );
         }
-        match owed {
-            0 => log::info!("stopped: nothing is owed"),
-            owed if config.shared.is_some() => {
-                log::info!("stopped: {owed} echoes are owed, and kept in the shared outbox");
-            }
-            owed if config.data_dir.is_some() && !is_durable => {
-                log::error!("stopped: {owed} echoes are lost")
-            }
-            owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
-            owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
-        }
+        let (level, fate) = match (is_durable, &config.shared, &config.data_dir) {
+            _ if owed == 0 => return log::info!("stopped: nothing is owed"),
+            (true, Some(_), _) => (Level::Info, "owed, and kept in the shared outbox"),
+            (true, None, _) => (Level::Info, "owed, and kept on disk"),
+            (false, _, Some(_)) => (Level::Error, "lost"),
+            (false, _, None) => (Level::Warn, "owed; Messenger redelivers them"),
+        };
+        log::log!(level, "stopped: {owed} echoes are {fate}");
     }
 }
 

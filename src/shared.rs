@@ -30,22 +30,13 @@ use std::sync::{Arc, Mutex};
 pub(crate) use self::leader::Leader;
 use self::server::Server;
 use self::verbs::Log;
-use crate::config::{Config, Secret, SharedOutbox};
-use crate::hex;
-use crate::outbox::{MidDigest, WriteBatch, Written};
-
-/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
-/// last event. Those that are not known are empty.
-type Page = [String; 3];
-
-fn page(token: &Secret, [told, seen]: [String; 2]) -> Page {
-    let MidDigest(token) = MidDigest::of(token.expose());
-    [hex::encode(&token), told, seen]
-}
+use crate::config::SharedOutbox;
+use crate::outbox::{WriteBatch, Written};
+use crate::place::Owner;
 
 /// What the writer and the leader tell each other.
 struct Shared {
-    token: Secret,
+    server: Arc<Server>,
     /// The epoch of our lease; 0 when another process has it.
     epoch: AtomicU64,
     /// Whether the lease is to be asked for before anything is read or sent.
@@ -85,7 +76,6 @@ impl Shared {
 /// The log, as the writer has it.
 pub(crate) struct SharedLog {
     shared: Arc<Shared>,
-    server: Server,
     log: Log,
     max_pending: usize,
 }
@@ -93,14 +83,13 @@ pub(crate) struct SharedLog {
 impl SharedLog {
     /// # Errors
     /// When the URL is not understood.
-    pub(crate) fn new(config: &Config, setting: &SharedOutbox) -> Result<SharedLog, String> {
-        let server = Server::new(setting)?;
+    pub(crate) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<SharedLog, String> {
+        let server = Arc::new(Server::new(setting)?);
         Ok(SharedLog {
             log: Log::new(&server),
-            server,
-            max_pending: config.max_pending,
+            max_pending,
             shared: Arc::new(Shared {
-                token: config.page_access_token.clone(),
+                server,
                 epoch: AtomicU64::new(0),
                 is_in_doubt: AtomicBool::new(false),
                 exchange: Mutex::default(),
@@ -110,7 +99,7 @@ impl SharedLog {
     }
 
     pub(crate) fn leader(&self) -> Leader {
-        Leader::new(&self.shared, &self.server)
+        Leader::new(&self.shared)
     }
 
     /// Whether this process has the lease, and nothing speaks against it.
@@ -119,19 +108,14 @@ impl SharedLog {
     }
 
     /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
-    /// sent, unless another process sends by now. `known` is the page that the Graph API names, and that of the last event.
+    /// sent, unless another process sends by now.
     ///
     /// # Errors
     /// When it may not have been written; it may be written again.
-    pub(crate) fn commit(
-        &mut self,
-        batch: &WriteBatch,
-        known: [String; 2],
-    ) -> Result<Written, String> {
+    pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let epoch = self.shared.epoch();
-        let page = page(&self.shared.token, known);
         let exchange = self.shared.exchange.lock();
-        let written = self.log.write(epoch, self.max_pending, batch, &page);
+        let written = self.log.write(epoch, self.max_pending, batch, owner);
         drop(exchange);
         // The leader tells of what only an append is refused for.
         if !matches!(&written, Ok((_, Written { why: Some(_), .. }))) {
@@ -153,19 +137,11 @@ impl SharedLog {
 
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
 pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
-    let mut log = Log::new(&Server::new(setting)?);
-    let worth = worth::of(&mut log)?;
+    let mut log = Log::new(&Arc::new(Server::new(setting)?));
+    let ((_, durability), eviction) = worth::of(&mut log)?;
     log.try_to_append()?;
     let (owed, is_sending) = log.state()?;
-    let sending = match is_sending {
-        true => "a process sends",
-        false => "no process sends",
-    };
-    match worth.eviction {
-        Some(eviction) => Err(eviction),
-        None => Ok(format!(
-            "{}; {owed} echoes are owed, and {sending}",
-            worth.durability
-        )),
-    }
+    let sender = if is_sending { "a" } else { "no" };
+    let says = format!("{durability}; {owed} echoes are owed, and {sender} process sends");
+    eviction.map_or(Ok(says), Err)
 }

@@ -36,73 +36,56 @@ pub struct Store {
 
 /// The store cannot be used; says what to do.
 #[derive(Debug)]
-pub struct StoreError {
-    path: PathBuf,
-    cause: Cause,
-}
-
-#[derive(Debug)]
-enum Cause {
-    Directory(io::Error),
-    Busy,
-    NoLocks(io::Error),
-    Gone,
-    Damaged(String),
-    Write(String),
+pub enum StoreError {
+    /// Another process has it open: that may be over soon.
+    Busy(String),
+    /// The file is not there any more: nothing can be kept in it, now or later.
+    Gone(String),
+    /// Anything else.
+    Unusable(String),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.cause {
-            Cause::Directory(error) => write!(
-                f,
-                "DATA_DIR: failed to use {path}: {error}; {}",
-                remedy(error.kind())
-            ),
-            Cause::Busy => write!(
-                f,
-                "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
-            ),
-            Cause::NoLocks(error) => write!(
-                f,
-                "DATA_DIR: failed to lock {path}: {error}; this file system has no locks, and a second echobot would damage \
-                 the outbox: name a directory on a local disk, or mount this one with locks"
-            ),
-            Cause::Gone => write!(
-                f,
-                "DATA_DIR: {path} was removed or replaced while echobot was using it"
-            ),
-            Cause::Damaged(what) => write!(
-                f,
-                "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: \
-                 what it owed is then lost"
-            ),
-            Cause::Write(what) => write!(f, "failed to write {path}: {what}"),
-        }
-    }
-}
-
-fn remedy(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::PermissionDenied => "let echobot write there, or name another directory",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "make room",
-        ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another directory",
-        _ => "name another directory",
+        let (StoreError::Busy(line) | StoreError::Gone(line) | StoreError::Unusable(line)) = self;
+        f.write_str(line)
     }
 }
 
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// Whether another process has the file open: that may be over soon.
+    /// Whether another process has it open.
     pub fn is_busy(&self) -> bool {
-        matches!(self.cause, Cause::Busy)
+        matches!(self, StoreError::Busy(_))
     }
 
-    /// Whether the file is not there any more: nothing can be kept in it, now or later.
-    pub fn is_gone(&self) -> bool {
-        matches!(self.cause, Cause::Gone)
+    fn busy(path: &Path) -> StoreError {
+        let path = path.display();
+        StoreError::Busy(format!(
+            "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
+        ))
+    }
+
+    fn system(path: &Path, error: &io::Error) -> StoreError {
+        let remedy = match error.kind() {
+            ErrorKind::PermissionDenied => "let echobot write there, or name another directory",
+            ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another directory",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "make room"
+            }
+            _ => "name another directory",
+        };
+        let path = path.display();
+        StoreError::Unusable(format!("DATA_DIR: failed to use {path}: {error}; {remedy}"))
+    }
+
+    fn damaged(path: &Path, what: &str) -> StoreError {
+        let path = path.display();
+        StoreError::Unusable(format!(
+            "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: what it owed is then \
+             lost"
+        ))
     }
 }
 
@@ -120,7 +103,7 @@ impl Store {
     /// damaged; the file is not changed then.
     pub fn open(directory: &Path) -> Result<(Store, Vec<StoredEcho>), StoreError> {
         let path = directory.join(FILE);
-        let unusable = |error| error_at(&path, Cause::Directory(error));
+        let unusable = |error: io::Error| StoreError::system(&path, &error);
         // For this user alone: people's texts are in it.
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(directory);
@@ -131,7 +114,7 @@ impl Store {
         let found = keep_private(&path).and_then(|()| identity(&path));
         let file = found.map_err(unusable)?;
         let pending = guarded(|| tables::read_pending(&database));
-        let pending = pending.map_err(|what| error_at(&path, Cause::Damaged(what)))?;
+        let pending = pending.map_err(|what| StoreError::damaged(&path, &what))?;
         let store = Store {
             path,
             database: Some(database),
@@ -147,15 +130,19 @@ impl Store {
     /// When it failed; parts of it may have been written. The same batch may be written again: the
     /// next call opens the file anew, so that it works when there is room again.
     pub fn commit(&mut self, batch: &WriteBatch) -> Result<Written, StoreError> {
+        let path = self.path.display();
         if !identity(&self.path).is_ok_and(|found| found == self.file) {
-            return Err(error_at(&self.path, Cause::Gone));
+            return Err(StoreError::Gone(format!(
+                "DATA_DIR: {path} was removed or replaced while echobot was using it"
+            )));
         }
         let database = match self.database.take() {
             Some(database) => database,
             None => open_file(&self.path)?,
         };
         let known = guarded(|| tables::write(&database, batch));
-        let known = known.map_err(|what| error_at(&self.path, Cause::Write(what)))?;
+        let known = known
+            .map_err(|what| StoreError::Unusable(format!("failed to write {path}: {what}")))?;
         self.database = Some(database);
         Ok(Written {
             known,
@@ -167,11 +154,15 @@ impl Store {
 /// It is opened for writing because NFS locks no other.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let file = File::options().append(true).create(true).open(path);
-    let file = file.map_err(|error| error_at(path, Cause::Directory(error)))?;
+    let file = file.map_err(|error| StoreError::system(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(error_at(path, Cause::Busy)),
-        Err(TryLockError::Error(error)) => Err(error_at(path, Cause::NoLocks(error))),
+        Err(TryLockError::WouldBlock) => Err(StoreError::busy(path)),
+        Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!(
+            "DATA_DIR: failed to lock {}: {error}; this file system has no locks, and a second echobot would damage the \
+             outbox: name a directory on a local disk, or mount this one with locks",
+            path.display()
+        ))),
     }
 }
 
@@ -186,7 +177,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     let made = open_file(&new).map(drop).and_then(|()| {
         // Before it has its name: nobody else ever reads what is in it.
         let named = make_private(&new).and_then(|()| fs::rename(&new, path));
-        named.map_err(|error| error_at(path, Cause::Directory(error)))
+        named.map_err(|error| StoreError::system(path, &error))
     });
     let _ = fs::remove_file(&new);
     // The file's name must outlive a power cut as what is in it does.
@@ -202,23 +193,17 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
     // minutes where many mids are remembered.
     builder.set_cache_size(CACHE);
     let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
-    let cause = match opened {
-        Ok(Ok(database)) => return Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Cause::Busy,
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::busy(path)),
         Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
             if error.raw_os_error().is_some() =>
         {
-            Cause::Directory(error)
+            Err(StoreError::system(path, &error))
         }
-        Ok(Err(error)) => Cause::Damaged(error.to_string()),
-        Err(_) => Cause::Damaged("it makes no sense".to_string()),
-    };
-    Err(error_at(path, cause))
-}
-
-fn error_at(path: &Path, cause: Cause) -> StoreError {
-    let path = path.to_path_buf();
-    StoreError { path, cause }
+        Ok(Err(error)) => Err(StoreError::damaged(path, &error.to_string())),
+        Err(_) => Err(StoreError::damaged(path, "it makes no sense")),
+    }
 }
 
 /// Only this user may read the file, whatever its mode was.

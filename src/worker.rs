@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::{Event, Platform};
 use crate::graph::{Graph, Outcome, Report};
-use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, WriteBatch};
-use crate::place::{Failure, Place};
+use crate::hex;
+use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, MidDigest, Outbox, WriteBatch};
+use crate::place::{Owner, Place};
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
@@ -46,8 +47,10 @@ pub(crate) struct Worker {
     reply: fn(&Event) -> Option<Reply>,
     /// The page that the token is for, when it is known.
     page: Arc<OnceLock<TokenPage>>,
-    /// The page of the last event that was taken.
+    /// The page of the last event that was taken; Instagram's accounts have ids of their own.
     events_page: Mutex<String>,
+    /// A digest of the page's token.
+    token: String,
     other_pages: RateLimitedLog,
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
@@ -61,8 +64,10 @@ impl Worker {
         reply: fn(&Event) -> Option<Reply>,
         page: Arc<OnceLock<TokenPage>>,
     ) -> Worker {
+        let MidDigest(token) = MidDigest::of(config.page_access_token.expose());
         Worker {
             pool,
+            token: hex::encode(&token),
             webhook: Webhook::new(config),
             graph: Graph::new(config),
             reply,
@@ -137,7 +142,15 @@ impl Worker {
     fn accept(&self, events: &[Event], request: Request) {
         let ours = events.iter().filter(|event| self.is_ours(event));
         let ours: Vec<&Event> = ours.collect();
-        self.note_page(&ours);
+        let messengers = ours
+            .iter()
+            .filter(|event| event.platform == Platform::Messenger);
+        if let Some(page) = messengers
+            .filter_map(|event| event.page.as_ref())
+            .next_back()
+        {
+            self.events_page().clone_from(page);
+        }
         let echo = |event| Echo::answering(event, self.reply);
         let echoes: Vec<Echo> = ours.into_iter().filter_map(echo).collect();
         let accept = |outbox: &mut Outbox<_>, now| outbox.accept(echoes, request, now);
@@ -172,22 +185,14 @@ impl Worker {
         false
     }
 
-    fn note_page(&self, events: &[&Event]) {
-        let on_messenger = events
-            .iter()
-            .filter(|one| one.platform == Platform::Messenger);
-        if let Some(page) = on_messenger
-            .filter_map(|event| event.page.as_ref())
-            .next_back()
-        {
-            self.events_page().clone_from(page);
-        }
-    }
-
-    /// What is known of the page: as the Graph API names it, and as the last event does. Empty where nothing is known.
-    pub(crate) fn pages(&self) -> [String; 2] {
+    /// Whose the outbox is.
+    pub(crate) fn owner(&self) -> Owner {
         let told = self.page.get().map(|page| page.id.clone());
-        [told.unwrap_or_default(), self.events_page().clone()]
+        [
+            self.token.clone(),
+            told.unwrap_or_default(),
+            self.events_page().clone(),
+        ]
     }
 
     fn events_page(&self) -> MutexGuard<'_, String> {
@@ -244,27 +249,26 @@ impl Worker {
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch, self.pages());
+        let result = place.commit(&batch, &self.owner());
         let Callers { safe, refused } = self.pool.change(|outbox, now| {
             if !place.may_send() {
                 outbox.allow_calls(now);
             }
             match &result {
                 Ok(written) => outbox.written(&batch, written, now),
-                Err(Failure::Passing) => outbox.not_written(batch),
-                Err(Failure::Gone(_)) => outbox.lose_store(&batch),
+                Err(None) => outbox.not_written(batch),
+                Err(Some(_)) => outbox.lose_store(&batch),
             }
         });
         respond(safe, &Answer::ok());
         match &result {
-            Ok(_) if refused.is_empty() => {}
-            Ok(written) => self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM)),
-            Err(failure) => {
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-                if let Failure::Gone(error) = failure {
-                    shield.fail(io::Error::other(error.to_string()));
-                }
+            Ok(written) if !refused.is_empty() => {
+                self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
             }
+            _ => respond(refused, &Answer::unavailable(TAKES_NO_MORE)),
+        }
+        if let Err(Some(error)) = &result {
+            shield.fail(io::Error::other(error.to_string()));
         }
         result.is_ok()
     }

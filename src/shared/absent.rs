@@ -1,8 +1,9 @@
 //! In a program without the feature `redis` there is no shared outbox: none of these can be made, which the compiler
 //! knows, so that nothing of it is left.
 
-use crate::config::{Config, SharedOutbox};
+use crate::config::SharedOutbox;
 use crate::outbox::{WriteBatch, Written};
+use crate::place::Owner;
 use crate::pool::Pool;
 
 const ABSENT: &str = "REDIS_URL is set, and this echobot is built without the shared outbox: build it with cargo build \
@@ -13,7 +14,7 @@ pub(crate) enum SharedLog {}
 pub(crate) enum Leader {}
 
 impl SharedLog {
-    pub(crate) fn new(_: &Config, _: &SharedOutbox) -> Result<SharedLog, String> {
+    pub(crate) fn new(_: &SharedOutbox, _: usize) -> Result<SharedLog, String> {
         Err(ABSENT.to_string())
     }
 
@@ -25,13 +26,13 @@ impl SharedLog {
         match *self {}
     }
 
-    pub(crate) fn commit(&mut self, _: &WriteBatch, _: [String; 2]) -> Result<Written, String> {
+    pub(crate) fn commit(&mut self, _: &WriteBatch, _: &Owner) -> Result<Written, String> {
         match *self {}
     }
 }
 
 impl Leader {
-    pub(crate) fn run<R>(self, _: &Pool<R>, _: impl Fn() -> [String; 2]) {
+    pub(crate) fn run<R>(self, _: &Pool<R>, _: impl Fn() -> Owner) {
         match self {}
     }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::verbs::{Lease, Log};
-use super::{Server, Shared, page, worth};
+use super::verbs::Log;
+use super::{Shared, worth};
 use crate::graph::client::CALL_TIMEOUT;
 use crate::hex;
 use crate::outbox::EchoId;
+use crate::place::Owner;
 use crate::pool::Pool;
 
 /// A process that dies is followed by another within this time.
@@ -47,13 +48,13 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn new(shared: &Arc<Shared>, server: &Server) -> Leader {
+    pub(super) fn new(shared: &Arc<Shared>) -> Leader {
         let mut nonce = [0; 8];
         let filled = SystemRandom::new().fill(&mut nonce);
         filled.expect("the system has random numbers because TLS needs them");
         Leader {
             shared: Arc::clone(shared),
-            log: Log::new(server),
+            log: Log::new(&shared.server),
             name: format!("{}-{}", std::process::id(), hex::encode(&nonce)),
             after: 0,
             epoch: None,
@@ -63,10 +64,10 @@ impl Leader {
     }
 
     /// What the leader's thread does. Returns when the bot stops and all is written; then the lease is given back.
-    pub(crate) fn run<R>(mut self, pool: &Pool<R>, known: impl Fn() -> [String; 2]) {
+    pub(crate) fn run<R>(mut self, pool: &Pool<R>, owner: impl Fn() -> Owner) {
         let mut pause = FIRST_PAUSE;
         while !pool.is_finished() {
-            let turn = self.turn(pool, &known);
+            let turn = self.turn(pool, &owner);
             if turn.is_err() {
                 self.shared.doubt();
             }
@@ -98,11 +99,7 @@ impl Leader {
     }
 
     /// Renews the lease when it is time, and follows the log for a moment. Returns how long to wait before the next turn.
-    fn turn<R>(
-        &mut self,
-        pool: &Pool<R>,
-        known: impl Fn() -> [String; 2],
-    ) -> Result<Duration, String> {
+    fn turn<R>(&mut self, pool: &Pool<R>, owner: impl Fn() -> Owner) -> Result<Duration, String> {
         let now = Instant::now();
         let is_in_doubt = self.shared.is_in_doubt.swap(false, Ordering::Relaxed);
         let ours = self.shared.epoch();
@@ -111,16 +108,15 @@ impl Leader {
             self.log.disconnect();
         }
         if is_in_doubt || ours == 0 || now >= self.renewed + RENEWED_EVERY {
-            let page = page(&self.shared.token, known());
-            let lease = self.log.lead(&self.name, LEASE, &page)?;
+            let lease = self.log.lead(&self.name, LEASE, &owner())?;
             let is_new_connection = self.log.was_connected();
             match lease {
-                Lease::Others(left) => {
+                Err(left) => {
                     self.follow(pool)?;
                     return Ok(left.min(ASKED_EVERY));
                 }
-                Lease::Ours(epoch) if epoch == ours && !is_new_connection => {}
-                Lease::Ours(epoch) => self.lead(epoch, pool)?,
+                Ok(epoch) if epoch == ours && !is_new_connection => {}
+                Ok(epoch) => self.lead(epoch, pool)?,
             }
             self.renewed = now;
             // A call that begins until then ends before the lease does.
@@ -147,8 +143,9 @@ impl Leader {
         let owed = records.len();
         self.after = records.last().map_or(0, |stored| stored.id);
         let is_new = self.epoch.replace(epoch) != Some(epoch);
-        pool.change(|outbox, now| outbox.lead(records, is_new, now));
+        // First: the commit of a call that begins at once needs it.
         self.shared.epoch.store(epoch, Ordering::Relaxed);
+        pool.change(|outbox, now| outbox.lead(records, is_new, now));
         if is_new {
             log::info!("this process sends: {owed} echoes are owed");
         }
@@ -172,7 +169,7 @@ impl Leader {
     /// Tells what a 200 is worth on this server.
     fn tell(&mut self) -> Result<(), String> {
         if !self.is_told {
-            worth::of(&mut self.log)?.log();
+            worth::tell(&mut self.log)?;
             self.is_told = true;
         }
         Ok(())

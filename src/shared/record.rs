@@ -1,7 +1,6 @@
 //! An echo as an entry of the log.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -22,8 +21,14 @@ pub(super) fn record(StoredEcho { echo, came, .. }: &StoredEcho) -> String {
     .to_string()
 }
 
-/// An echo of the log; none for what no echobot wrote.
-pub(super) fn stored(id: &str, fields: &[String], clock: Clock) -> Option<StoredEcho> {
+/// An echo of the log, of which so many bytes were sent; none for what no echobot wrote. Its age is by the server's clock,
+/// which is so many milliseconds ahead of ours: those of the processes may differ by hours.
+pub(super) fn stored(
+    id: &str,
+    fields: &[String],
+    sent: Option<&usize>,
+    ahead: i64,
+) -> Option<StoredEcho> {
     let [_, person, _, record] = fields else {
         return None;
     };
@@ -33,44 +38,22 @@ pub(super) fn stored(id: &str, fields: &[String], clock: Clock) -> Option<Stored
         false => Platform::Messenger,
     };
     let id = to_id(id)?;
+    let text = record["text"].as_str()?;
+    let sent = sent.filter(|sent| text.is_char_boundary(**sent));
     Some(StoredEcho {
         id,
         // The log knows its mids itself.
         mid: None,
-        sent: 0,
-        came: clock.instant(id >> SEQUENCE),
+        sent: sent.copied().unwrap_or_default(),
+        came: clock::instant((id >> SEQUENCE).saturating_add_signed(-ahead)),
         echo: Arc::new(Echo {
             recipient: person.as_str().into(),
             mid: record["mid"].as_str().map(str::to_string),
             timestamp: record["at"].as_u64(),
-            text: record["text"].as_str()?.to_string(),
+            text: text.to_string(),
             platform,
         }),
     })
-}
-
-/// The server's clock, by which it makes ids: those of the processes may differ by hours.
-#[derive(Clone, Copy)]
-pub(super) struct Clock {
-    now: Instant,
-    time: u64,
-}
-
-impl Clock {
-    /// It is this time there now, in milliseconds since 1970.
-    pub(super) fn at(time: u64) -> Clock {
-        let now = Instant::now();
-        Clock { now, time }
-    }
-
-    fn instant(self, time: u64) -> Instant {
-        let [ago, ahead] = [
-            self.time.saturating_sub(time),
-            time.saturating_sub(self.time),
-        ];
-        let then = self.now.checked_sub(Duration::from_millis(ago));
-        then.unwrap_or(self.now) + Duration::from_millis(ahead)
-    }
 }
 
 /// Bits of an id for those that have the same millisecond.
@@ -112,8 +95,9 @@ mod tests {
     fn the_age_of_an_entry_is_by_the_servers_clock() {
         let record = json!({"mid": "m", "came": 1_795_542_211_000_u64, "text": "hello"});
         let fields = ["person", "7", "record", &record.to_string()].map(str::to_string);
-        let clock = Clock::at(1_795_642_211_000 + 60_000);
-        let stored = stored("1795642211000-0", &fields, clock).expect("it is an echo");
-        assert_eq!(clock.now - stored.came, Duration::from_secs(60));
+        // The server's clock is an hour ahead, and it was appended a minute ago.
+        let time = clock::now() + 3_600_000 - 60_000;
+        let stored = stored(&format!("{time}-0"), &fields, None, 3_600_000).expect("it is an echo");
+        assert_eq!(stored.came.elapsed().as_secs(), 60);
     }
 }

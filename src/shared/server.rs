@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use redis::ConnectionAddr::TcpTls;
 use redis::{
-    Client, Connection, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError,
-    RedisResult, TlsCertificates,
+    Client, Connection, ConnectionInfo, IntoConnectionInfo as _, RedisError, RedisResult,
+    TlsCertificates,
 };
 
 use crate::config::SharedOutbox;
@@ -15,7 +15,6 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The server, and how our keys in it begin.
-#[derive(Clone)]
 pub(super) struct Server {
     info: ConnectionInfo,
     prefix: String,
@@ -66,51 +65,53 @@ impl Server {
 
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
     pub(super) fn explain(&self, error: &RedisError) -> String {
-        let (address, why) = (self.info.addr(), self.what(error));
-        format!("REDIS_URL: failed to use {address}: {why}")
-    }
-
-    /// What a refusal means, and what to do.
-    fn what(&self, error: &RedisError) -> String {
-        let detail = error.detail().unwrap_or_default();
-        let password =
-            "it asks for another password: write it into the URL, as in redis://:PASSWORD@host";
-        let replica = "it is a replica: name the primary";
-        let known = match error.code().unwrap_or_default() {
-            "NOAUTH" | "WRONGPASS" => password,
-            "NOPERM" => return format!("this user may not do that: {detail}"),
-            "READONLY" | "MASTERDOWN" => replica,
-            "OOM" => "its memory is full: raise maxmemory, or let what is owed be sent",
-            "LOADING" => "it is still reading its data",
-            "MISCONF" => "it cannot write to its disk",
-            "OTHERPAGE" => {
-                return format!(
-                    "the outbox {} in it belongs to another page's bot, or to another PAGE_ACCESS_TOKEN whose page is not \
-                     known yet: give each page's bot a REDIS_PREFIX of its own",
-                    self.prefix
-                );
-            }
-            _ if error.is_timeout() => "it does not answer in time",
-            _ if error.kind() == ErrorKind::AuthenticationFailed => {
-                "it refuses the password of the URL"
-            }
-            _ if detail.contains("unauthenticated") => password,
-            _ if detail.contains("readonly replica") || detail.contains("read only replica") => {
-                replica
-            }
-            _ if detail.contains("unexpected symbol near '#'")
-                || detail.contains("unknown command") =>
-            {
-                "it is too old, or forbids commands: Redis 7 or Valkey is needed"
-            }
-            _ if error.to_string().contains("invalid peer certificate") => {
-                return format!(
-                    "{error}; name its authority with SSL_CERT_FILE, or, if the server is yours and makes its own \
-                     certificate as Heroku's do, set REDIS_TLS_INSECURE=true"
-                );
-            }
-            _ => return error.to_string(),
+        let said = format!("{} {error}", error.code().unwrap_or_default());
+        let known = REFUSALS.iter().find(|(part, _)| said.contains(part));
+        let why = match known {
+            _ if error.is_timeout() => "it does not answer in time".to_string(),
+            Some((_, why)) => why
+                .replace('%', &self.prefix)
+                .replace('$', &error.to_string()),
+            None => error.to_string(),
         };
-        known.to_string()
+        format!("REDIS_URL: failed to use {}: {why}", self.info.addr())
     }
 }
+
+const PASSWORD: &str =
+    "it asks for another password: write it into the URL, as in redis://:PASSWORD@host";
+const REPLICA: &str = "it is a replica: name the primary";
+const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
+
+/// Parts of what servers say, what it means, and what to do. `%` is the prefix, `$` what was said.
+const REFUSALS: [(&str, &str); 15] = [
+    ("NOAUTH", PASSWORD),
+    ("WRONGPASS", PASSWORD),
+    ("unauthenticated", PASSWORD),
+    (
+        "Password authentication failed",
+        "it refuses the password of the URL",
+    ),
+    ("READONLY", REPLICA),
+    ("MASTERDOWN", REPLICA),
+    ("readonly replica", REPLICA),
+    ("read only replica", REPLICA),
+    ("unexpected symbol near '#'", TOO_OLD),
+    ("unknown command", TOO_OLD),
+    (
+        "OOM",
+        "its memory is full: raise maxmemory, or let what is owed be sent",
+    ),
+    ("LOADING", "it is still reading its data"),
+    ("MISCONF", "it cannot write to its disk"),
+    (
+        "OTHERPAGE",
+        "its outbox % belongs to another page's bot, or to another PAGE_ACCESS_TOKEN whose page is not known yet: give \
+         each page's bot a REDIS_PREFIX of its own",
+    ),
+    (
+        "invalid peer certificate",
+        "$; name its authority with SSL_CERT_FILE, or, if the server is yours and makes its own \
+         as Heroku's do, set REDIS_TLS_INSECURE=true",
+    ),
+];

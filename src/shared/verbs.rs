@@ -3,43 +3,37 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
 
-use super::Page;
-use super::record::{Clock, from_id, record, stored};
+use super::record::{from_id, record, stored};
 use super::server::Server;
-use crate::clock::milliseconds;
+use crate::clock::{self, milliseconds};
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
+use crate::place::Owner;
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// One connection to the log.
 pub(super) struct Log {
-    server: Server,
+    server: Arc<Server>,
     connection: Option<Connection>,
     is_new_connection: bool,
-    clock: Clock,
+    /// Milliseconds that the server's clock is ahead of ours.
+    ahead: i64,
     has_forgotten: bool,
 }
 
-/// Who sends.
-pub(super) enum Lease {
-    /// This process sends, in this epoch.
-    Ours(u64),
-    /// Another one does, for so long at least.
-    Others(Duration),
-}
-
 impl Log {
-    pub(super) fn new(server: &Server) -> Log {
+    pub(super) fn new(server: &Arc<Server>) -> Log {
         Log {
-            server: server.clone(),
+            server: Arc::clone(server),
             connection: None,
             is_new_connection: false,
-            clock: Clock::at(0),
+            ahead: 0,
             has_forgotten: false,
         }
     }
@@ -52,13 +46,13 @@ impl Log {
         epoch: u64,
         max: usize,
         batch: &WriteBatch,
-        page: &Page,
+        owner: &Owner,
     ) -> Result<(bool, Written), String> {
         let mut pipeline = redis::pipe();
         // First, because it makes room.
         pipeline.add_command(self.commit(epoch, batch));
         for chunk in batch.accepted.chunks(CHUNK) {
-            pipeline.add_command(self.append(max, chunk, page));
+            pipeline.add_command(self.append(max, chunk, owner));
         }
         pipeline.ignore_errors();
         loop {
@@ -91,32 +85,26 @@ impl Log {
                 written.why = Some(self.server.explain(&error));
                 (0..chunk.len()).collect()
             });
-            for (place, stored) in chunk.iter().enumerate() {
-                match refused.binary_search(&place) {
-                    Ok(_) => written.refused.push(stored.id),
-                    Err(_) => written.known.push(stored.id),
-                }
-            }
+            let ids = refused.into_iter().map(|place| chunk[place].id);
+            written.refused.extend(ids);
         }
+        written.known = batch.accepted.iter().map(|stored| stored.id).collect();
         Ok((committed == [1], written))
     }
 
     /// Whether it would take what is accepted.
     pub(super) fn try_to_append(&mut self) -> Result<(), String> {
-        let _: Vec<usize> = self.query(&self.append(1, &[], &Page::default()))?;
+        let _: Vec<usize> = self.query(&self.append(1, &[], &Owner::default()))?;
         Ok(())
     }
 
-    fn append(&self, max: usize, accepted: &[StoredEcho], page: &Page) -> Cmd {
-        let script = concat!(
-            "#!lua\n",
-            include_str!("page.lua"),
-            include_str!("append.lua")
-        );
+    fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+        let flags = "#!lua\n";
+        let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
         let keys = ["page", "leader", "log", "owed", "known"];
-        let mut command = self.script(script, &keys);
+        let mut command = self.script(&script, &keys);
         command
-            .arg(&page[..])
+            .arg(&owner[..])
             .arg(self.server.key("mids:"))
             .arg(max);
         command.arg(persons_share(max));
@@ -148,27 +136,23 @@ impl Log {
         self.query(command.arg(self.server.key("mids:")))
     }
 
-    /// Takes the lease for this time, or keeps it.
+    /// Takes the lease for this time, or keeps it. Returns its epoch, or how long another process has it at least.
     pub(super) fn lead(
         &mut self,
         name: &str,
         lease: Duration,
-        page: &Page,
-    ) -> Result<Lease, String> {
-        let script = concat!(
-            "#!lua flags=allow-oom\n",
-            include_str!("page.lua"),
-            include_str!("lead.lua")
-        );
-        let mut command = self.script(script, &["page", "leader", "log", "epoch"]);
-        command.arg(&page[..]).arg(name).arg(milliseconds(lease));
+        owner: &Owner,
+    ) -> Result<Result<u64, Duration>, String> {
+        let flags = "#!lua flags=allow-oom\n";
+        let script = [flags, include_str!("page.lua"), include_str!("lead.lua")].concat();
+        let mut command = self.script(&script, &["page", "leader", "log", "epoch"]);
+        command.arg(&owner[..]).arg(name).arg(milliseconds(lease));
         let (epoch, time): (u64, i64) = self.query(&command)?;
-        let time = time.try_into().unwrap_or_default();
         if epoch == 0 {
-            return Ok(Lease::Others(Duration::from_millis(time)));
+            return Ok(Err(Duration::from_millis(time.unsigned_abs())));
         }
-        self.clock = Clock::at(time);
-        Ok(Lease::Ours(epoch))
+        self.ahead = time.saturating_sub_unsigned(clock::now());
+        Ok(Ok(epoch))
     }
 
     /// Gives the lease back, if it is ours.
@@ -179,24 +163,15 @@ impl Log {
 
     /// All that is owed, in order.
     pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, String> {
-        let mut sent = redis::cmd("HGETALL");
-        let sent: HashMap<String, usize> = self.query(sent.arg(self.server.key("sent")))?;
         let mut all: Vec<StoredEcho> = Vec::new();
         loop {
             let after = all.last().map_or(0, |stored| stored.id);
-            let (chunk, _) = self.tail(after, Duration::ZERO)?;
-            let is_last = chunk.len() < CHUNK;
-            all.extend(chunk);
-            if is_last {
-                break;
+            let (more, _) = self.tail(after, Duration::ZERO)?;
+            if more.is_empty() {
+                return Ok(all);
             }
+            all.extend(more);
         }
-        for stored in &mut all {
-            let sent = sent.get(&from_id(stored.id)).copied();
-            let is_cut_there = |sent: &usize| stored.echo.text.is_char_boundary(*sent);
-            stored.sent = sent.filter(is_cut_there).unwrap_or_default();
-        }
-        Ok(all)
     }
 
     /// What stands after this record, in order, and the epoch after it was read; waits so long for it.
@@ -205,23 +180,25 @@ impl Log {
         after: EchoId,
         wait: Duration,
     ) -> Result<(Vec<StoredEcho>, u64), String> {
-        type Entry = (String, Vec<String>);
+        type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
+        let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
         if !wait.is_zero() {
             // 0 is for ever there.
             pipeline.arg("BLOCK").arg(milliseconds(wait));
         }
-        pipeline
-            .arg("STREAMS")
-            .arg(self.server.key("log"))
-            .arg(from_id(after));
-        pipeline.cmd("GET").arg(self.server.key("epoch"));
-        type Streams = Option<Vec<(String, Vec<Entry>)>>;
-        let (streams, epoch): (Streams, Option<u64>) = self.pipeline(&pipeline)?;
-        let streams = streams.into_iter().flatten();
-        let entries = streams.flat_map(|(_, entries)| entries);
-        let records = entries.filter_map(|(id, fields)| stored(&id, &fields, self.clock));
+        pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
+        pipeline.cmd("HGETALL").arg(key("sent"));
+        pipeline.cmd("GET").arg(key("epoch"));
+        let reply = self.pipeline(&pipeline)?;
+        let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
+        let entries = streams
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, entries)| entries);
+        let ahead = self.ahead;
+        let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
         Ok((records.collect(), epoch.unwrap_or_default()))
     }
 
