@@ -41,13 +41,16 @@ impl<R> Outbox<R> {
         }
     }
 
-    /// This process sends: it owes what the log was read to hold, unless that is done and not written yet. In a new epoch
-    /// another process may have sent meanwhile: nothing else that is safe is owed then.
-    pub fn lead(&mut self, mut logged: Vec<StoredEcho>, is_new_epoch: bool, now: Instant) {
-        if is_new_epoch {
-            self.begin_lease(!logged.is_empty(), now);
-            self.lease.is_others = false;
-        }
+    /// This process sends from now on: of what is safe it owes these echoes, and no others.
+    pub fn lead(&mut self, logged: Vec<StoredEcho>, now: Instant) {
+        self.begin_lease(!logged.is_empty(), now);
+        self.lease.is_others = false;
+        self.owe_again(logged, now);
+    }
+
+    /// The log was read once more, and no other process has sent meanwhile: what is in it is owed, unless that is done
+    /// and not written yet.
+    pub fn owe_again(&mut self, mut logged: Vec<StoredEcho>, now: Instant) {
         logged.retain(|one| self.pending.get(one.id).is_none() && !self.writes.is_done(one.id));
         self.owe(logged, now);
     }

@@ -21,15 +21,12 @@ const LEASE: Duration = Duration::from_secs(15);
 /// The lease is renewed this often.
 const RENEWED_EVERY: Duration = Duration::from_secs(3);
 
-/// A process without the lease asks for it again after this time at most: it may have been given back.
+/// A process without the lease asks for it again after this time at most: it may have been given back. So does one that
+/// failed to ask.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
 
 /// So long a request waits for the log's next record.
 const TAIL_WAITS: Duration = Duration::from_millis(200);
-
-/// After a failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The thread's own state. Whether this process may send is in `shared.epoch`, where the writer sees it too.
 pub(crate) struct Leader {
@@ -65,7 +62,6 @@ impl Leader {
 
     /// What the leader's thread does. Returns when the bot stops and all is written; then the lease is given back.
     pub(crate) fn run<R>(mut self, pool: &Pool<R>, owner: impl Fn() -> Owner) {
-        let mut pause = FIRST_PAUSE;
         while !pool.is_finished() {
             let turn = self.turn(pool, &owner);
             if turn.is_err() {
@@ -78,17 +74,8 @@ impl Leader {
                     outbox.allow_calls(now);
                 }
             });
-            match turn {
-                Ok(wait) => {
-                    pause = FIRST_PAUSE;
-                    thread::sleep(wait);
-                }
-                Err(_) => {
-                    self.is_told = false;
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+            self.is_told &= turn.is_ok();
+            thread::sleep(turn.unwrap_or(ASKED_EVERY));
         }
         if self.epoch.is_some_and(|epoch| epoch != 0) {
             match self.log.resign(&self.name) {
@@ -145,10 +132,12 @@ impl Leader {
         let is_new = self.epoch.replace(epoch) != Some(epoch);
         // First: the commit of a call that begins at once needs it.
         self.shared.epoch.store(epoch, Ordering::Relaxed);
-        pool.change(|outbox, now| outbox.lead(records, is_new, now));
-        if is_new {
-            log::info!("this process sends: {owed} echoes are owed");
+        if !is_new {
+            pool.change(|outbox, now| outbox.owe_again(records, now));
+            return Ok(());
         }
+        pool.change(|outbox, now| outbox.lead(records, now));
+        log::info!("this process sends: {owed} echoes are owed");
         Ok(())
     }
 

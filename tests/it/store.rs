@@ -358,20 +358,47 @@ pub fn assert_owed_by_0_2_0(graph_api: &GraphApi) {
     assert_eq!(calls.len(), 4);
 }
 
-/// A process that makes this error of each `flock`: what a file system without locks answers.
-fn refused_with(error: &str, data_dir: &Path) -> (Option<i32>, String) {
-    let script = "exec strace -f -o \"$0\" -e trace=flock -e inject=flock:error=\"$1\" \"$2\"";
+/// Starts a bot that must not start, while the system refuses some of its calls: an expression of strace's `inject`.
+fn refused_with(injected: &str, data_dir: &Path) -> (Option<i32>, String) {
+    let script = "exec strace -f -o \"$0\" -e inject=\"$1\" \"$2\"";
     let data = data_dir.to_str().expect("the path is Unicode").to_string();
     let mut command = Bot::command(Path::new("/bin/sh"), &[("DATA_DIR", data)]);
     let trace = data_dir.with_extension("strace");
     command
         .args(["-c", script])
         .arg(&trace)
-        .arg(error)
+        .arg(injected)
         .arg(program());
     let output = command.output().expect("strace can be run");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), said)
+}
+
+/// Such as 80.
+#[test]
+fn a_port_that_wants_a_right_is_not_taken_for_one_that_is_in_use() {
+    let data = Directory::new("port");
+    let inner = data.path().join("inner");
+    let (code, said) = refused_with("bind:error=EACCES:when=1", &inner);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("a port below 1024 needs a right"), "{said}");
+    assert!(!said.contains("another program"), "{said}");
+}
+
+/// The remedy fits.
+#[test]
+fn a_directory_that_is_read_only_is_called_that() {
+    let data = Directory::new("read-only");
+    let inner = data.path().join("inner");
+    for (error, remedy) in [
+        ("EROFS", "mount it for writing"),
+        ("EACCES", "let echobot write there"),
+        ("ENOSPC", "make room"),
+    ] {
+        let (code, said) = refused_with(&format!("mkdir:error={error}"), &inner);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(remedy), "{said}");
+    }
 }
 
 #[test]
@@ -379,7 +406,7 @@ fn a_file_system_without_locks_ends_the_start() {
     for error in ["ENOSYS", "EOPNOTSUPP", "ENOLCK"] {
         let data = Directory::new("no-locks");
         let inner = data.path().join("inner");
-        let (code, said) = refused_with(error, &inner);
+        let (code, said) = refused_with(&format!("flock:error={error}"), &inner);
         assert_eq!(code, Some(2), "{error}: {said}");
         assert!(said.contains("this file system has no locks"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
