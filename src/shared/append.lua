@@ -49,7 +49,8 @@ end
 
 if new > 0 then
   redis.call('HSETNX', OWNER, 'token', TOKEN)
-  if SEEN ~= '' and (not token or token == TOKEN) then
+  -- Where the two do not agree, neither is believed.
+  if SEEN ~= '' and (TOLD == '' or TOLD == SEEN) and (not token or token == TOKEN) then
     redis.call('HSET', OWNER, 'page', SEEN)
   end
 else

@@ -22,7 +22,4 @@ if token ~= TOKEN then
     redis.call('HDEL', OWNER, 'page')
   end
 end
-if TOLD ~= '' then
-  redis.call('HSETNX', OWNER, 'page', TOLD)
-end
 return { epoch, math.floor(time[1] * 1000 + time[2] / 1000) }

@@ -1,5 +1,6 @@
--- An outbox belongs to one page. Two bots have the same page when they have the same token, or when the second one's page
--- is that of the last events that the first one's token took. What another page is owed is never sent with our token.
+-- An outbox belongs to one page: what one page is owed is never sent with another's token. Bots with the same token have
+-- the same page. One with another token, such as a renewed one, has it when its page is that of the last event that was
+-- taken with the token that the outbox knows.
 -- KEYS, the first three: the owner, who has the lease, the log.
 -- ARGV, the first three: a digest of the token, the page that the Graph API names for it, the page of the last event.
 local OWNER, LEADER, LOG = KEYS[1], KEYS[2], KEYS[3]
@@ -13,6 +14,6 @@ local function is_anothers()
   if not token or token == TOKEN or is_ours then
     return false
   end
-  -- Nobody's, when nobody lives and nothing is known to be another page's.
+  -- It is nobody's when no process has the lease and nothing is known to be owed by another page.
   return redis.call('EXISTS', LEADER) == 1 or page and redis.call('XLEN', LOG) > 0
 end
