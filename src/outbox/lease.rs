@@ -29,9 +29,16 @@ impl<R> Outbox<R> {
     }
 
     /// This process sends from now on: of what is safe it owes these echoes, and no others.
-    pub fn lead(&mut self, kept: Vec<StoredEcho>, now: Instant) {
-        self.begin_lease(false, !kept.is_empty(), now);
-        self.owe(kept, now);
+    pub fn lead(&mut self, logged: Vec<StoredEcho>, now: Instant) {
+        self.begin_lease(false, !logged.is_empty(), now);
+        self.owe_again(logged, now);
+    }
+
+    /// The log was read once more, and no other process has sent meanwhile: what is in it is owed, unless that is done
+    /// and not written yet.
+    pub fn owe_again(&mut self, mut logged: Vec<StoredEcho>, now: Instant) {
+        logged.retain(|one| self.pending.get(one.id).is_none() && !self.is_done(one.id));
+        self.owe(logged, now);
     }
 
     /// Another process sends from now on: nothing that is safe is owed here.

@@ -69,8 +69,8 @@ pub struct Callers<R> {
 pub(super) struct Writes {
     /// For the next commit.
     pub(super) batch: WriteBatch,
-    /// How many calls' ends are in the commit that is under way, if one is.
-    in_write: Option<usize>,
+    /// The echoes whose calls' ends are in the commit that is under way, if one is.
+    in_write: Option<Vec<EchoId>>,
     pub(super) has_failed: bool,
     pub(super) full_until: Option<Instant>,
 }
@@ -79,8 +79,10 @@ impl<R> Outbox<R> {
     /// What is to be written now, if anything.
     pub fn take_batch(&mut self) -> Option<WriteBatch> {
         self.has_batch().then(|| {
-            self.writes.in_write = Some(self.writes.batch.ends());
-            mem::take(&mut self.writes.batch)
+            let batch = mem::take(&mut self.writes.batch);
+            let sent = batch.sent.iter().map(|(id, _)| *id);
+            self.writes.in_write = Some(sent.chain(batch.done.iter().copied()).collect());
+            batch
         })
     }
 
@@ -91,7 +93,15 @@ impl<R> Outbox<R> {
 
     /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
     pub fn unwritten(&self) -> usize {
-        self.writes.batch.ends() + self.writes.in_write.unwrap_or_default()
+        self.writes.batch.ends() + self.writes.in_write.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether this echo, which is not pending, is one of those.
+    pub(super) fn is_done(&self, id: EchoId) -> bool {
+        let in_write = self.writes.in_write.iter().flatten();
+        in_write
+            .chain(&self.writes.batch.done)
+            .any(|done| *done == id)
     }
 
     /// Whether no call is in flight, and all that is to be written is written.
