@@ -83,7 +83,7 @@ fn one_fault_of_the_app_drops_nothing_however_few_people_write() {
 
 /// A message that is refused in both faults, with the witness in the gap. Where one person writes alone, one witness is enough.
 #[test]
-fn of_two_faults_with_a_gap_only_a_person_alone_may_lose_a_message_and_seldom() {
+fn of_two_faults_with_a_gap_only_a_person_alone_may_lose_a_message_and_rarely() {
     for (people, rate) in [(1, 0.2), (2, 0.5), (20, 5.0), (50, 20.0)] {
         for gap in [0.1, 0.3, 1.0, 3.0, 10.0] {
             let cost = play(100, |mut random| {
