@@ -88,6 +88,7 @@ impl Log {
             let ids = refused.into_iter().map(|place| chunk[place].id);
             written.refused.extend(ids);
         }
+        // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
         Ok((committed == [1], written))
     }
