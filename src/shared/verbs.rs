@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
 
+use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
 use crate::clock::{self, milliseconds};
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
-use crate::place::Owner;
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
