@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::outbox::{StoredEcho, WriteBatch, Written};
-use crate::shared::SharedLog;
+use crate::shared::{Owner, SharedLog};
 use crate::store::{Store, StoreError};
 
 /// The place that the writer writes to.
@@ -14,10 +14,6 @@ pub(crate) enum Place {
     /// The log of an outbox that several processes share.
     Shared(Box<SharedLog>),
 }
-
-/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
-/// last event. What is not known is empty.
-pub(crate) type Owner = [String; 3];
 
 impl Place {
     /// Opens it, and reads what is owed.

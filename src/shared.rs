@@ -32,7 +32,10 @@ use self::server::Server;
 use self::verbs::Log;
 use crate::config::SharedOutbox;
 use crate::outbox::{WriteBatch, Written};
-use crate::place::Owner;
+
+/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
+/// last event. What is not known is empty.
+pub(crate) type Owner = [String; 3];
 
 /// What the writer and the leader tell each other.
 struct Shared {

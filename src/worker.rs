@@ -18,9 +18,10 @@ use crate::echo::{Echo, Reply};
 use crate::event::Event;
 use crate::graph::{Graph, Report};
 use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
-use crate::place::{Owner, Place};
+use crate::place::Place;
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
+use crate::shared::Owner;
 use crate::shield::Shield;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 

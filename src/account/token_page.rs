@@ -11,8 +11,8 @@ use crate::config::Secret;
 use crate::event::{Event, Platform};
 use crate::hex;
 use crate::outbox::MidDigest;
-use crate::place;
 use crate::rate_limited_log::RateLimitedLog;
+use crate::shared;
 
 /// What is known of the page.
 pub(crate) struct TokenPage {
@@ -51,7 +51,7 @@ impl TokenPage {
     }
 
     /// Whose a shared outbox is.
-    pub(crate) fn outbox_owner(&self) -> place::Owner {
+    pub(crate) fn outbox_owner(&self) -> shared::Owner {
         let known = self.known();
         let told = known.owner.as_ref().map(|owner| owner.id.clone());
         let told = told.unwrap_or_default();

@@ -3,11 +3,12 @@
 
 use crate::config::SharedOutbox;
 use crate::outbox::{WriteBatch, Written};
-use crate::place::Owner;
 use crate::pool::Pool;
 
 const ABSENT: &str = "REDIS_URL is set, and this echobot is built without the shared outbox: build it with cargo build \
                       --release --locked --features redis, or remove REDIS_URL";
+
+pub(crate) type Owner = [String; 3];
 
 pub(crate) struct SharedLog(Never);
 

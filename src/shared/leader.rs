@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::verbs::Log;
-use super::{Shared, worth};
+use super::{Owner, Shared, worth};
 use crate::graph::client::CALL_TIMEOUT;
 use crate::hex;
 use crate::outbox::EchoId;
-use crate::place::Owner;
 use crate::pool::Pool;
 
 /// A process that dies is followed by another within this time.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
 
+use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
 use crate::clock::{self, milliseconds};
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
-use crate::place::Owner;
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
@@ -88,6 +88,7 @@ impl Log {
             let ids = refused.into_iter().map(|place| chunk[place].id);
             written.refused.extend(ids);
         }
+        // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
         Ok((committed == [1], written))
     }

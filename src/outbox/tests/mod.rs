@@ -6,6 +6,7 @@ mod page;
 mod random;
 mod situations;
 mod store;
+mod unknown;
 mod world;
 
 use super::*;

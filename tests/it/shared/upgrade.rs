@@ -6,6 +6,7 @@ use echobot::simulator::Reply;
 
 use super::*;
 use crate::graph_api::GraphApi;
+use crate::store::upgrade::assert_owed_by_0_2_0;
 
 #[test]
 fn what_version_0_2_0_has_left_in_the_log_is_sent() {
@@ -26,7 +27,7 @@ fn what_version_0_2_0_has_left_in_the_log_is_sent() {
     let bot = bot(&server, &graph_api.url());
     assert_says(&bot, "4 echoes are owed");
     wait_until_nothing_is_owed(&server);
-    crate::store::assert_owed_by_0_2_0(&graph_api);
+    assert_owed_by_0_2_0(&graph_api);
     for n in 0..5 {
         let answer = write_to(&bot, "7", &format!("m_old_{n}"), "once more");
         assert_eq!(answer.status, 200);
