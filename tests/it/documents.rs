@@ -13,7 +13,7 @@ const DOCUMENTS: [&str; 6] = [
     "benches/README.md",
     "deploy/README.md",
     "fuzz/README.md",
-    "src/simulator/README.md",
+    "simulator/README.md",
 ];
 
 fn root() -> &'static Path {

@@ -1,0 +1,362 @@
+//! What bots set for the page, and ask about it and about people: profile, personas, hand-over, attachments, subscriptions.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::http::Response;
+use super::parameters::{Parameters, Upload};
+use super::send_api::{Refusal, check_profile, check_shape, profile_fields};
+use super::{APP_ID, PAGE, PEOPLE, Reply};
+
+/// The app behind Meta's Page inbox.
+const INBOX: &str = "263902037430900";
+
+/// What the page has, as bots have set it.
+pub(crate) struct PageApi {
+    /// Where files can be fetched.
+    url: String,
+    pub(crate) page: String,
+    /// The app's id, as far as bots have told it.
+    app: String,
+    pub(crate) profile: Map<String, Value>,
+    /// What was made: the edge that it is behind, and itself.
+    things: Vec<(String, Value)>,
+    /// The app that has a person's conversation, where it is not ours.
+    threads: HashMap<String, String>,
+    files: Vec<Upload>,
+    ids: u64,
+}
+
+impl PageApi {
+    pub(crate) fn new(url: String) -> PageApi {
+        PageApi {
+            url,
+            page: PAGE.to_string(),
+            app: APP_ID.to_string(),
+            profile: Map::new(),
+            things: Vec::new(),
+            threads: HashMap::new(),
+            files: Vec::new(),
+            ids: 1_854_626_884_821_032,
+        }
+    }
+
+    /// Whether another app has this person's conversation.
+    pub(crate) fn is_handed_over(&self, person: &str) -> bool {
+        self.threads.contains_key(person)
+    }
+
+    /// The conversation with this person is this app's.
+    pub(crate) fn hand_over(&mut self, person: &str, app: &str) {
+        if app == self.app {
+            self.threads.remove(person);
+        } else {
+            self.threads.insert(person.to_string(), app.to_string());
+        }
+    }
+
+    /// Why a message to this person is refused, apart from what it is.
+    pub(crate) fn check_message(&self, person: &str, call: &Parameters) -> Option<(String, Reply)> {
+        let attachment = &call.get("message")["attachment"]["payload"]["attachment_id"];
+        let is_wrong = |id: &Value, edge| !id.is_null() && self.thing(edge, id).is_none();
+        let refusal = if self.is_handed_over(person) {
+            let words = "(#10) Message failed to send because another app is controlling this \
+                         thread now.";
+            let reply = Reply::refusal(400, 10, Some(2018300), words);
+            return Some((words.to_string(), reply));
+        } else if is_wrong(call.get("persona_id"), "personas") {
+            Refusal::new("The persona_id is not one of this page's")
+        } else if is_wrong(attachment, "message_attachments") {
+            Refusal::new("Attachment ID is not valid")
+        } else {
+            return None;
+        };
+        Some((refusal.message.clone(), refusal.reply()))
+    }
+
+    /// The persona of a message; and where its files can be fetched: by `attachment_id`, or, of an upload, by nothing.
+    pub(crate) fn shown(&mut self, call: &Parameters) -> (Value, Value) {
+        let persona = self.thing("personas", call.get("persona_id")).cloned();
+        let payload = &call.get("message")["attachment"]["payload"];
+        let elements = payload["elements"].as_array().into_iter().flatten();
+        let mut files = json!({});
+        for id in elements.chain([payload]).map(|one| &one["attachment_id"]) {
+            if let Some(file) = self.thing("message_attachments", id) {
+                files[id_of(id)] = file["url"].clone();
+            }
+        }
+        if let Some(file) = call.file.clone() {
+            files[""] = self.keep(file).into();
+        }
+        (persona.unwrap_or_default(), files)
+    }
+
+    fn thing(&self, edge: &str, id: &Value) -> Option<&Value> {
+        let (edge, id) = (edge.to_string(), id_of(id));
+        let mut things = self.things.iter();
+        Some(&things.find(|one| one.0 == edge && one.1["id"] == id)?.1)
+    }
+
+    /// Keeps a file that people can fetch; its address.
+    fn keep(&mut self, file: Upload) -> String {
+        self.files.push(file);
+        format!("{}/files/{}", self.url, self.files.len() - 1)
+    }
+
+    pub(crate) fn file(&self, path: &str) -> Option<Response> {
+        let (kind, bytes): (_, &[u8]) = match path.strip_prefix("/files/")? {
+            "picture.png" => ("image/png", include_bytes!("files/picture.png")),
+            "sound.wav" => ("audio/wav", include_bytes!("files/sound.wav")),
+            "film.mp4" => ("video/mp4", include_bytes!("files/film.mp4")),
+            "document.pdf" => ("application/pdf", include_bytes!("files/document.pdf")),
+            number => {
+                let file = self.files.get(number.parse::<usize>().ok()?)?;
+                (&file.content_type, &file.bytes)
+            }
+        };
+        Some(Response::new(200, kind, bytes))
+    }
+
+    /// What is asked of app, page or person; `is_known` tells whether somebody has written.
+    pub(crate) fn answer(
+        &mut self,
+        method: &str,
+        path: &str,
+        call: &Parameters,
+        is_known: &dyn Fn(&str) -> bool,
+    ) -> Reply {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let is_page = |part: &str| part == "me" || part == self.page;
+        let token = call.text("access_token");
+        if let Some((app, _)) = token.split_once('|') {
+            self.app = app.to_string();
+        }
+        match (method, parts.as_slice()) {
+            ("GET", [page]) if is_page(page) => {
+                chosen(&json!({"id": self.page, "name": "Simulated Page"}), call)
+            }
+            (_, [page, edge]) if is_page(page) => self.edge(method, edge, call),
+            (_, [_, "subscriptions"]) => self.edge(method, "subscriptions", call),
+            ("GET", ["debug_token"]) => Reply::done(&json!({"data": {
+                "app_id": self.app, "type": "PAGE", "is_valid": true, "expires_at": 0,
+                "profile_id": self.page, "scopes": ["pages_messaging", "pages_manage_metadata"],
+            }})),
+            ("GET", ["oauth", "access_token"]) => {
+                let exchanged = call.text("fb_exchange_token");
+                let app = format!("{}|simulated", call.text("client_id"));
+                let token = if exchanged.is_empty() { app } else { exchanged };
+                Reply::done(&json!({"access_token": token, "token_type": "bearer"}))
+            }
+            ("GET", [id]) => self.look_up(id, call, is_known),
+            ("DELETE", [id]) if self.things.iter().any(|(_, thing)| thing["id"] == *id) => {
+                self.things.retain(|(_, thing)| thing["id"] != *id);
+                success()
+            }
+            _ => unknown(path),
+        }
+    }
+
+    fn edge(&mut self, method: &str, edge: &str, call: &Parameters) -> Reply {
+        match (method, edge) {
+            (_, "messenger_profile") => self.messenger_profile(method, call),
+            (_, "thread_settings") => self.thread_settings(method, call),
+            ("GET", "thread_owner") => {
+                let owner = self.threads.get(&call.text("recipient"));
+                let owner = owner.unwrap_or(&self.app);
+                Reply::done(&json!({"data": [{"thread_owner": {"app_id": owner}}]}))
+            }
+            ("GET", "secondary_receivers") => {
+                Reply::done(&json!({"data": [{"id": INBOX, "name": "Page Inbox"}]}))
+            }
+            ("POST", edge) if edge.ends_with("_thread_control") => {
+                if let Err(refusal) = check_shape(edge, call) {
+                    return refusal.reply();
+                }
+                let app = match edge {
+                    "pass_thread_control" => call.text("target_app_id"),
+                    "release_thread_control" => INBOX.to_string(),
+                    "take_thread_control" => self.app.clone(),
+                    _ => return success(),
+                };
+                self.hand_over(&id_of(&call.get("recipient")["id"]), &app);
+                success()
+            }
+            (_, "personas" | "message_attachments" | "subscribed_apps" | "subscriptions") => {
+                self.collection(method, edge, call)
+            }
+            _ => unknown(edge),
+        }
+    }
+
+    /// Things that are made, listed and deleted.
+    fn collection(&mut self, method: &str, edge: &str, call: &Parameters) -> Reply {
+        let same = |(other, thing): &(String, Value)| {
+            let object = call.get("object");
+            other == edge && (object.is_null() || thing["object"] == *object)
+        };
+        if method == "GET" {
+            let all = self.things.iter().filter(|one| same(one));
+            let all: Vec<&Value> = all.map(|(_, thing)| thing).collect();
+            return Reply::done(&json!({ "data": all }));
+        }
+        if method == "DELETE" {
+            self.things.retain(|one| !same(one));
+            return success();
+        }
+        if let Err(refusal) = check_shape(edge, call) {
+            return refusal.reply();
+        }
+        self.ids += 1;
+        let id = self.ids.to_string();
+        let get = |name| call.get(name);
+        let (thing, reply) = match edge {
+            "personas" => {
+                let picture = get("profile_picture_url");
+                let persona =
+                    json!({"id": id, "name": get("name"), "profile_picture_url": picture});
+                (persona, Reply::done(&json!({ "id": id })))
+            }
+            "message_attachments" => {
+                let attachment = &get("message")["attachment"];
+                let file = call.file.clone().map(|file| self.keep(file));
+                let url = file.map_or(attachment["payload"]["url"].clone(), Value::from);
+                let file = json!({"id": id, "type": attachment["type"], "url": url});
+                (file, Reply::done(&json!({"attachment_id": id})))
+            }
+            "subscriptions" => {
+                let field = |name| json!({"name": name, "version": "v26.0"});
+                let fields: Vec<Value> = call.list("fields").into_iter().map(field).collect();
+                self.things.retain(|one| !same(one));
+                let (object, url) = (get("object"), get("callback_url"));
+                let app = json!({"object": object, "callback_url": url, "active": true, "fields": fields});
+                (app, success())
+            }
+            _ => {
+                let fields = call.list("subscribed_fields");
+                self.things.retain(|one| !same(one));
+                let app =
+                    json!({"id": self.app, "name": "Simulated App", "subscribed_fields": fields});
+                (app, success())
+            }
+        };
+        self.things.push((edge.to_string(), thing));
+        reply
+    }
+
+    fn look_up(&self, id: &str, call: &Parameters, is_known: &dyn Fn(&str) -> bool) -> Reply {
+        if let Some((_, thing)) = self.things.iter().find(|(_, thing)| thing["id"] == id) {
+            return chosen(thing, call);
+        }
+        if !is_known(id) && id.bytes().all(|byte| byte.is_ascii_digit()) {
+            // As public reports quote it (DiegoRBaquero/node-fb-messenger#15).
+            let words = format!(
+                "Unsupported get request. Object with ID '{id}' does not exist, cannot be loaded \
+                 due to missing permissions, or does not support this operation"
+            );
+            return Reply::refusal(400, 100, Some(33), &words);
+        }
+        if !is_known(id) {
+            return Reply::error(404, 803, None);
+        }
+        let named = PEOPLE.iter().find(|(person, ..)| *person == id);
+        let (_, first, last) = named.copied().unwrap_or((id, "Person", id));
+        let person = json!({
+            "id": id, "first_name": first, "last_name": last, "name": format!("{first} {last}"),
+            "profile_pic": format!("{}/files/picture.png", self.url),
+            "locale": "en_GB", "timezone": 0, "gender": "female",
+        });
+        let mut call = call.clone();
+        let usual = || json!("first_name,last_name,profile_pic");
+        call.values.entry("fields").or_insert_with(usual);
+        chosen(&person, &call)
+    }
+
+    fn messenger_profile(&mut self, method: &str, call: &Parameters) -> Reply {
+        let (fields, known) = (call.list("fields"), profile_fields());
+        let names = known.join(", ");
+        if let Some(field) = fields.iter().find(|field| !known.contains(&field.as_str())) {
+            let words = format!("Param fields must be one of {{{names}}}, and is {field}");
+            return Reply::wrong(&words);
+        }
+        if method == "GET" {
+            let mut set = self.profile.clone();
+            set.retain(|name, _| fields.contains(name));
+            let data = if set.is_empty() {
+                json!([])
+            } else {
+                json!([set])
+            };
+            return Reply::done(&json!({ "data": data }));
+        }
+        if method == "DELETE" {
+            self.profile.retain(|name, _| !fields.contains(name));
+            return Reply::done(&json!({"result": "success"}));
+        }
+        let mut set = call.values.clone();
+        set.retain(|name, value| known.contains(&name.as_str()) && !value.is_null());
+        if set.is_empty() {
+            return Reply::wrong(&format!("Requires one of the params: {names}"));
+        }
+        let mut checks = set.iter().map(|(name, value)| check_profile(name, value));
+        if let Some(refusal) = checks.find_map(Result::err) {
+            return refusal.reply();
+        }
+        let has_start = |all: &Map<_, _>| all.contains_key("get_started");
+        if set.contains_key("persistent_menu") && !has_start(&set) && !has_start(&self.profile) {
+            let words = "(#100) You must set a Get Started button to use a persistent menu";
+            return Reply::refusal(400, 100, Some(2018145), words);
+        }
+        self.profile.extend(set);
+        Reply::done(&json!({"result": "success"}))
+    }
+
+    /// What the messenger profile was called until 2017; some libraries still use it.
+    fn thread_settings(&mut self, method: &str, call: &Parameters) -> Reply {
+        let (kind, state) = (call.text("setting_type"), call.text("thread_state"));
+        let (get, actions) = (|name| call.get(name).clone(), call.get("call_to_actions"));
+        let text = &call.get("greeting")["text"];
+        let menu = json!([{"locale": "default", "call_to_actions": actions}]);
+        let (name, value) = match (kind.as_str(), state.as_str()) {
+            ("greeting", _) => ("greeting", json!([{"locale": "default", "text": text}])),
+            ("call_to_actions", "new_thread") => ("get_started", actions[0].clone()),
+            ("call_to_actions", "existing_thread") => ("persistent_menu", menu),
+            ("account_linking", _) => ("account_linking_url", get("account_linking_url")),
+            ("domain_whitelisting", _) => ("whitelisted_domains", get("whitelisted_domains")),
+            _ => return Reply::wrong("Param setting_type is not one that is known"),
+        };
+        let done = if method == "DELETE" {
+            self.profile.remove(name);
+            "deleted"
+        } else {
+            self.profile.insert(name.to_string(), value);
+            "set"
+        };
+        Reply::done(&json!({"result": format!("Successfully {done} {name}")}))
+    }
+}
+
+fn id_of(value: &Value) -> String {
+    match value {
+        Value::String(id) => id.clone(),
+        Value::Number(id) => id.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The fields that were asked for.
+fn chosen(about: &Value, call: &Parameters) -> Reply {
+    let (fields, mut chosen) = (call.list("fields"), about.clone());
+    if let (Some(chosen), false) = (chosen.as_object_mut(), fields.is_empty()) {
+        chosen.retain(|name, _| name == "id" || fields.contains(name));
+    }
+    Reply::done(&chosen)
+}
+
+fn success() -> Reply {
+    Reply::done(&json!({"success": true}))
+}
+
+fn unknown(path: &str) -> Reply {
+    Reply::refusal(400, 2500, None, &format!("Unknown path components: {path}"))
+}
