@@ -32,18 +32,14 @@ pub(crate) fn words(event: &Value) -> Option<String> {
     if message["is_deleted"] == true {
         return Some("🗑 takes a message back".to_string());
     }
-    if let Some(text) = message["text"].as_str() {
-        return Some(text.to_string());
-    }
-    if let Some(kind) = message["attachments"][0]["type"].as_str() {
-        return Some(format!("📎 {kind}"));
-    }
-    if !event["postback"].is_null() {
-        return event["postback"]["title"].as_str().map(str::to_string);
-    }
-    if let Some(emoji) = event["reaction"]["emoji"].as_str() {
-        return Some(format!("reacts with {emoji}"));
-    }
-    let text = event["message_edit"]["text"].as_str();
-    text.map(|text| format!("✎ {text}"))
+    let attachment = &message["attachments"][0]["type"];
+    let forms = [
+        (&message["text"], ""),
+        (attachment, "📎 "),
+        (&event["postback"]["title"], ""),
+        (&event["reaction"]["emoji"], "reacts with "),
+        (&event["message_edit"]["text"], "✎ "),
+    ];
+    let mut forms = forms.iter();
+    forms.find_map(|(value, before)| Some(format!("{before}{}", value.as_str()?)))
 }

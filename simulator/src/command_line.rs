@@ -16,25 +16,9 @@ pub enum CommandError {
     Failed(SimulatorError),
 }
 
-impl CommandError {
-    /// The exit code: 2 for a mistake in the command line, else 1.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            CommandError::Usage(_) => 2,
-            CommandError::Failed(_) => 1,
-        }
-    }
-}
-
 impl From<lexopt::Error> for CommandError {
     fn from(error: lexopt::Error) -> CommandError {
         CommandError::Usage(error)
-    }
-}
-
-impl From<SimulatorError> for CommandError {
-    fn from(error: SimulatorError) -> CommandError {
-        CommandError::Failed(error)
     }
 }
 
@@ -102,12 +86,11 @@ pub fn run(
     if json && said.is_empty() {
         return usage("--json goes with --say or --send");
     }
-    if said.is_empty() {
-        super::serve(&options)?;
-    } else {
-        super::say(&options, &said, json, &mut io::stdout())?;
-    }
-    Ok(())
+    let done = match said.as_slice() {
+        [] => super::serve(&options),
+        said => super::say(&options, said, json, &mut io::stdout()),
+    };
+    done.map_err(CommandError::Failed)
 }
 
 fn usage(words: &str) -> Result<(), CommandError> {
@@ -121,11 +104,11 @@ fn help(program: &str) -> String {
 }
 
 fn event(text: &str) -> Result<String, String> {
-    let is_known = event_names().any(|(name, _)| name == text);
-    let names = || event_names().map(|(name, _)| name).collect::<Vec<_>>();
-    is_known
-        .then(|| text.to_string())
-        .ok_or_else(|| format!("it is one of {}", names().join(", ")))
+    let names: Vec<&str> = event_names().map(|(name, _)| name).collect();
+    match names.contains(&text) {
+        true => Ok(text.to_string()),
+        false => Err(format!("it is one of {}", names.join(", "))),
+    }
 }
 
 fn number(text: &str) -> Result<String, &'static str> {

@@ -30,82 +30,80 @@ pub(crate) struct Delivery {
 
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
 pub(crate) struct Deliveries {
-    route: Arc<Route>,
-    people: Mutex<HashMap<String, Arc<Person>>>,
+    route: Route,
+    queues: Mutex<HashMap<String, Sender<Delivery>>>,
 }
 
 /// What the threads share.
-pub(crate) struct Route {
-    pub(crate) messenger: Arc<Messenger>,
-    pub(crate) log: Arc<EventLog>,
+#[derive(Clone)]
+struct Route {
+    messenger: Arc<Messenger>,
+    log: Arc<EventLog>,
     /// Where the Graph API is, if another bot has to be told.
-    pub(crate) graph_url: Option<String>,
-}
-
-struct Person {
-    queue: Sender<Delivery>,
-    /// What the bot answered to the webhook that keeps the others back.
-    failure: Mutex<Option<String>>,
+    graph_url: Option<String>,
+    /// Person -> what the bot answered to the webhook that keeps the others back.
+    failures: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Deliveries {
-    pub(crate) fn new(route: Route) -> Deliveries {
+    pub(crate) fn new(
+        messenger: &Arc<Messenger>,
+        log: &Arc<EventLog>,
+        graph_url: Option<String>,
+    ) -> Deliveries {
+        let route = Route {
+            messenger: Arc::clone(messenger),
+            log: Arc::clone(log),
+            graph_url,
+            failures: Arc::default(),
+        };
         Deliveries {
-            route: Arc::new(route),
-            people: Mutex::default(),
+            route,
+            queues: Mutex::default(),
         }
     }
 
     /// Delivers a webhook behind those of the same person; a repetition overtakes them.
     pub(crate) fn send(&self, delivery: Delivery) {
-        let name = delivery
-            .group
-            .map_or(delivery.person.clone(), |_| String::new());
-        let mut people = lock(&self.people);
-        let person = people.entry(name).or_insert_with(|| self.person());
-        if let (Some(failure), Some(message)) = (&*lock(&person.failure), delivery.message) {
+        let is_repeated = delivery.group.is_some();
+        let person = delivery.person.clone();
+        let failures = lock(&self.route.failures);
+        let failure = failures.get(&person).filter(|_| !is_repeated);
+        if let (Some(failure), Some(message)) = (failure, delivery.message) {
             let why = format!("waits behind a message whose webhook failed: {failure}");
-            self.route.log.waits(message, &why);
+            self.route.log.tell(message, "waits", &why);
         }
+        drop(failures);
+        let mut queues = lock(&self.queues);
+        let name = if is_repeated { String::new() } else { person };
+        let queue = queues.entry(name).or_insert_with(|| {
+            let (queue, deliveries) = mpsc::channel();
+            let route = self.route.clone();
+            thread::spawn(move || route.deliver_all(&deliveries));
+            queue
+        });
         // It fails only when the thread has panicked.
-        let _ = person.queue.send(delivery);
-    }
-
-    fn person(&self) -> Arc<Person> {
-        let (queue, deliveries) = mpsc::channel();
-        let person = Arc::new(Person {
-            queue,
-            failure: Mutex::default(),
-        });
-        let (route, weak) = (Arc::clone(&self.route), Arc::downgrade(&person));
-        thread::spawn(move || {
-            route.deliver_all(&deliveries, |failure| {
-                let _ = weak
-                    .upgrade()
-                    .map(|person| *lock(&person.failure) = failure);
-            });
-        });
-        person
+        let _ = queue.send(delivery);
     }
 }
 
 impl Route {
     /// Delivers webhooks one after the other. An unsigned one is not Messenger's and comes once.
-    fn deliver_all(
-        self: &Arc<Route>,
-        deliveries: &Receiver<Delivery>,
-        tell: impl Fn(Option<String>),
-    ) {
+    fn deliver_all(&self, deliveries: &Receiver<Delivery>) {
         for mut delivery in deliveries {
             let mut left = if delivery.is_signed { REDELIVERIES } else { 0 };
-            let mut failure = self.deliver(&mut delivery);
-            while failure.is_some() && left > 0 {
-                tell(failure);
+            let person = delivery.person.clone();
+            let failure = loop {
+                match self.deliver(&mut delivery) {
+                    Some(failure) if left > 0 => {
+                        lock(&self.failures).insert(person.clone(), failure);
+                    }
+                    end => break end,
+                }
                 left -= 1;
                 thread::sleep(REDELIVERY);
-                failure = self.deliver(&mut delivery);
-            }
-            tell(None);
+            };
+            lock(&self.failures).remove(&person);
             if let Some(failure) = failure.filter(|_| delivery.is_signed) {
                 self.log.note(&format!(
                     "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \
@@ -116,25 +114,19 @@ impl Route {
     }
 
     /// Delivers a webhook once; why it was not answered 200, if it was not.
-    fn deliver(self: &Arc<Route>, delivery: &mut Delivery) -> Option<String> {
+    fn deliver(&self, delivery: &mut Delivery) -> Option<String> {
         let (messenger, log) = (&self.messenger, &self.log);
         let mut headers = messenger.headers(&delivery.body);
         if !delivery.is_signed {
             headers.retain(|(name, _)| !name.starts_with("X-Hub-Signature"));
         }
-        let lines = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\n"));
-        let (target, lines) = (messenger.target(), lines.collect::<String>());
-        let body = String::from_utf8_lossy(&delivery.body);
-        let request = format!("POST {target} HTTP/1.1\n{lines}\n{body}");
-        let Delivery {
-            person,
-            message,
-            group,
-            ..
-        } = &*delivery;
-        let exchange = log.requested("webhook", person, *message, *group, &request);
+        let mut request = format!("POST {} HTTP/1.1\n", messenger.target());
+        for (name, value) in &headers {
+            request += &format!("{name}: {value}\n");
+        }
+        request = request + "\n" + &String::from_utf8_lossy(&delivery.body);
+        let (person, message) = (&delivery.person, delivery.message);
+        let exchange = log.repeated("webhook", person, &request, message, delivery.group);
         delivery.group.get_or_insert(exchange);
         let (status, answer, failure) = match messenger.post(&headers, &delivery.body) {
             Ok(answer) => {
@@ -145,28 +137,29 @@ impl Route {
             Err(error) => (None, error.to_string(), error.to_string()),
         };
         if let (Some(401 | 403), true) = (status, delivery.is_signed) {
-            log.remark(
-                exchange,
-                "the bot refused a signed webhook: is --app-secret the bot's?",
-            );
+            let words = "the bot refused a signed webhook: is --app-secret the bot's?";
+            log.tell(exchange, "remark", words);
         }
         log.answered(exchange, status, &answer);
-        if status == Some(200) && delivery.message.is_some() {
-            self.look_for_call(exchange);
+        if status != Some(200) {
+            return Some(failure);
         }
-        (status != Some(200)).then_some(failure)
+        if let (Some(url), Some(_)) = (self.graph_url.clone(), message) {
+            self.look_for_call(exchange, url);
+        }
+        None
     }
 
     /// A bot that answers and never calls probably talks to the real Graph API.
-    fn look_for_call(self: &Arc<Route>, exchange: u64) {
-        let Some(url) = self.graph_url.clone().filter(|_| !self.log.is_called()) else {
+    fn look_for_call(&self, exchange: u64, url: String) {
+        if self.log.is_called() {
             return;
-        };
+        }
         let log = Arc::clone(&self.log);
         thread::spawn(move || {
             thread::sleep(CALLED_WITHIN);
             if !log.is_called() {
-                log.remark(exchange, &not_called(&url));
+                log.tell(exchange, "remark", &not_called(&url));
             }
         });
     }

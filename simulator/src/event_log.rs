@@ -2,9 +2,9 @@
 //!
 //! Its entries are JSON, as the page and tests of bots get them: see README.md.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -15,11 +15,10 @@ use super::{PEOPLE, lock};
 const KEPT: usize = 2000;
 
 /// The entries. Many threads may write and read at once.
+#[derive(Default)]
 pub(crate) struct EventLog {
     entries: Mutex<Entries>,
     changed: Condvar,
-    start: Instant,
-    started: u64,
 }
 
 #[derive(Default)]
@@ -31,55 +30,42 @@ struct Entries {
     /// Requests with their answers, and notes.
     exchanges: VecDeque<Value>,
     /// Person -> whether the bot types, and when it has seen the last message.
-    people: Map<String, Value>,
-    /// Who has written, ever, in this order.
-    known: Vec<String>,
-    /// `user_ref` -> who opted in with it.
-    user_refs: HashMap<String, String>,
-    /// Whether a bot has called the Graph API.
-    is_called: bool,
+    shown: Map<String, Value>,
+    /// Who has written, ever, by their id; and by their `user_ref`.
+    known: Vec<(String, String)>,
 }
 
 impl EventLog {
-    pub(crate) fn new() -> EventLog {
-        EventLog {
-            entries: Mutex::default(),
-            changed: Condvar::new(),
-            start: Instant::now(),
-            started: milliseconds_since_1970(),
-        }
+    /// A person can be answered by this name: their id, or a `user_ref`.
+    pub(crate) fn know(&self, name: &str, person: &str) {
+        self.change(|entries, _| entries.know(name, person));
     }
 
-    /// A person writes something: `bubble` has what [`message`] says; `owed` is the text that the bot is to reply. Returns
+    /// A person writes something: `bubble` is what [`message`] makes; `owed` is the text that the bot is to reply. Returns
     /// the message's id.
     pub(crate) fn written(&self, bubble: Value, owed: Option<String>) -> u64 {
         self.change(|entries, now| {
-            entries.know(bubble["person"].as_str().unwrap_or_default());
+            let person = text(&bubble["person"]);
+            entries.know(person, person);
             entries.add_message(now, bubble, owed)
         })
     }
 
-    /// A person opts in with this `user_ref`, and can be answered by it.
-    pub(crate) fn opted_in(&self, user_ref: &str, person: &str) {
-        self.change(|entries, _| {
-            entries.know(person);
-            let (user_ref, person) = (user_ref.to_string(), person.to_string());
-            entries.user_refs.insert(user_ref, person);
-        });
+    /// A request goes out or comes in. Returns the exchange's id.
+    pub(crate) fn requested(&self, what: &str, person: &str, request: &str) -> u64 {
+        self.repeated(what, person, request, None, None)
     }
 
-    /// A request goes out or comes in: for a message, as a repetition of an exchange, where there is one. Returns the
-    /// exchange's id.
-    pub(crate) fn requested(
+    /// The same, for a message, and as a repetition of another exchange, if there are such.
+    pub(crate) fn repeated(
         &self,
         what: &str,
         person: &str,
+        request: &str,
         message: Option<u64>,
         group: Option<u64>,
-        request: &str,
     ) -> u64 {
         self.change(|entries, now| {
-            entries.is_called |= what == "call" || what == "other";
             let exchange = json!({
                 "what": what, "person": person, "message": message, "group": group, "at": now, "request": request,
                 "answer": null, "status": null, "took": null, "remark": null,
@@ -91,55 +77,40 @@ impl EventLog {
     /// A request was answered. A webhook that was answered 200 is acknowledged; else its message tells of it.
     pub(crate) fn answered(&self, id: u64, status: Option<u16>, answer: &str) {
         self.change(|entries, now| {
-            let version = entries.version;
-            let Some(exchange) = entry(&mut entries.exchanges, id, version) else {
+            let Some(exchange) = entries.entry(id) else {
                 return;
             };
+            let took = now.saturating_sub(exchange["at"].as_u64().unwrap_or(now));
             exchange["status"] = status.into();
             exchange["answer"] = answer.into();
-            exchange["took"] = now
-                .saturating_sub(exchange["at"].as_u64().unwrap_or(now))
-                .into();
-            let of = exchange["message"]
-                .as_u64()
-                .filter(|_| exchange["what"] == "webhook");
-            let Some(message) = of.and_then(|id| entry(&mut entries.messages, id, version)) else {
+            exchange["took"] = took.into();
+            let of = exchange["message"].as_u64();
+            let Some(message) = of.and_then(|id| entries.entry(id)) else {
                 return;
             };
-            if status == Some(200) && message["acknowledged"].is_null() {
+            if status != Some(200) {
+                let failures = message["failures"].as_u64().unwrap_or(0) + 1;
+                message["failures"] = failures.into();
+                message["failure"] = status.map_or(answer.into(), Value::from);
+            } else if message["acknowledged"].is_null() {
                 message["acknowledged"] = now.into();
                 message["waits"] = Value::Null;
-            } else if status != Some(200) {
-                message["failures"] = (message["failures"].as_u64().unwrap_or(0) + 1).into();
-                let first = answer.lines().next().unwrap_or_default();
-                message["failure"] = status.map_or(first.into(), Value::from);
             }
         });
     }
 
-    /// Something to be said about an exchange.
-    pub(crate) fn remark(&self, id: u64, remark: &str) {
+    /// Something to be said about an exchange (`remark`) or a message (`waits`).
+    pub(crate) fn tell(&self, id: u64, name: &str, what: &str) {
         self.change(|entries, _| {
-            let version = entries.version;
-            if let Some(exchange) = entry(&mut entries.exchanges, id, version) {
-                exchange["remark"] = remark.into();
-            }
-        });
-    }
-
-    /// What keeps a message back.
-    pub(crate) fn waits(&self, id: u64, why: &str) {
-        self.change(|entries, _| {
-            let version = entries.version;
-            if let Some(message) = entry(&mut entries.messages, id, version) {
-                message["waits"] = why.into();
+            if let Some(entry) = entries.entry(id) {
+                entry[name] = what.into();
             }
         });
     }
 
     /// Something that a person should know.
     pub(crate) fn note(&self, text: &str) {
-        let id = self.requested("note", "", None, None, text);
+        let id = self.requested("note", "", text);
         self.answered(id, None, "");
     }
 
@@ -147,21 +118,17 @@ impl EventLog {
     /// all that the person wrote before.
     pub(crate) fn reached(&self, bubble: Value) {
         self.change(|entries, now| {
-            let (person, text) = (
-                bubble["person"].clone(),
-                bubble["text"].as_str().unwrap_or(""),
-            );
-            entries.version += 1;
-            let version = entries.version;
-            let mut is_found = false;
-            let of_person =
-                |message: &&mut Value| message["person"] == person && message["bot"] == false;
-            for message in entries.messages.iter_mut().filter(of_person) {
+            let (person, sent) = (text(&bubble["person"]), text(&bubble["text"]));
+            let (version, mut is_found) = (entries.version, false);
+            for message in &mut entries.messages {
+                if message["person"] != person || message["bot"] == true {
+                    continue;
+                }
                 let rest = match message["rest"].as_str() {
                     None if message["echoed"].is_null() => Value::Null,
-                    Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(text) => {
+                    Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(sent) => {
                         is_found = true;
-                        rest[text.len()..].into()
+                        rest[sent.len()..].into()
                     }
                     _ => continue,
                 };
@@ -171,8 +138,8 @@ impl EventLog {
                 message["rest"] = rest;
                 message["changed"] = version.into();
             }
+            entries.shown(person)["typing"] = false.into();
             entries.version += 1;
-            entries.person(person.as_str().unwrap_or_default())["typing"] = false.into();
             entries.add_message(now, bubble, None);
         });
     }
@@ -180,69 +147,67 @@ impl EventLog {
     /// The bot types, or has seen what the person wrote.
     pub(crate) fn acted(&self, person: &str, action: &str) {
         self.change(|entries, now| match action {
-            "mark_seen" => entries.person(person)["seen"] = now.into(),
-            "typing_on" => entries.person(person)["typing"] = true.into(),
-            "typing_off" => entries.person(person)["typing"] = false.into(),
+            "mark_seen" => entries.shown(person)["seen"] = now.into(),
+            "typing_on" => entries.shown(person)["typing"] = true.into(),
+            "typing_off" => entries.shown(person)["typing"] = false.into(),
             _ => {}
         });
     }
 
-    /// The entries that have changed after this version, and how many replies are owed.
+    /// The entries that have changed after this version, how many replies are owed, and who has written.
     pub(crate) fn since(&self, version: u64) -> Value {
         let entries = lock(&self.entries);
         let news = |kept: &VecDeque<Value>| -> Vec<Value> {
             let is_new = |entry: &&Value| entry["changed"].as_u64() > Some(version);
             kept.iter().filter(is_new).cloned().collect()
         };
-        let is_made_up = |id: &&String| PEOPLE.iter().all(|(known, ..)| known != id);
+        let mut people: Vec<Value> = PEOPLE.map(person).to_vec();
+        for (id, _) in entries.known.iter().filter(|(name, person)| name == person) {
+            if people.iter().all(|person| person["id"] != *id) {
+                people.push(person((id, id, "")));
+            }
+        }
+        let owed = entries
+            .messages
+            .iter()
+            .filter(|one| !text(&one["rest"]).is_empty());
         json!({
-            "version": entries.version,
-            "owed": entries.messages.iter().filter(|message| is_owed(message)).count(),
-            "messages": news(&entries.messages),
-            "exchanges": news(&entries.exchanges),
-            "shown": entries.people,
-            "made_up": entries.known.iter().filter(is_made_up).collect::<Vec<_>>(),
+            "version": entries.version, "owed": owed.count(), "shown": entries.shown, "people": people,
+            "messages": news(&entries.messages), "exchanges": news(&entries.exchanges),
         })
     }
 
     /// Who is meant by an id or a `user_ref`; none when the bot may not write to them.
     pub(crate) fn person(&self, name: &str) -> Option<String> {
+        if PEOPLE.iter().any(|(id, ..)| *id == name) {
+            return Some(name.to_string());
+        }
         let entries = lock(&self.entries);
-        let mut people = PEOPLE
-            .iter()
-            .map(|(id, ..)| *id)
-            .chain(entries.known.iter().map(String::as_str));
-        let found = people.find(|id| *id == name).map(str::to_string);
-        found.or_else(|| entries.user_refs.get(name).cloned())
+        let mut known = entries.known.iter();
+        Some(known.find(|(known, _)| known == name)?.1.clone())
     }
 
     /// The mid of the last message to or from this person.
     pub(crate) fn last_mid(&self, person: &str, of_bot: bool) -> Option<String> {
         let entries = lock(&self.entries);
-        let is_it = |message: &&Value| message["person"] == person && message["bot"] == of_bot;
-        Some(
-            entries.messages.iter().rev().find(is_it)?["mid"]
-                .as_str()?
-                .to_string(),
-        )
+        let mut messages = entries.messages.iter().rev();
+        let last = messages.find(|one| one["person"] == person && one["bot"] == of_bot)?;
+        Some(text(&last["mid"]).to_string())
     }
 
-    /// A webhook that was sent: the request, the person and the message.
-    pub(crate) fn webhook(&self, id: u64) -> Option<(String, String, Option<u64>)> {
+    /// A webhook that was sent.
+    pub(crate) fn webhook(&self, id: u64) -> Option<Value> {
         let entries = lock(&self.entries);
+        let mut exchanges = entries.exchanges.iter();
         let is_it = |one: &&Value| one["id"] == id && one["what"] == "webhook";
-        let exchange = entries.exchanges.iter().find(is_it)?;
-        let text = |name: &str| Some(exchange[name].as_str()?.to_string());
-        Some((
-            text("request")?,
-            text("person")?,
-            exchange["message"].as_u64(),
-        ))
+        exchanges.find(is_it).cloned()
     }
 
     /// Whether a bot has called the Graph API.
     pub(crate) fn is_called(&self) -> bool {
-        lock(&self.entries).is_called
+        let entries = lock(&self.entries);
+        let mut exchanges = entries.exchanges.iter();
+        exchanges.any(|one| one["what"] == "call" || one["what"] == "other")
     }
 
     /// Something that is not in the log has changed: pages are to look again.
@@ -263,12 +228,11 @@ impl EventLog {
         waited.unwrap_or_else(PoisonError::into_inner).0.version
     }
 
-    /// Makes one change, at this time in milliseconds since 1970.
+    /// Makes one change, at this time.
     fn change<T>(&self, change: impl FnOnce(&mut Entries, u64) -> T) -> T {
         let mut entries = lock(&self.entries);
-        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         entries.version += 1;
-        let result = change(&mut entries, self.started.saturating_add(passed));
+        let result = change(&mut entries, milliseconds_since_1970());
         drop(entries);
         self.changed.notify_all();
         result
@@ -276,39 +240,49 @@ impl EventLog {
 }
 
 impl Entries {
-    fn know(&mut self, person: &str) {
-        if !self.known.iter().any(|known| known == person) {
-            self.known.push(person.to_string());
+    fn know(&mut self, name: &str, person: &str) {
+        if self.known.iter().all(|(known, _)| known != name) {
+            self.known.push((name.to_string(), person.to_string()));
         }
     }
 
     fn add_message(&mut self, now: u64, mut message: Value, owed: Option<String>) -> u64 {
         message["at"] = now.into();
         message["rest"] = owed.into();
-        for name in ["acknowledged", "echoed", "waits", "failure"] {
-            message[name] = Value::Null;
-        }
         add(&mut self.messages, message, self.version)
     }
 
-    fn person(&mut self, person: &str) -> &mut Value {
+    /// The entry with this id, to be changed.
+    fn entry(&mut self, id: u64) -> Option<&mut Value> {
+        for kept in [&mut self.messages, &mut self.exchanges] {
+            if let Ok(at) = kept.binary_search_by_key(&Some(id), |one| one["id"].as_u64()) {
+                kept[at]["changed"] = self.version.into();
+                return kept.get_mut(at);
+            }
+        }
+        None
+    }
+
+    fn shown(&mut self, person: &str) -> &mut Value {
         let nothing = || json!({"typing": false, "seen": null});
-        self.people.entry(person).or_insert_with(nothing)
+        self.shown.entry(person).or_insert_with(nothing)
     }
 }
 
 /// A bubble: what somebody wrote, in words, and the message of the event or of the call.
-pub(crate) fn message(
-    person: &str,
-    of_bot: bool,
-    text: &str,
-    content: &Value,
-    mid: &Value,
-) -> Value {
+pub(crate) fn message(person: &str, of_bot: bool, text: &str, content: &Value) -> Value {
     json!({
-        "person": person, "bot": of_bot, "text": text, "content": content, "mid": mid.as_str().unwrap_or_default(),
-        "persona": null, "files": {}, "exchange": null,
+        "person": person, "bot": of_bot, "text": text, "content": content, "mid": content["mid"], "persona": null,
+        "files": {}, "exchange": null, "acknowledged": null, "echoed": null, "waits": null, "failure": null,
     })
+}
+
+fn person((id, first, last): (&str, &str, &str)) -> Value {
+    json!({"id": id, "name": first, "last_name": last})
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64) -> u64 {
@@ -319,24 +293,6 @@ fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64) -> u64 {
     }
     kept.push_back(entry);
     version
-}
-
-/// The entry with this id, to be changed in this version.
-fn entry(kept: &mut VecDeque<Value>, id: u64, version: u64) -> Option<&mut Value> {
-    let at = kept
-        .binary_search_by_key(&Some(id), |entry| entry["id"].as_u64())
-        .ok()?;
-    let entry = kept.get_mut(at)?;
-    entry["changed"] = version.into();
-    Some(entry)
-}
-
-fn rest(message: &Value) -> &str {
-    message["rest"].as_str().unwrap_or_default()
-}
-
-fn is_owed(message: &Value) -> bool {
-    !rest(message).is_empty()
 }
 
 #[cfg(test)]

@@ -31,10 +31,8 @@ impl Fault {
 
     /// The reply to a call for this person, if it has the fault.
     pub fn take(&mut self, recipient: &str) -> Option<Reply> {
-        let is_theirs = self
-            .person
-            .as_deref()
-            .is_none_or(|person| person == recipient);
+        let whose = self.person.as_deref();
+        let is_theirs = whose.is_none_or(|person| person == recipient);
         if !is_theirs || self.calls == Some(0) {
             return None;
         }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +17,11 @@ use super::{lock, random, send_api};
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
     server: HttpServer,
-    calls: Arc<Calls>,
+    /// What answers requests that come in another way.
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) log: Arc<EventLog>,
+    /// What bots have set for the page.
+    pub(crate) page: Arc<Mutex<PageApi>>,
 }
 
 /// A call.
@@ -28,6 +31,8 @@ pub struct Call {
     pub kind: Kind,
     /// The id of the person, or what they are named by otherwise, of a call of the Send API.
     pub recipient: String,
+    /// Their id, when they have written.
+    pub person: Option<String>,
     /// The text of the message, or the message as JSON where it has none.
     pub text: String,
     /// The message as it was sent.
@@ -67,10 +72,7 @@ type Behave = dyn Fn(&Call) -> Reply + Send + Sync;
 struct Calls {
     behave: Box<Behave>,
     log: Arc<EventLog>,
-    page: Mutex<PageApi>,
-    /// Other runs have other ids.
-    run: u64,
-    messages: AtomicU64,
+    page: Arc<Mutex<PageApi>>,
 }
 
 impl GraphApi {
@@ -83,121 +85,78 @@ impl GraphApi {
         listener: TcpListener,
         behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
     ) -> io::Result<GraphApi> {
-        GraphApi::with_log(listener, Arc::new(EventLog::new()), behave)
-    }
-
-    /// The same, which writes into this log.
-    pub(crate) fn with_log(
-        listener: TcpListener,
-        log: Arc<EventLog>,
-        behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
-    ) -> io::Result<GraphApi> {
-        let url = format!("http://{}", listener.local_addr()?);
-        let calls = Arc::new(Calls {
+        let page = PageApi::new(format!("http://{}", listener.local_addr()?));
+        let (log, page) = (Arc::<EventLog>::default(), Arc::new(Mutex::new(page)));
+        let calls = Calls {
             behave: Box::new(behave),
+            log: Arc::clone(&log),
+            page: Arc::clone(&page),
+        };
+        let handler: Arc<Handler> = Arc::new(move |request, waits| calls.answer(request, waits));
+        Ok(GraphApi {
+            server: HttpServer::start(listener, Arc::clone(&handler))?,
+            handler,
             log,
-            page: Mutex::new(PageApi::new(url)),
-            run: random(),
-            messages: AtomicU64::new(0),
-        });
-        let server = HttpServer::start(listener, handler(&calls))?;
-        Ok(GraphApi { server, calls })
+            page,
+        })
     }
 
     /// Its address, for `GRAPH_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
-
-    /// What bots have set for the page.
-    pub(crate) fn page<T>(&self, change: impl FnOnce(&mut PageApi) -> T) -> T {
-        change(&mut lock(&self.calls.page))
-    }
-
-    /// What answers requests that come in another way.
-    pub(crate) fn handler(&self) -> Arc<Handler> {
-        handler(&self.calls)
-    }
-}
-
-fn handler(calls: &Arc<Calls>) -> Arc<Handler> {
-    let calls = Arc::clone(calls);
-    Arc::new(move |request, waits| calls.answer(request, waits))
 }
 
 impl Calls {
     /// All that becomes of a call: it is logged, decided, answered when it is time, and shown.
     fn answer(&self, request: &Request, waits: &dyn Fn(Duration) -> bool) -> Option<Response> {
-        let file = lock(&self.page).file(request.path());
-        if file.is_some() {
-            return file;
+        if let Some(file) = lock(&self.page).file(request.path()) {
+            return Some(file);
         }
         let parameters = Parameters::of(request);
-        let batch = parameters.get("batch").as_array();
-        if let Some(batch) =
-            batch.filter(|_| without_version(request.path()).trim_matches('/').is_empty())
-        {
-            let all = batch
-                .iter()
-                .map(|one| self.answer_one(request, &parameters, one, waits));
-            let all = Value::Array(all.collect::<Option<_>>()?);
-            return Some(Response::new(200, JSON, all.to_string()));
+        let is_root = without_version(request.path()).trim_matches('/').is_empty();
+        if let (true, Value::Array(batch)) = (is_root, parameters.get("batch")) {
+            let one = |one| self.answer_one(request, &parameters.text("access_token"), one, waits);
+            let all: Option<Vec<Value>> = batch.iter().map(one).collect();
+            return Some(Response::new(200, JSON, Value::from(all?).to_string()));
         }
         let call = self.read(request, &parameters);
-        let what = if call.kind == Kind::Other {
-            "other"
-        } else {
-            "call"
-        };
-        let person = self
-            .log
-            .person(&call.recipient)
-            .unwrap_or(call.recipient.clone());
-        let exchange = self.log.requested(what, &person, None, None, &call.request);
+        let is_other = call.kind == Kind::Other;
+        let person = call.person.as_ref().unwrap_or(&call.recipient);
+        let what = if is_other { "other" } else { "call" };
+        let exchange = self.log.requested(what, person, &call.request);
         if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
-            self.log.remark(exchange, remark);
+            self.log.tell(exchange, "remark", remark);
         }
         let mut reply = (self.behave)(&call);
-        if call.kind == Kind::Other && reply.body.is_none() {
+        if is_other && reply.body.is_none() {
             reply = self.other(request, &parameters).after(reply.after);
         }
         if !waits(reply.after) {
-            self.log
-                .answered(exchange, None, "the bot did not wait for the answer");
+            let words = "the bot did not wait for the answer";
+            self.log.answered(exchange, None, words);
             return None;
         }
-        let mid = format!(
-            "m_sent_{:016x}_{}",
-            self.run,
-            self.messages.fetch_add(1, Ordering::SeqCst)
-        );
+        let mid = format!("m_sent_{:016x}", random());
         let body = reply
             .body
             .unwrap_or_else(|| delivered(&call, &parameters, &mid));
-        let header = reply
-            .header
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\n"));
-        self.log.answered(
-            exchange,
-            Some(reply.status),
-            &(header.collect::<String>() + "\n" + &body),
-        );
+        let header = reply.header.as_ref();
+        let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
+        let answer = format!("{header}\n{body}");
+        self.log.answered(exchange, Some(reply.status), &answer);
         match &call.kind {
             Kind::Message if reply.is_shown => {
-                let mut shown = message(&person, true, &call.text, &call.message, &mid.into());
+                let mut shown = message(person, true, &call.text, &call.message);
                 (shown["persona"], shown["files"]) = lock(&self.page).shown(&parameters);
-                shown["exchange"] = exchange.into();
+                (shown["exchange"], shown["mid"]) = (exchange.into(), mid.into());
                 self.log.reached(shown);
             }
-            Kind::Action(action) if reply.is_shown => self.log.acted(&person, action),
+            Kind::Action(action) if reply.is_shown => self.log.acted(person, action),
             _ => {}
         }
-        let content_type = if body.starts_with('<') {
-            "text/html"
-        } else {
-            JSON
-        };
+        let is_html = body.starts_with('<');
+        let content_type = if is_html { "text/html" } else { JSON };
         let mut response = Response::new(reply.status, content_type, body);
         response.headers.extend(reply.header);
         Some(response)
@@ -207,78 +166,63 @@ impl Calls {
     fn answer_one(
         &self,
         batch: &Request,
-        shared: &Parameters,
+        token: &str,
         one: &Value,
         waits: &dyn Fn(Duration) -> bool,
     ) -> Option<Value> {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
-        let body = text("body");
-        let content_type = if body.starts_with('{') { JSON } else { FORM };
-        let mut headers = batch.headers.clone();
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-        headers.push(("Content-Type".to_string(), content_type.to_string()));
-        headers.push((
-            "Authorization".to_string(),
-            format!("Bearer {}", shared.text("access_token")),
-        ));
-        let response = self.answer(
-            &Request {
-                method: text("method").to_uppercase(),
-                target: format!("/{}", text("relative_url").trim_start_matches('/')),
-                headers,
-                body: body.into_bytes(),
-            },
-            waits,
-        )?;
-        Some(
-            json!({"code": response.status, "headers": [], "body": String::from_utf8_lossy(&response.body)}),
-        )
+        let token = ("Authorization".to_string(), format!("Bearer {token}"));
+        let mut request = Request {
+            method: text("method").to_uppercase(),
+            target: format!("/{}", text("relative_url").trim_start_matches('/')),
+            headers: batch.headers.iter().cloned().chain([token]).collect(),
+            body: text("body").into_bytes(),
+        };
+        let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+        request.headers.retain(|(name, _)| !is_type(name));
+        let response = self.answer(&request, waits)?;
+        let body = String::from_utf8_lossy(&response.body);
+        Some(json!({"code": response.status, "headers": [], "body": body}))
     }
 
     fn read(&self, request: &Request, parameters: &Parameters) -> Call {
         let is_send = request.path().ends_with("/messages") && request.method == "POST";
         let action = parameters.text("sender_action").to_lowercase();
-        let message = parameters.get("message");
-        let mut call = Call {
+        let recipient = send_api::recipient(parameters).unwrap_or_default();
+        let message = parameters.get("message").clone();
+        let text = message["text"].as_str().map(str::to_string);
+        let mistake = is_send
+            .then(|| self.check(parameters, &recipient))
+            .flatten();
+        let (mistake, refusal) = mistake.unzip();
+        Call {
             kind: match (is_send, action.is_empty()) {
                 (false, _) => Kind::Other,
                 (true, true) => Kind::Message,
                 (true, false) => Kind::Action(action),
             },
-            recipient: send_api::recipient(parameters).unwrap_or_default(),
-            text: String::new(),
-            message: Value::Null,
-            mistake: None,
-            remark: None,
-            refusal: None,
+            person: self.log.person(&recipient),
+            recipient,
+            text: text.unwrap_or_else(|| message.to_string()),
+            message,
+            mistake,
+            remark: send_api::remark(parameters).filter(|_| is_send),
+            refusal,
             request: request.head("\n") + &String::from_utf8_lossy(&request.body),
-        };
-        if is_send {
-            let text = message["text"].as_str().map(str::to_string);
-            call.text = text.unwrap_or_else(|| message.to_string());
-            call.message = message.clone();
-            call.remark = send_api::remark(parameters);
-            let mistake = self.check(request, parameters, &call.recipient);
-            (call.mistake, call.refusal) = mistake.unzip();
         }
-        call
     }
 
     /// Why the real Send API would refuse the call, and how.
-    fn check(
-        &self,
-        request: &Request,
-        parameters: &Parameters,
-        recipient: &str,
-    ) -> Option<(String, Reply)> {
-        if !has_token(request, parameters) {
-            let words =
-                "An active access token must be used to query information about the current user.";
+    fn check(&self, parameters: &Parameters, recipient: &str) -> Option<(String, Reply)> {
+        if parameters.text("access_token").is_empty() {
+            let words = "An active access token must be used to query information about the \
+                         current user.";
             return Some((words.to_string(), Reply::refusal(400, 2500, None, words)));
         }
-        let refused = send_api::check(parameters).err();
-        let refused = refused.map(|refusal| (refusal.message.clone(), refusal.reply()));
-        refused.or_else(|| lock(&self.page).check_message(recipient, parameters))
+        match send_api::check(parameters) {
+            Err(refusal) => Some((refusal.message.clone(), refusal.reply())),
+            Ok(()) => lock(&self.page).check_message(recipient, parameters),
+        }
     }
 
     /// A call that is not for the Send API.
@@ -288,19 +232,13 @@ impl Calls {
             Some(method) if request.method == "POST" => method.to_uppercase(),
             _ => request.method.clone(),
         };
-        let needs_token = parameters.text("input_token").is_empty() && !path.starts_with("/oauth/");
-        if needs_token && !has_token(request, parameters) {
+        let tokens = ["access_token", "input_token", "grant_type"];
+        if tokens.iter().all(|name| parameters.get(name).is_null()) {
             let words = "An access token is required to request this resource.";
             return Reply::refusal(400, 104, None, words);
         }
-        let mut parameters = parameters.clone();
-        if let Some((_, token)) = request.header("Authorization").split_once(' ') {
-            parameters
-                .values
-                .insert("access_token".to_string(), token.into());
-        }
         let is_known = |id: &str| self.log.person(id).is_some();
-        lock(&self.page).answer(&method, path, &parameters, &is_known)
+        lock(&self.page).answer(&method, path, parameters, &is_known)
     }
 }
 
@@ -317,19 +255,16 @@ fn delivered(call: &Call, parameters: &Parameters, mid: &str) -> String {
 }
 
 const JSON: &str = "application/json; charset=UTF-8";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// `/v26.0/me` -> `/me`.
 fn without_version(path: &str) -> &str {
-    let rest = path
+    match path
         .strip_prefix("/v")
-        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    rest.and_then(|rest| rest.find('/').map(|at| &rest[at..]))
-        .unwrap_or(path)
-}
-
-fn has_token(request: &Request, parameters: &Parameters) -> bool {
-    let bearer = request.header("Authorization").split_once(' ');
-    !parameters.text("access_token").is_empty()
-        || bearer.is_some_and(|(_, token)| !token.is_empty())
+        .and_then(|rest| rest.split_once('/'))
+    {
+        Some((version, _)) if version.starts_with(|c: char| c.is_ascii_digit()) => {
+            &path[2 + version.len()..]
+        }
+        _ => path,
+    }
 }

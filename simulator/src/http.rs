@@ -40,6 +40,7 @@ pub(crate) struct Response {
 
 /// Answers a request; none: the client has gone. The function that it gets waits for so long, and tells whether the
 /// client is still there.
+pub(crate) type Answer<'a> = dyn Fn(&Request, &dyn Fn(Duration) -> bool) -> Option<Response> + 'a;
 pub(crate) type Handler =
     dyn Fn(&Request, &dyn Fn(Duration) -> bool) -> Option<Response> + Send + Sync;
 
@@ -109,7 +110,9 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// Calls `handle` with each request, in the thread of its connection.
     pub(crate) fn start(listener: TcpListener, handle: Arc<Handler>) -> io::Result<HttpServer> {
-        HttpServer::accept(listener, move |stream| serve(&stream, &stream, &*handle))
+        HttpServer::accept(listener, move |stream| {
+            serve(&stream, &stream, None, &*handle)
+        })
     }
 
     /// Calls `run` with each connection, in a thread of its own.
@@ -171,11 +174,21 @@ impl Drop for HttpServer {
     }
 }
 
-/// Answers the requests of one connection; `stream` is what is said over the socket.
-pub(crate) fn serve(mut stream: impl Read + Write, socket: &TcpStream, handle: &Handler) {
+/// Answers the requests of one connection, of which the first may have been read; `stream` is what is said over the
+/// socket.
+pub(crate) fn serve(
+    mut stream: impl Read + Write,
+    socket: &TcpStream,
+    mut first: Option<Request>,
+    handle: &Answer<'_>,
+) {
     let mut received = Vec::new();
     let _ = socket.set_read_timeout(Some(IDLE));
-    while let Ok(Some(request)) = read(&mut stream, &mut received) {
+    let mut next = move |stream: &mut _| match first.take() {
+        None => read(stream, &mut received).ok().flatten(),
+        first => first,
+    };
+    while let Some(request) = next(&mut stream) {
         let Some(response) = handle(&request, &|after| waits(socket, after)) else {
             return;
         };
@@ -189,7 +202,7 @@ pub(crate) fn serve(mut stream: impl Read + Write, socket: &TcpStream, handle: &
 }
 
 /// Waits; whether the client is still there.
-pub(crate) fn waits(socket: &TcpStream, after: Duration) -> bool {
+fn waits(socket: &TcpStream, after: Duration) -> bool {
     let deadline = Instant::now() + after;
     loop {
         let left = deadline

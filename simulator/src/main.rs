@@ -6,15 +6,12 @@ use std::process::ExitCode;
 use messenger_simulator::{CommandError, run};
 
 fn main() -> ExitCode {
-    let Err(error) = run("messenger-simulator", &mut lexopt::Parser::from_env(), None) else {
-        return ExitCode::SUCCESS;
+    let program = "messenger-simulator";
+    let (error, code) = match run(program, &mut lexopt::Parser::from_env(), None) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(CommandError::Usage(error)) => (format!("{error}; try {program} --help"), 2),
+        Err(CommandError::Failed(error)) => (error.to_string(), 1),
     };
-    let _ = match &error {
-        CommandError::Usage(error) => writeln!(
-            io::stderr(),
-            "messenger-simulator: {error}; try messenger-simulator --help"
-        ),
-        CommandError::Failed(error) => writeln!(io::stderr(), "messenger-simulator: {error}"),
-    };
-    ExitCode::from(error.exit_code())
+    let _ = writeln!(io::stderr(), "{program}: {error}");
+    ExitCode::from(code)
 }

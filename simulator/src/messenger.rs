@@ -222,29 +222,28 @@ fn explain_silence(error: &ureq::Error) -> String {
 /// What is wrong with the answer to a handshake, for somebody who does this for the first time.
 fn explain_handshake(answer: &Received, challenge: &str) -> String {
     let Received { status, body, .. } = answer;
-    let start: String = body.trim_start().chars().take(15).collect();
-    let start = start.to_lowercase();
+    let start = body
+        .trim_start()
+        .get(..9)
+        .unwrap_or_default()
+        .to_lowercase();
     let is_html = start.starts_with("<!doctype") || start.starts_with("<html");
-    match status {
-        200 if is_html => "the bot answered with a web page (HTML) instead of the challenge; is this the path of \
-                           the webhook, or a page of something else?"
-            .to_string(),
-        200 if body.contains(challenge) => format!(
-            "the bot sent more than the challenge back; the body must be the value of hub.challenge alone, \
-             as plain text without quotes, and was {body:?}"
-        ),
-        200 => "the bot answered 200 without the challenge: probably the verify token is wrong (--verify-token); the \
-                body must be the value of hub.challenge"
-            .to_string(),
-        401 | 403 => format!(
-            "the bot refused the verify token ({status}); it must be the same string in the bot's settings \
-             and here (--verify-token)"
-        ),
-        404 | 405 => format!("the bot has no webhook at this path ({status}); it must answer GET and POST there"),
-        300..=399 => format!("the bot redirects ({status}), and Messenger follows no redirects; give the final address"),
-        500..=599 => format!("the bot failed ({status}); its log will say why"),
-        _ => format!("the bot answered {status}; it must answer 200 and the value of hub.challenge"),
-    }
+    let key = match status {
+        200 if is_html => "html",
+        200 if body.contains(challenge) => "more",
+        200 => "200",
+        401 | 403 => "403",
+        404 | 405 => "404",
+        300..=399 => "3xx",
+        500..=599 => "5xx",
+        _ => "else",
+    };
+    let mut lines = include_str!("handshake.txt").lines();
+    let words = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    let words = words
+        .unwrap_or_default()
+        .replace("STATUS", &status.to_string());
+    words.replace("BODY", &format!("{body:?}"))
 }
 
 /// A person's event: `what` is, for example, `{"message":{…}}` or `{"postback":{…}}`.
@@ -276,16 +275,12 @@ pub fn webhook(object: &str, events: &[Value]) -> Vec<u8> {
 /// Everything that is not ASCII as `\uXXXX`, `/` as `\/`, `<` as `\u003C`.
 pub(crate) fn as_meta_writes(document: &Value) -> Vec<u8> {
     let mut body = String::new();
-    for c in document.to_string().chars() {
-        match c {
-            '/' => body.push_str(r"\/"),
-            '<' => body.push_str(r"\u003C"),
-            c if c.is_ascii() => body.push(c),
-            c => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    body += &format!(r"\u{unit:04x}");
-                }
-            }
+    for unit in document.to_string().encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(b'/') => body += r"\/",
+            Ok(b'<') => body += r"\u003C",
+            Ok(c) if c.is_ascii() => body.push(c.into()),
+            _ => body += &format!(r"\u{unit:04x}"),
         }
     }
     body.into_bytes()

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
@@ -31,38 +31,32 @@ pub struct OwnBots {
 }
 
 pub(crate) struct OwnBot {
-    program: PathBuf,
     arguments: &'static [&'static str],
     settings: Vec<(&'static str, String)>,
     bot: Mutex<Bot>,
-    directory: Option<PathBuf>,
+    directory: PathBuf,
 }
 
 impl OwnBot {
     pub(crate) fn start(bots: &OwnBots, graph_url: &str) -> Result<OwnBot, SimulatorError> {
-        // Without /proc only the command line knows the program.
-        let named = || std::env::args_os().next().map(PathBuf::from);
-        let program = std::env::current_exe().ok().or_else(named);
-        let directory = std::env::temp_dir().join(format!("{PREFIX}{:08x}", random() >> 32));
-        // Where nothing can be written there is none.
-        let made = DirBuilder::new().mode(0o700).create(&directory).ok();
-        let directory = made.map(|()| directory);
+        let name = format!("{PREFIX}{:08x}", random() >> 32);
+        let directory = std::env::temp_dir().join(name);
         let mut settings = bots.settings.clone();
         settings.push(("GRAPH_URL", graph_url.to_string()));
-        if let Some(path) = directory.as_deref().and_then(Path::to_str) {
-            settings.extend(
-                bots.directories
-                    .iter()
-                    .map(|name| (*name, path.to_string())),
-            );
+        // Where nothing can be written there is none.
+        if DirBuilder::new().mode(0o700).create(&directory).is_ok() {
+            let path = directory.to_string_lossy();
+            let named = bots
+                .directories
+                .iter()
+                .map(|name| (*name, path.to_string()));
+            settings.extend(named);
         }
-        let (program, arguments) = (program.unwrap_or_default(), bots.arguments);
-        let bot = Bot::run(Bot::command(&program, &settings).args(arguments));
+        let bot = run(bots.arguments, &settings);
         Ok(OwnBot {
-            bot: Mutex::new(bot.inspect_err(|_| remove(directory.as_deref()))?),
-            program,
-            arguments,
+            arguments: bots.arguments,
             settings,
+            bot: Mutex::new(bot.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?),
             directory,
         })
     }
@@ -71,14 +65,14 @@ impl OwnBot {
     pub(crate) fn restart(&self) -> Result<String, SimulatorError> {
         let mut bot = lock(&self.bot);
         bot.kill();
-        *bot = Bot::run(Bot::command(&self.program, &self.settings).args(self.arguments))?;
+        *bot = run(self.arguments, &self.settings)?;
         Ok(bot.url())
     }
 
     /// Kills it and removes what it has left.
     pub(crate) fn tear_down(&self) {
         lock(&self.bot).kill();
-        remove(self.directory.as_deref());
+        let _ = fs::remove_dir_all(&self.directory);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -96,22 +90,23 @@ impl Drop for OwnBot {
     }
 }
 
+fn run(arguments: &[&str], settings: &[(&str, String)]) -> Result<Bot, SimulatorError> {
+    // Without /proc only the command line knows the program.
+    let named = || std::env::args_os().next().map(PathBuf::from);
+    let program = std::env::current_exe().ok().or_else(named);
+    Bot::run(Bot::command(&program.unwrap_or_default(), settings).args(arguments))
+}
+
 /// In a bot that the simulator has started: when the simulator ends, however that happens, nobody holds the other end of
 /// stdin any more. Then the bot ends too, and what it has written to the directories that these settings name goes.
 pub fn end_with_simulator(directories: &'static [&'static str]) {
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        let named = directories.iter().filter_map(std::env::var_os);
-        for directory in named.map(PathBuf::from) {
-            let name = directory.file_name().unwrap_or_default();
-            if name.to_string_lossy().starts_with(PREFIX) {
-                remove(Some(&directory));
+        for directory in directories.iter().filter_map(std::env::var_os) {
+            if directory.to_string_lossy().contains(PREFIX) {
+                let _ = fs::remove_dir_all(directory);
             }
         }
         std::process::exit(0);
     });
-}
-
-fn remove(directory: Option<&Path>) {
-    let _ = directory.map(fs::remove_dir_all);
 }

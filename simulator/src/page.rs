@@ -17,9 +17,7 @@ use super::options::{Options, listen_near};
 use super::parameters::Parameters;
 use super::platform::Platform;
 use super::say::{Until, converse};
-use super::{
-    FAULTS, Fault, PEOPLE, PERSON, SimulatorError, Trouble, event_names, failed_to, random,
-};
+use super::{FAULTS, Fault, PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -67,7 +65,7 @@ pub fn serve(options: &Options) -> Result<(), SimulatorError> {
     let shaking = Arc::clone(&platform);
     // The bot may not be up yet, and the page is there meanwhile.
     thread::spawn(move || {
-        if shaking.shake_hands(None).is_ok() && shaking.own_bots() == 0 {
+        if shaking.shake_hands(None).is_ok() && shaking.own_bots.is_empty() {
             shaking.log.note("the handshake was accepted");
         }
     });
@@ -117,25 +115,18 @@ impl Page {
     fn act(&self, path: &str, click: &Value) -> Result<Value, (u16, String)> {
         let platform = &self.platform;
         let person = click["person"].as_str().unwrap_or(PERSON);
+        let text = |name: &str| click[name].as_str().unwrap_or_default();
         let number = |name: &str| click[name].as_u64();
-        let wrong = |words: &str| Err((400, words.to_string()));
+        let wrong = |status, words: &str| Err((status, words.to_string()));
         match path {
-            "/say" if click["text"].as_str().is_none_or(str::is_empty) => {
-                return wrong("say wants a text");
+            "/say" if text("text").is_empty() => return wrong(400, "say wants a text"),
+            "/say" if click["payload"].is_string() => {
+                return self.send(person, "quick_reply", click);
             }
-            "/say" => {
-                let name = if click["payload"].is_string() {
-                    "quick_reply"
-                } else {
-                    "text"
-                };
-                return self.send(person, name, click);
-            }
-            "/send" => {
-                return self.send(person, click["event"].as_str().unwrap_or_default(), click);
-            }
-            "/redeliver" if !platform.redeliver(number("exchange")) => {
-                return Err((404, "there is no such webhook".to_string()));
+            "/say" => return self.send(person, "text", click),
+            "/send" => return self.send(person, text("event"), click),
+            "/redeliver" if platform.redeliver(number("exchange")).is_none() => {
+                return wrong(404, "there is no such webhook");
             }
             "/redeliver" => {}
             "/unsigned" => platform.send_unsigned(person),
@@ -146,22 +137,20 @@ impl Page {
                 }
             }
             "/trouble" => {
-                let what = click["fault"].as_str().unwrap_or_default();
-                let Some(fault) = Fault::parse(what) else {
-                    return wrong(&format!("fault is {FAULTS}"));
+                let Some(mut fault) = Fault::parse(text("fault")) else {
+                    return wrong(400, &format!("fault is {FAULTS}"));
                 };
-                let fault = Fault {
-                    person: click["person"].as_str().map(str::to_string),
-                    calls: number("calls").filter(|calls| *calls > 0),
-                    ..fault
-                };
-                platform.make_trouble(trouble(click), fault);
+                fault.person = click["person"].as_str().map(str::to_string);
+                fault.calls = number("calls").filter(|calls| *calls > 0);
+                *lock(&platform.trouble) = (trouble(click), fault);
+                platform.log.touch();
             }
             "/kill" => {
-                let bot = number("bot").unwrap_or_default();
-                platform.kill_bot(usize::try_from(bot).unwrap_or(usize::MAX));
+                let bot = usize::try_from(number("bot").unwrap_or(0)).unwrap_or(usize::MAX);
+                let bot = platform.own_bots.get(bot);
+                bot.into_iter().for_each(|bot| platform.kill_bot(bot));
             }
-            _ => return Err((404, "nothing is here".to_string())),
+            _ => return wrong(404, "nothing is here"),
         }
         Ok(json!({}))
     }
@@ -175,24 +164,21 @@ impl Page {
         let message = if webhook.is_object() {
             platform.send_webhook(person, webhook)
         } else {
-            let names = || {
-                event_names()
-                    .map(|(name, _)| name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
+            let Some(sent) = platform.send(person, name, with) else {
+                let names: Vec<&str> = event_names().map(|(name, _)| name).collect();
+                return Err((400, format!("event is one of {}", names.join(", "))));
             };
-            let sent = platform.send(person, name, with);
-            sent.ok_or_else(|| (400, format!("event is one of {}", names())))?
+            sent
         };
         let (quiet, count) = (with["quiet"].as_u64(), with["wait"].as_u64());
         if quiet.or(count).is_none() {
             return Ok(json!({"message": message}));
         }
+        let usual = platform.options.quiet;
         let until = Until {
-            quiet: quiet.map_or(platform.options.quiet, |quiet| {
-                Duration::from_millis(quiet.min(60_000))
-            }),
+            quiet: quiet.map_or(usual, |quiet| Duration::from_millis(quiet.min(60_000))),
             count: count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            is_first: false,
         };
         let heard = converse(platform, person, before, message, until);
         let mut heard = heard.map_err(|error| (502, error))?;
@@ -206,55 +192,36 @@ impl Page {
         let is_known = instance.is_empty() || instance == self.instance;
         let after = asked.text("after").parse().ok().filter(|_| is_known);
         if let Some(version) = after {
-            let wait = asked
-                .text("wait")
-                .parse()
-                .map_or(LONGEST_WAIT, Duration::from_millis);
+            let wait = asked.text("wait").parse();
+            let wait = wait.map_or(LONGEST_WAIT, Duration::from_millis);
             if log.wait(version, wait.min(LONGEST_WAIT)) != version {
                 thread::sleep(GATHER);
             }
         }
-        respond(
-            200,
-            "application/json",
-            self.news(after.unwrap_or(0)).to_string(),
-        )
+        let mut news = log.since(after.unwrap_or(0));
+        if let (Some(news), Value::Object(more)) = (news.as_object_mut(), self.setting()) {
+            news.extend(more);
+        }
+        respond(200, "application/json", news.to_string())
     }
 
-    fn news(&self, after: u64) -> Value {
+    /// What is not in the log.
+    fn setting(&self) -> Value {
         let platform = &self.platform;
-        let (
-            trouble,
-            Fault {
-                what,
-                person,
-                calls,
-            },
-        ) = platform.trouble();
-        let mut news = platform.log.since(after);
-        let named = PEOPLE
-            .iter()
-            .map(|(id, first, last)| json!({"id": id, "name": first, "last_name": last}));
-        let made_up = news["made_up"].as_array().into_iter().flatten();
-        let people: Vec<Value> = named
-            .chain(made_up.map(|id| json!({"id": id, "name": id, "last_name": ""})))
-            .collect();
+        let (trouble, fault) = lock(&platform.trouble).clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
-        let more = json!({
-            "instance": self.instance, "own_bots": platform.own_bots(), "page": platform.options.page,
-            "bot_url": platform.bot_url(), "graph_url": platform.graph_url(), "profile": platform.profile(),
-            "people": people, "events": events.collect::<Vec<_>>(),
+        json!({
+            "instance": self.instance, "own_bots": platform.own_bots.len(),
+            "page": platform.options.page, "events": events.collect::<Value>(),
+            "bot_url": platform.bot_url(), "graph_url": platform.graph_api.url(),
+            "profile": lock(&platform.graph_api.page).profile,
             "trouble": {
                 "latency": u64::try_from(trouble.latency.as_millis()).unwrap_or_default(),
                 "errors": (trouble.transient * 100.0).round(), "hanging": trouble.hanging > 0.0,
-                "outage": trouble.outage, "fault": what, "person": person, "calls": calls,
+                "outage": trouble.outage, "fault": fault.what, "person": fault.person,
+                "calls": fault.calls,
             },
-        });
-        if let (Some(news), Value::Object(more)) = (news.as_object_mut(), more) {
-            news.remove("made_up");
-            news.extend(more);
-        }
-        news
+        })
     }
 }
 

@@ -267,8 +267,9 @@ impl PageApi {
             "locale": "en_GB", "timezone": 0, "gender": "female",
         });
         let mut call = call.clone();
-        let usual = || json!("first_name,last_name,profile_pic");
-        call.values.entry("fields").or_insert_with(usual);
+        if call.get("fields").is_null() {
+            call.set(&["fields"], json!("first_name,last_name,profile_pic"));
+        }
         chosen(&person, &call)
     }
 
@@ -293,7 +294,7 @@ impl PageApi {
             self.profile.retain(|name, _| !fields.contains(name));
             return Reply::done(&json!({"result": "success"}));
         }
-        let mut set = call.values.clone();
+        let mut set = call.values.as_object().cloned().unwrap_or_default();
         set.retain(|name, value| known.contains(&name.as_str()) && !value.is_null());
         if set.is_empty() {
             return Reply::wrong(&format!("Requires one of the params: {names}"));

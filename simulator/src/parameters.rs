@@ -3,14 +3,15 @@
 //! A value may be JSON in a string (`recipient={"id":"7"}`, as Meta's own reference writes it), also inside of JSON.
 
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::http::Request;
 
 /// All parameters of a call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parameters {
-    pub(crate) values: Map<String, Value>,
+    /// An object, or null.
+    pub(crate) values: Value,
     /// The file of an upload.
     pub(crate) file: Option<Upload>,
     /// Something about the body that the Graph API passes over.
@@ -28,27 +29,39 @@ impl Parameters {
         let mut found = Parameters::default();
         found.add_form(request.query());
         let content_type = request.header("Content-Type");
-        let boundary = content_type.split("boundary=").nth(1);
-        let text = || String::from_utf8_lossy(&request.body);
-        if let Some(boundary) = boundary {
+        let is_json = content_type.contains("json");
+        let is_object = request.body.trim_ascii_start().starts_with(b"{");
+        if let Some((_, boundary)) = content_type.split_once("boundary=") {
             found.add_multipart(&request.body, boundary.trim_matches('"'));
-        } else if request.body.trim_ascii_start().starts_with(b"{") {
-            found.add_json(&request.body);
-            if !content_type.contains("json") {
-                let remark = format!("the body is JSON, and its Content-Type is {content_type:?}");
-                found.remark = Some(remark);
+        } else if !is_object && !is_json {
+            found.add_form(&String::from_utf8_lossy(&request.body));
+        } else if !request.body.is_empty() {
+            if !is_json {
+                let words = format!("the body is JSON, and its Content-Type is {content_type:?}");
+                found.remark = Some(words);
             }
-        } else if content_type.contains("json") && !request.body.is_empty() {
-            found.remark = Some("the body is no JSON object".to_string());
-        } else {
-            found.add_form(&text());
+            match serde_json::from_slice(&request.body) {
+                Ok(Value::Object(values)) => {
+                    for (name, value) in values {
+                        found.set(&[&name], decoded(value));
+                    }
+                }
+                _ => found.remark = Some("the body is no well-formed JSON object".to_string()),
+            }
+        }
+        if let Some((_, token)) = request.header("Authorization").split_once(' ') {
+            found.set(&["access_token"], token.into());
         }
         found
     }
 
     /// Null where there is none.
     pub(crate) fn get(&self, name: &str) -> &Value {
-        self.values.get(name).unwrap_or(&Value::Null)
+        &self.values[name]
+    }
+
+    pub(crate) fn set(&mut self, path: &[&str], value: Value) {
+        insert(&mut self.values, path, value);
     }
 
     /// As a text; empty where there is none.
@@ -62,34 +75,25 @@ impl Parameters {
 
     /// A list, which may be JSON or have commas between.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
-        match self.get(name) {
-            Value::Array(items) => {
-                let texts = items.iter().filter_map(Value::as_str);
-                texts.map(str::to_string).collect()
-            }
-            Value::String(text) => text
-                .split(',')
-                .map(|item| item.trim().to_string())
-                .collect(),
-            _ => Vec::new(),
+        if let Value::Array(items) = self.get(name) {
+            let texts = items.iter().filter_map(Value::as_str);
+            return texts.map(str::to_string).collect();
         }
+        let text = self.text(name);
+        let items = text.split(',').filter(|item| !item.is_empty());
+        items.map(|item| item.trim().to_string()).collect()
     }
 
     /// `a[b][0]` stands in the list `b` of `a`, as PHP's `http_build_query` writes it.
     fn add(&mut self, name: &str, value: &str) {
-        let path: Vec<&str> = name
-            .split('[')
-            .map(|part| part.trim_end_matches(']'))
-            .collect();
-        let is_structure = matches!(
-            path.as_slice(),
-            [_] | [.., "attachment" | "elements" | "buttons" | "quick_replies"]
-                | [.., "attachment", "payload"]
-        );
-        let value = Value::String(value.to_string());
-        let value = if is_structure { decoded(value) } else { value };
-        let (first, rest) = (path[0], &path[1..]);
-        insert(self.values.entry(first).or_insert(Value::Null), rest, value);
+        let parts = name.split('[').map(|part| part.trim_end_matches(']'));
+        let (path, value) = (parts.collect::<Vec<_>>(), Value::from(value));
+        let is_structure = match path.as_slice() {
+            [_] | [.., "attachment", "payload"] => true,
+            [.., last] => ["attachment", "elements", "buttons", "quick_replies"].contains(last),
+            [] => false,
+        };
+        self.set(&path, if is_structure { decoded(value) } else { value });
     }
 
     fn add_form(&mut self, form: &str) {
@@ -99,45 +103,28 @@ impl Parameters {
         }
     }
 
-    fn add_json(&mut self, body: &[u8]) {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(values)) => {
-                let values = values
-                    .into_iter()
-                    .map(|(name, value)| (name, decoded(value)));
-                self.values.extend(values);
-            }
-            _ => self.remark = Some("the body is not well-formed JSON".to_string()),
-        }
-    }
-
     fn add_multipart(&mut self, body: &[u8], boundary: &str) {
         let mark = [b"--", boundary.as_bytes()].concat();
         for part in split(body, &mark).into_iter().skip(1) {
             let Some(end) = find(part, b"\r\n\r\n") else {
                 continue;
             };
-            let head = String::from_utf8_lossy(&part[..end]).into_owned();
+            let head = String::from_utf8_lossy(&part[..end]);
             let content = &part[end + 4..];
             let content = content.strip_suffix(b"\r\n").unwrap_or(content);
-            let quoted = |name: &str| {
-                let value = head.split(&format!("{name}=\"")).nth(1)?;
-                Some(value.split('"').next()?.to_string())
-            };
-            let content_type = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-type")
-                    .then(|| value.trim().to_string())
-            });
-            match (quoted(" name"), quoted("filename")) {
-                (_, Some(_)) => {
-                    self.file = Some(Upload {
-                        content_type: content_type.unwrap_or_default(),
-                        bytes: content.to_vec(),
-                    });
-                }
-                (Some(name), None) => self.add(&name, &String::from_utf8_lossy(content)),
-                (None, None) => {}
+            let quoted = |name: &str| head.split_once(name)?.1.split('"').next();
+            if quoted("filename=\"").is_some() {
+                let lower = head.to_ascii_lowercase();
+                let at = lower
+                    .find("content-type:")
+                    .map(|at| at + "content-type:".len());
+                let line = at.and_then(|at| head[at..].lines().next());
+                self.file = Some(Upload {
+                    content_type: line.unwrap_or_default().trim().to_string(),
+                    bytes: content.to_vec(),
+                });
+            } else if let Some(name) = quoted(" name=\"") {
+                self.add(name, &String::from_utf8_lossy(content));
             }
         }
     }
@@ -148,33 +135,25 @@ fn insert(at: &mut Value, path: &[&str], value: Value) {
         *at = value;
         return;
     };
-    let number = first.parse().or(if first.is_empty() {
-        Ok(usize::MAX)
-    } else {
-        Err(())
-    });
-    let inner = match number {
-        Ok(number) => {
-            if !at.is_array() {
-                *at = Value::Array(Vec::new());
-            }
-            let Some(list) = at.as_array_mut() else {
-                return;
-            };
-            let number: usize = list.len().min(number);
-            if number == list.len() {
-                list.push(Value::Null);
-            }
-            &mut list[number]
+    let is_number = first.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        if !at.is_object() {
+            *at = json!({});
         }
-        Err(()) => {
-            if !at.is_object() {
-                *at = Value::Object(Map::new());
-            }
-            &mut at[*first]
-        }
+        return insert(&mut at[*first], rest, value);
+    }
+    if !at.is_array() {
+        *at = json!([]);
+    }
+    let Some(list) = at.as_array_mut() else {
+        return;
     };
-    insert(inner, rest, value);
+    // `[]` is the next one.
+    let number = first.parse().unwrap_or(usize::MAX).min(list.len());
+    if number == list.len() {
+        list.push(Value::Null);
+    }
+    insert(&mut list[number], rest, value);
 }
 
 /// A text that is a JSON object, list or truth value is that; so is `{'id':'7'}`, which Meta's reference writes.
@@ -232,8 +211,6 @@ fn split<'a>(mut text: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn of(content_type: &str, target: &str, body: &str) -> Parameters {

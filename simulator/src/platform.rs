@@ -1,7 +1,6 @@
 //! The platform: people who write, Messenger, the Graph API and the bot, put together.
 
 use std::io::{self, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::bubble::{content, events, words};
-use super::delivery::{Deliveries, Delivery, Route};
+use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::events::Occasion;
 use super::messenger::{NoHandshake, as_meta_writes};
@@ -29,17 +28,14 @@ const GRAPH_PORT: u16 = 8090;
 pub(crate) struct Platform {
     pub(crate) log: Arc<EventLog>,
     pub(crate) options: Options,
-    trouble: Arc<Mutex<(Trouble, Fault)>>,
+    pub(crate) trouble: Arc<Mutex<(Trouble, Fault)>>,
     messenger: Arc<Messenger>,
-    own_bots: Vec<OwnBot>,
+    pub(crate) own_bots: Vec<OwnBot>,
     deliveries: Deliveries,
-    /// Mids of another run are others: a bot remembers those that it has answered.
-    run: u64,
-    messages: AtomicU64,
     last: Mutex<Option<Delivery>>,
     proxy: Option<Proxy>,
     /// It runs until this is dropped.
-    graph_api: GraphApi,
+    pub(crate) graph_api: GraphApi,
 }
 
 impl Platform {
@@ -48,72 +44,63 @@ impl Platform {
     /// # Errors
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
-        let log = Arc::new(EventLog::new());
         let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
-        let is_other = options.other_bot.is_some();
-        let listener = match is_other {
+        let (ip, port) = (options.bind, options.ports.graph);
+        let listener = match options.other_bot {
             // Another bot is told the address by hand: the same one each time, if it is free.
-            true => listen_near(
-                options.bind,
-                options.ports.graph,
-                GRAPH_PORT,
-                "--graph-port",
-            ),
-            false => listen(
-                options.bind,
-                options.ports.graph.unwrap_or(0),
-                "--graph-port",
-            ),
-        }?;
-        let behave = {
-            let (log, trouble) = (Arc::clone(&log), Arc::clone(&trouble));
-            move |call: &Call| reply(&log, &mut lock(&trouble), call)
+            Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
+            None => listen(ip, port.unwrap_or(0), "--graph-port")?,
         };
-        let graph_api = GraphApi::with_log(listener, Arc::clone(&log), behave);
+        let makes = Arc::clone(&trouble);
+        let graph_api = GraphApi::start(listener, move |call| reply(&mut lock(&makes), call));
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
-        graph_api.page(|page| page.page.clone_from(&options.page));
+        lock(&graph_api.page).page.clone_from(&options.page);
         let url = graph_api.url();
         let mut own_bots = Vec::new();
-        let messenger = match (&options.other_bot, &options.own_bots) {
-            (Some(bot), _) => {
-                check_address(&bot.webhook)?;
+        for bots in options
+            .own_bots
+            .iter()
+            .filter(|_| options.other_bot.is_none())
+        {
+            for _ in 0..bots.count {
+                own_bots.push(OwnBot::start(bots, &url)?);
+            }
+        }
+        let messenger = match &options.other_bot {
+            Some(bot) => {
+                if !bot.webhook.starts_with("http") {
+                    let words = "is no address of a webhook; it begins with http:// or https://";
+                    return Err(SimulatorError(format!("{} {words}", bot.webhook)));
+                }
                 // Before the handshake: the bot may want to know it before it starts.
-                say(&format!(
-                    "the Graph API for your bot, instead of https://graph.facebook.com: {url}"
-                ));
+                let words = "the Graph API for your bot, instead of https://graph.facebook.com";
+                say(&format!("{words}: {url}"));
                 Messenger::with_secrets(&bot.webhook, &bot.verify_token, &bot.app_secret)
             }
-            (None, own) => {
-                if let Some(bots) = own {
-                    let start = |_| OwnBot::start(bots, &url);
-                    own_bots = (0..bots.count).map(start).collect::<Result<_, _>>()?;
-                }
-                Messenger::new("")
-            }
+            None => Messenger::new(""),
         };
-        if !is_other {
-            messenger.take_turns(own_bots.iter().map(OwnBot::url).collect());
-        }
-        let proxy = Proxy::start(options, &graph_api)?;
-        let messenger = Arc::new(messenger);
-        let route = Route {
-            messenger: Arc::clone(&messenger),
-            log: Arc::clone(&log),
-            graph_url: is_other.then_some(url),
-        };
-        Ok(Arc::new(Platform {
-            deliveries: Deliveries::new(route),
+        let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
+        let graph_url = options.other_bot.is_some().then_some(url);
+        let platform = Platform {
+            deliveries: Deliveries::new(&messenger, &log, graph_url),
             log,
             options: options.clone(),
             trouble,
             messenger,
             own_bots,
-            run: random(),
-            messages: AtomicU64::new(0),
             last: Mutex::default(),
-            proxy,
+            proxy: Proxy::start(options, &graph_api)?,
             graph_api,
-        }))
+        };
+        platform.find_own_bots();
+        Ok(Arc::new(platform))
+    }
+
+    fn find_own_bots(&self) {
+        if !self.own_bots.is_empty() {
+            let urls = self.own_bots.iter().map(OwnBot::url);
+            self.messenger.take_turns(urls.collect());
+        }
     }
 
     /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
@@ -135,90 +122,69 @@ impl Platform {
                 self.log.note(&words);
                 told = words;
             }
-            thread::sleep(if is_for_now {
-                ASKED_EVERY
-            } else {
-                5 * ASKED_EVERY
-            });
+            thread::sleep(ASKED_EVERY);
         }
-    }
-
-    pub(crate) fn graph_url(&self) -> String {
-        self.graph_api.url()
     }
 
     /// Where the bot is.
     pub(crate) fn bot_url(&self) -> String {
-        let own = || {
-            self.own_bots
-                .iter()
-                .map(OwnBot::url)
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        let other = self.options.other_bot.as_ref();
-        other.map_or_else(own, |bot| bot.webhook.clone())
-    }
-
-    /// What bots have set for the page: menu, greeting, Get Started.
-    pub(crate) fn profile(&self) -> Value {
-        self.graph_api.page(|page| page.profile.clone().into())
+        match &self.options.other_bot {
+            Some(bot) => bot.webhook.clone(),
+            None => join(self.own_bots.iter().map(OwnBot::url), " "),
+        }
     }
 
     /// A person does something: an event by its name, with what it is to have besides. Returns the id of the bubble, if
     /// it has one; none when there is no such event.
     pub(crate) fn send(&self, person: &str, name: &str, with: &Value) -> Option<Option<u64>> {
+        let mut webhook = self.occasion(person, name, with).webhook(name)?;
+        let mut page = lock(&self.graph_api.page);
+        let entry = &mut webhook["entry"][0];
+        if name.ends_with("_control") {
+            let is_taken = name == "take_thread_control";
+            let owner = if is_taken { "1" } else { APP_ID };
+            if !name.starts_with("request") {
+                page.hand_over(person, owner);
+            }
+        } else if page.is_handed_over(person) && entry["messaging"].is_array() {
+            // Another app answers, and ours is only told.
+            entry["standby"] = entry["messaging"].take();
+            entry.as_object_mut()?.remove("messaging");
+        }
+        drop(page);
+        Some(self.send_webhook(person, &webhook))
+    }
+
+    fn occasion(&self, person: &str, name: &str, with: &Value) -> Occasion {
         let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
         let about = with["mid"].as_str().map(str::to_string);
-        let occasion = Occasion {
+        Occasion {
             page: self.options.page.clone(),
             person: person.to_string(),
-            mid: self.new_mid(),
+            // Mids of another run are others: a bot remembers those that it has answered.
+            mid: format!("m_{:016x}", random()),
             about: about.or_else(|| self.log.last_mid(person, is_about_bot)),
-            files: format!("{}/files", self.graph_url()),
+            files: format!("{}/files", self.graph_api.url()),
             with: with.clone(),
-        };
-        let is_handed_over = self.graph_api.page(|page| page.is_handed_over(person));
-        let name = if is_handed_over && name == "text" {
-            "standby"
-        } else {
-            name
-        };
-        let mut webhook = occasion.webhook(name)?;
-        if is_handed_over
-            && webhook["entry"][0]["messaging"].is_array()
-            && !name.ends_with("_control")
-        {
-            let messaging = webhook["entry"][0]["messaging"].take();
-            webhook["entry"][0]["standby"] = messaging;
         }
-        if ["pass_thread_control", "take_thread_control"].contains(&name) {
-            let owner = if name == "take_thread_control" {
-                "1"
-            } else {
-                APP_ID
-            };
-            self.graph_api.page(|page| page.hand_over(person, owner));
-        }
-        Some(self.send_webhook(person, &webhook))
     }
 
     /// The webhook is delivered as it is. Returns the id of its last bubble.
     pub(crate) fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
-        let mut last = None;
+        let (mut last, page) = (None, &self.options.page);
         for event in events(webhook) {
             if let Some(user_ref) = event["optin"]["user_ref"].as_str() {
-                self.log.opted_in(user_ref, person);
+                self.log.know(person, person);
+                self.log.know(user_ref, person);
             }
             let sender = event["sender"]["id"].as_str().unwrap_or(person);
-            if let Some(text) = words(event).filter(|_| sender != self.options.page) {
-                let content = content(event);
-                let bubble = message(sender, false, &text, content, &content["mid"]);
-                let owes = self.options.own_bots.as_ref().map(|bots| bots.owes);
-                let alone = json!({
-                    "object": webhook["object"], "entry": [{"id": self.options.page, "messaging": [event]}],
+            if let Some(text) = words(event).filter(|_| sender != page) {
+                let owed = self.options.own_bots.as_ref().map(|bots| {
+                    let entry = json!({"id": page, "messaging": [event]});
+                    let alone = json!({"object": webhook["object"], "entry": [entry]});
+                    (bots.owes)(&alone).unwrap_or_default()
                 });
-                let owed = owes.map(|owes| owes(&alone).unwrap_or_default());
+                let bubble = message(sender, false, &text, content(event));
                 last = Some(self.log.written(bubble, owed));
             }
         }
@@ -234,75 +200,44 @@ impl Platform {
         last
     }
 
-    /// Messenger delivers a webhook once more: this one, or the last. Whether there is one.
-    pub(crate) fn redeliver(&self, exchange: Option<u64>) -> bool {
-        let again = match exchange {
-            None => lock(&self.last).clone(),
-            Some(id) => self.log.webhook(id).and_then(|(request, person, message)| {
-                let (head, body) = request.split_once("\n\n")?;
-                Some(Delivery {
-                    body: body.into(),
-                    person,
-                    message,
-                    is_signed: head.contains("\nX-Hub-Signature"),
-                    group: Some(id),
-                })
-            }),
+    /// Messenger delivers a webhook once more: this one, or the last. None when there is no such webhook.
+    pub(crate) fn redeliver(&self, exchange: Option<u64>) -> Option<()> {
+        let Some(id) = exchange else {
+            self.deliveries.send(lock(&self.last).clone()?);
+            return Some(());
         };
-        let is_known = again.is_some();
-        again
-            .into_iter()
-            .for_each(|delivery| self.deliveries.send(delivery));
-        is_known
+        let webhook = self.log.webhook(id)?;
+        let (head, body) = webhook["request"].as_str()?.split_once("\n\n")?;
+        self.deliveries.send(Delivery {
+            body: body.into(),
+            person: webhook["person"].as_str()?.to_string(),
+            message: webhook["message"].as_u64(),
+            is_signed: head.contains("\nX-Hub-Signature"),
+            group: Some(id),
+        });
+        Some(())
     }
 
     /// Somebody who does not know the app secret sends a webhook.
     pub(crate) fn send_unsigned(&self, person: &str) {
-        let occasion = Occasion {
-            page: self.options.page.clone(),
-            person: person.to_string(),
-            mid: self.new_mid(),
-            with: json!({"text": "nobody has signed this"}),
-            ..Occasion::default()
-        };
-        let webhook = occasion.webhook("text").unwrap_or_default();
+        let with = json!({"text": "nobody has signed this"});
+        let webhook = self.occasion(person, "text", &with).webhook("text");
         self.deliveries.send(Delivery {
-            body: as_meta_writes(&webhook),
+            body: as_meta_writes(&webhook.unwrap_or_default()),
             person: person.to_string(),
             ..Delivery::default()
         });
     }
 
-    /// The Graph API makes this trouble, and has this fault, from now on.
-    pub(crate) fn make_trouble(&self, trouble: Trouble, fault: Fault) {
-        *lock(&self.trouble) = (trouble, fault);
-        self.log.touch();
-    }
-
-    pub(crate) fn trouble(&self) -> (Trouble, Fault) {
-        lock(&self.trouble).clone()
-    }
-
-    /// How many bots can be killed here.
-    pub(crate) fn own_bots(&self) -> usize {
-        self.own_bots.len()
-    }
-
     /// This bot is killed without a warning, and started again.
-    pub(crate) fn kill_bot(&self, number: usize) {
-        let Some(own_bot) = self.own_bots.get(number) else {
-            return;
-        };
-        let what = format!("kill -9 of the bot at {}, and start again", own_bot.url());
-        let exchange = self.log.requested("bot", "", None, None, &what);
-        let answer = match own_bot.restart() {
-            Ok(url) => {
-                self.messenger
-                    .take_turns(self.own_bots.iter().map(OwnBot::url).collect());
-                format!("it listens at {url} and has its outbox back")
-            }
+    pub(crate) fn kill_bot(&self, bot: &OwnBot) {
+        let what = format!("kill -9 of the bot at {}, and start again", bot.url());
+        let exchange = self.log.requested("bot", "", &what);
+        let answer = match bot.restart() {
+            Ok(url) => format!("it listens at {url} and has its outbox back"),
             Err(error) => error.to_string(),
         };
+        self.find_own_bots();
         self.log.answered(exchange, None, &answer);
     }
 
@@ -314,36 +249,25 @@ impl Platform {
 
     /// What the bots have logged that are our own.
     pub(crate) fn bot_log(&self) -> String {
-        let logs: Vec<String> = self.own_bots.iter().map(OwnBot::log).collect();
-        logs.join("\n")
-    }
-
-    fn new_mid(&self) -> String {
-        format!(
-            "m_{:016x}_{}",
-            self.run,
-            self.messages.fetch_add(1, Ordering::Relaxed)
-        )
+        join(self.own_bots.iter().map(OwnBot::log), "\n")
     }
 }
 
 /// What the Graph API replies: a mistake is refused first, then fault and trouble have their turn.
-fn reply(log: &EventLog, (trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
-    let person = log.person(&call.recipient);
+fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
+    let person = call.person.as_deref();
     if let Some(refusal) = call.refusal() {
         return refusal;
     }
     if call.kind != Kind::Other && person.is_none() {
         return Reply::error(400, 100, Some(2018001));
     }
-    let has_fault = fault.take(&person.unwrap_or_default());
+    let has_fault = fault.take(person.unwrap_or_default());
     has_fault.unwrap_or_else(|| trouble.reply())
 }
 
-fn check_address(url: &str) -> Result<(), SimulatorError> {
-    let is_url = url.starts_with("http://") || url.starts_with("https://");
-    let why = format!("{url} is no address of a webhook; it begins with http:// or https://");
-    is_url.then_some(()).ok_or(SimulatorError(why))
+fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
+    texts.collect::<Vec<_>>().join(between)
 }
 
 /// Tells the person at the terminal.

@@ -39,59 +39,39 @@ pub fn say(
     platform.shake_hands(Some(PATIENCE))?;
     platform::say("handshake: accepted");
     for said in all {
-        let (name, with) = match said {
-            Said::Text(text) => ("text", json!({ "text": text })),
-            Said::Event(name) => (name.as_str(), json!({})),
+        let (name, text) = match said {
+            Said::Text(text) => ("text", text),
+            Said::Event(name) => (name.as_str(), name),
+        };
+        let with = match said {
+            Said::Text(_) => json!({ "text": text }),
+            Said::Event(_) => Value::Null,
         };
         let before = platform.log.version();
         let message = platform.send(PERSON, name, &with).flatten();
-        let mut until = Until {
+        let until = Until {
             quiet: options.quiet,
             count: options.wait,
-        };
-        if message.is_some() && options.other_bot.is_some() && !platform.log.is_called() {
             // Somebody who tries a bot for the first time learns why nothing comes.
-            wait_for_call(&platform, message);
-            until.quiet = until.quiet.max(Duration::from_millis(1));
-        }
+            is_first: message.is_some() && options.other_bot.is_some(),
+        };
         let heard = converse(&platform, PERSON, before, message, until);
-        let heard = heard.map_err(|error| with_log(error, &platform))?;
-        if message.is_some() && options.other_bot.is_some() && !platform.log.is_called() {
-            return Err(SimulatorError(not_called(&platform.graph_url())));
-        }
+        let mut heard = heard.map_err(|error| with_log(error, &platform))?;
         let (status, took) = (&heard["webhook_status"], &heard["webhook_ms"]);
         platform::say(&format!("webhook: answered {status} in {took} ms"));
-        list(&heard["refused"]).for_each(|refused| {
-            platform::say(&format!("the Send API refused: {}", words(refused)))
-        });
-        let lines = if as_json {
-            let mut heard = heard;
-            heard["said"] = with["text"].as_str().unwrap_or(name).into();
-            vec![heard.to_string()]
-        } else {
-            list(&heard["heard"]).map(words).collect()
+        for refused in list(&heard["refused"]) {
+            platform::say(&format!("the Send API refused: {}", words(refused)));
+        }
+        heard["said"] = text.as_str().into();
+        let lines = match as_json {
+            true => vec![heard.to_string()],
+            false => list(&heard["heard"]).map(words).collect(),
         };
         for line in lines {
             writeln!(out, "{line}").map_err(failed_to("print the echo"))?;
         }
     }
     Ok(())
-}
-
-/// Until the bot calls the Graph API for the first time, or fails, or could have.
-fn wait_for_call(platform: &Platform, message: Option<u64>) {
-    let deadline = Instant::now() + CALLED_WITHIN;
-    let log = &platform.log;
-    while !log.is_called() && Instant::now() < deadline {
-        let version = log.version();
-        let has_failed = |one: &Value| {
-            one["message"].as_u64() == message && !one["took"].is_null() && one["status"] != 200
-        };
-        if list(&log.since(0)["exchanges"]).any(has_failed) {
-            return;
-        }
-        log.wait(version, Duration::from_millis(100));
-    }
 }
 
 /// When a conversation is over.
@@ -101,6 +81,8 @@ pub(crate) struct Until {
     pub(crate) quiet: Duration,
     /// or has sent so many messages.
     pub(crate) count: Option<usize>,
+    /// A bot that has never called must call.
+    pub(crate) is_first: bool,
 }
 
 /// What came to this person after this version of the log, until it is over, with times. `message` is what they said last.
@@ -118,23 +100,29 @@ pub(crate) fn converse(
     let (begun, mut last, mut changed) = (Instant::now(), Value::Null, Instant::now());
     loop {
         let version = log.version();
-        let now = Conversation::of(&log.since(before), person, message);
-        if let Some(failure) = now.failure {
-            return Err(failure);
-        }
+        let now = Conversation::of(&log.since(before), person, message)?;
         if now.state != last {
             (last, changed) = (now.state, Instant::now());
         }
         let count = list(&now.heard["heard"]).count();
-        let is_over = match until.count {
-            Some(wanted) => count >= wanted,
-            None => now.is_complete || (now.is_idle && changed.elapsed() >= until.quiet),
+        let must_call = until.is_first && !log.is_called();
+        let quiet = if must_call {
+            CALLED_WITHIN
+        } else {
+            until.quiet
         };
-        let is_quiet = now.is_idle && changed.elapsed() >= until.quiet;
-        let refused = list(&now.heard["refused"]).next().filter(|_| count == 0);
-        if let Some(refused) = refused.filter(|_| is_quiet) {
+        let is_quiet = now.is_idle && changed.elapsed() >= quiet;
+        let refused = list(&now.heard["refused"]).next();
+        if let (Some(refused), true, 0) = (refused, is_quiet, count) {
             let refused = words(refused);
             return Err(format!("the Send API refuses what the bot sent: {refused}"));
+        }
+        let is_over = match until.count {
+            Some(wanted) => count >= wanted,
+            None => now.is_complete || is_quiet,
+        };
+        if is_quiet && must_call {
+            return Err(not_called(&platform.graph_api.url()));
         }
         if is_over && !now.owes {
             return Ok(now.heard);
@@ -146,11 +134,8 @@ pub(crate) fn converse(
                 false => format!("{count} of {wanted} messages came within {seconds} s"),
             });
         }
-        let left = until.quiet.saturating_sub(changed.elapsed());
-        log.wait(
-            version,
-            left.clamp(Duration::from_millis(5), Duration::from_millis(500)),
-        );
+        let left = quiet.saturating_sub(changed.elapsed()).as_millis();
+        log.wait(version, Duration::from_millis(left.clamp(5, 500) as u64));
     }
 }
 
@@ -164,66 +149,58 @@ struct Conversation {
     owes: bool,
     /// All that was owed has come.
     is_complete: bool,
-    failure: Option<String>,
 }
 
 impl Conversation {
     /// What has come back to this person, and to nobody else.
-    fn of(news: &Value, person: &str, message: Option<u64>) -> Conversation {
+    ///
+    /// # Errors
+    /// When the bot did not take the webhook; in words.
+    fn of(news: &Value, person: &str, message: Option<u64>) -> Result<Conversation, String> {
         let of_person = |one: &&Value| one["person"] == person;
-        let exchanges = |what: &'static str| {
-            let all = list(&news["exchanges"]).filter(of_person);
-            all.filter(move |one| one["what"] == what)
-        };
-        let is_answered = |one: &&Value| !one["took"].is_null();
+        let (answered, in_flight): (Vec<_>, Vec<_>) = list(&news["exchanges"])
+            .filter(of_person)
+            .partition(|one| !one["took"].is_null());
         // Of this message; an event that nobody sees has none.
-        let webhooks = || exchanges("webhook").filter(|one| one["message"].as_u64() == message);
-        let webhook = webhooks().find(is_answered);
-        let failure = webhooks()
-            .filter(is_answered)
-            .find(|one| one["status"] != 200)
-            .map(|one| {
-                let (status, answer, remark) =
-                    (&one["status"], body(&one["answer"]), words(&one["remark"]));
-                let words =
-                    format!("the bot answered the webhook with {status}: {answer} {remark}");
-                words.trim_end().to_string()
-            });
-        let refused = exchanges("call").filter(|call| call["status"] == 400);
+        let is_webhook =
+            |one: &&&Value| one["what"] == "webhook" && one["message"].as_u64() == message;
+        let webhook = answered.iter().find(is_webhook);
+        let mut webhooks = answered.iter().filter(is_webhook);
+        if let Some(failed) = webhooks.find(|one| one["status"] != 200) {
+            let (status, remark) = (&failed["status"], words(&failed["remark"]));
+            let answer = body(&failed["answer"]);
+            let failure = format!("the bot answered the webhook with {status}: {answer} {remark}");
+            return Err(failure.trim_end().to_string());
+        }
+        let calls = answered.iter().filter(|one| one["what"] == "call");
+        let refused = calls.filter(|call| call["status"] == 400);
         let refused: Vec<String> = refused.map(|call| body(&call["answer"])).collect();
         let messages = list(&news["messages"]).filter(of_person);
-        let (from_bot, said): (Vec<_>, Vec<_>) =
-            messages.partition(|message| message["bot"] == true);
+        let (from_bot, said): (Vec<_>, Vec<_>) = messages.partition(|one| one["bot"] == true);
         let said = said.into_iter().find(|one| one["id"].as_u64() == message);
-        let rest = said.map_or("", |said| said["rest"].as_str().unwrap_or_default());
-        let at = said.and_then(|said| said["at"].as_u64());
-        let first = from_bot.first().and_then(|first| first["at"].as_u64());
+        let said = said.unwrap_or(&Value::Null);
+        let at = |one: &Value| one["at"].as_u64();
+        let first = from_bot.first().and_then(|first| at(first));
         let is_typing = news["shown"][person]["typing"] == true;
-        let answered = list(&news["exchanges"])
-            .filter(of_person)
-            .filter(is_answered)
-            .count();
-        let in_flight = list(&news["exchanges"]).filter(of_person).count() - answered;
         let of_all = |name: &str| {
             from_bot
                 .iter()
-                .map(|message| message[name].clone())
-                .collect::<Vec<_>>()
+                .map(|one| one[name].clone())
+                .collect::<Value>()
         };
-        Conversation {
-            state: json!([answered, in_flight, from_bot.len(), is_typing]),
-            is_idle: webhook.is_some() && in_flight == 0 && !is_typing,
-            owes: !rest.is_empty(),
-            is_complete: webhook.is_some()
-                && said.is_some_and(|said| said["rest"] == "" && !said["echoed"].is_null()),
-            failure,
+        let (status, took) = webhook.map(|one| (&one["status"], &one["took"])).unzip();
+        let is_echoed = said["rest"] == "" && !said["echoed"].is_null();
+        Ok(Conversation {
+            state: json!([answered.len(), in_flight.len(), from_bot.len(), is_typing]),
+            is_idle: webhook.is_some() && in_flight.is_empty() && !is_typing,
+            owes: said["rest"].as_str().is_some_and(|rest| !rest.is_empty()),
+            is_complete: webhook.is_some() && is_echoed,
             heard: json!({
-                "heard": of_all("text"), "messages": of_all("content"), "files": of_all("files"), "refused": refused,
-                "webhook_status": webhook.map(|webhook| &webhook["status"]),
-                "webhook_ms": webhook.map(|webhook| &webhook["took"]),
-                "echo_ms": first.zip(at).map(|(first, at)| first.saturating_sub(at)),
+                "heard": of_all("text"), "messages": of_all("content"), "files": of_all("files"),
+                "refused": refused, "webhook_status": status, "webhook_ms": took,
+                "echo_ms": first.zip(at(said)).map(|(first, at)| first.saturating_sub(at)),
             }),
-        }
+        })
     }
 }
 
@@ -238,9 +215,8 @@ fn words(value: &Value) -> String {
 /// An answer without its headers.
 fn body(answer: &Value) -> String {
     let answer = words(answer);
-    let body = answer.split_once("\n\n").map(|(_, body)| body.to_string());
-    body.or_else(|| answer.strip_prefix('\n').map(str::to_string))
-        .unwrap_or(answer)
+    let (_, body) = answer.split_once("\n\n").unwrap_or(("", &answer));
+    body.trim_start_matches('\n').to_string()
 }
 
 fn with_log(error: String, platform: &Platform) -> SimulatorError {

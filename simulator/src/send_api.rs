@@ -61,11 +61,10 @@ pub(crate) fn recipient(parameters: &Parameters) -> Option<String> {
 /// Something that Meta's reference requires, and the Graph API lets pass.
 pub(crate) fn remark(parameters: &Parameters) -> Option<String> {
     let is_message = parameters.get("message").is_object();
-    let is_missing = is_message && parameters.get("messaging_type").is_null();
-    let remark = "messaging_type is missing; Meta's reference requires it".to_string();
-    is_missing
-        .then_some(remark)
-        .or_else(|| parameters.remark.clone())
+    if is_message && parameters.get("messaging_type").is_null() {
+        return Some("messaging_type is missing; Meta's reference requires it".to_string());
+    }
+    parameters.remark.clone()
 }
 
 /// Whether Meta would take the call.
@@ -75,36 +74,28 @@ pub(crate) fn check(parameters: &Parameters) -> Result<(), Refusal> {
         return Err(at("recipient").missing());
     }
     if parameters.get("messaging_type") == "MESSAGE_TAG" && parameters.text("tag").is_empty() {
-        return Err(Refusal::new(
-            "Tag is required for messaging_type MESSAGE_TAG",
-        ));
+        let words = "Tag is required for messaging_type MESSAGE_TAG";
+        return Err(Refusal::new(words));
     }
     check_shape("call", parameters)?;
     if !at("sender_action").1.is_null() {
         let action = Value::from(parameters.text("sender_action").to_lowercase());
-        return At("sender_action".to_string(), &action)
-            .one_of(ACTIONS)
-            .map(drop);
+        let action = At("sender_action".to_string(), &action);
+        return action.one_of(ACTIONS).map(drop);
     }
     let message = at("message");
     if !message.1.is_object() {
         return Err(message.missing());
     }
     message.check("message", parameters.file.is_some())?;
+    let text = message.1["text"].as_str().unwrap_or_default();
     let contents = ["attachment", "attachments", "sticker_id", "template"];
     let is_empty = contents.iter().all(|name| message.1[*name].is_null());
-    if is_empty
-        && message.1["text"]
-            .as_str()
-            .unwrap_or_default()
-            .trim()
-            .is_empty()
-    {
+    if is_empty && text.trim().is_empty() {
         let words = "Message cannot be empty, must provide valid attachment or text";
-        return Err(Refusal {
-            subcode: Some(2018034),
-            ..Refusal::new(words)
-        });
+        let mut refusal = Refusal::new(words);
+        refusal.subcode = Some(2018034);
+        return Err(refusal);
     }
     Ok(())
 }
@@ -120,8 +111,8 @@ pub(crate) fn profile_fields() -> Vec<&'static str> {
 
 /// Whether Meta would take a call of this shape.
 pub(crate) fn check_shape(shape: &str, parameters: &Parameters) -> Result<(), Refusal> {
-    let call = Value::Object(parameters.values.clone());
-    At(String::new(), &call).check(shape, parameters.file.is_some())
+    let call = At(String::new(), &parameters.values);
+    call.check(shape, parameters.file.is_some())
 }
 
 /// Whether Meta would take this value of a profile's field.
@@ -200,17 +191,15 @@ impl<'a> At<'a> {
         let Some(items) = value.as_array() else {
             return Err(Refusal::new(format!("Param {place} must be an array")));
         };
-        match items.len() {
-            0 if least == 1 => return Err(self.missing()),
-            count if count > most => {
-                let words = format!("Number of elements in param {place} must be at most {most}");
-                return Err(Refusal::new(words));
-            }
-            count if count < least => {
-                let words = format!("Number of elements in param {place} must be at least {least}");
-                return Err(Refusal::new(words));
-            }
-            _ => {}
+        let count = items.len();
+        if count == 0 && least == 1 {
+            return Err(self.missing());
+        }
+        if count < least || count > most {
+            let limit = if count < least { "least" } else { "most" };
+            let number = least.max(count.min(most));
+            let words = format!("Number of elements in param {place} must be at {limit} {number}");
+            return Err(Refusal::new(words));
         }
         let item = |(n, item)| At(format!("{place}[{n}]"), item);
         Ok(items.iter().enumerate().map(item).collect())

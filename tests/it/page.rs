@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 pub use self::client::*;
 
 #[path = "../../simulator/tests/it/client.rs"]
+#[allow(dead_code, reason = "the simulator's own tests use all of it")]
 mod client;
 
 #[test]

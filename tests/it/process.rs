@@ -1,5 +1,6 @@
 //! Processes whose end, output or log is looked at.
 
+use std::io::PipeWriter;
 use std::process::Command;
 
 pub use self::shared::*;
@@ -10,4 +11,11 @@ mod shared;
 /// The program with these arguments and an empty environment.
 pub fn echobot(arguments: &[&str]) -> Command {
     command(arguments)
+}
+
+/// A pipe that nobody reads any more.
+pub fn closed_pipe() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("the system has a pipe");
+    drop(reader);
+    writer
 }

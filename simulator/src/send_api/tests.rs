@@ -3,11 +3,8 @@ use serde_json::json;
 use super::*;
 
 fn refused(call: Value) -> Option<String> {
-    let Value::Object(values) = call else {
-        panic!("it is an object")
-    };
     let parameters = Parameters {
-        values,
+        values: call,
         ..Parameters::default()
     };
     check(&parameters).err().map(|refusal| refusal.message)

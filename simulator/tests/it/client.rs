@@ -47,15 +47,6 @@ impl Simulator {
     pub fn of(process: Running, url: String) -> Simulator {
         Simulator { process, url }
     }
-
-    pub fn port(&self) -> String {
-        self.url
-            .trim_end_matches('/')
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_string()
-    }
 }
 
 impl Drop for Simulator {

@@ -62,28 +62,44 @@ fn the_log_tells_what_has_changed_and_waits_for_it() {
     assert_eq!(nothing["messages"], json!([]));
 }
 
-/// The README's example, to the letter, under pytest where it is installed.
+/// An example of the README's, to the letter.
+fn example(language: &str) -> &'static str {
+    let start = format!("```{language}\n");
+    let code = include_str!("../../README.md").split(&start).nth(1);
+    let code = code.expect("there is an example");
+    code.split("```").next().expect("it has an end")
+}
+
+fn run_test(command: &mut std::process::Command) {
+    let command = command.env("SIMULATOR", crate::support::program());
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = crate::process::run(command);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+}
+
 #[test]
-fn the_readmes_example_runs_a_python_bot_under_test() {
-    let readme = include_str!("../../README.md");
-    let code = readme
-        .split("```python\n")
-        .nth(1)
-        .expect("there is an example");
-    let code = code.split("```").next().expect("it has an end");
+fn the_readmes_example_tests_a_python_bot() {
     let directory = crate::support::Directory::new("pytest");
-    let test = directory.file("test_bot.py", code.as_bytes());
+    let test = directory.file("test_bot.py", example("python").as_bytes());
     let python = format!("{}/../target/bots/bin/python", env!("CARGO_MANIFEST_DIR"));
-    let mut command = std::process::Command::new(&python);
-    command
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .arg(&test)
-        .env("SIMULATOR", crate::support::program())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     if !std::path::Path::new(&python).exists() {
         return leave_out("the README's example", ".ci/bots installs pytest");
     }
-    let ended = crate::process::run(&mut command);
-    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let mut python = std::process::Command::new(python);
+    run_test(
+        python
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+            .arg(&test),
+    );
+}
+
+#[test]
+fn the_readmes_example_tests_a_node_bot() {
+    let directory = crate::support::Directory::new("node");
+    let test = directory.file("bot.test.mjs", example("js").as_bytes());
+    let mut node = std::process::Command::new("node");
+    if node.arg("--version").output().is_err() {
+        return leave_out("the README's example", "install Node");
+    }
+    run_test(std::process::Command::new("node").arg("--test").arg(&test));
 }

@@ -29,9 +29,10 @@ fn interpreter(installed: &Path, script: &str) -> Command {
     let script_path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/libraries")
         .join(script);
-    let mut command = match script.ends_with(".py") {
-        true => Command::new(installed.join("bin/python")),
-        false => Command::new("node"),
+    let mut command = match script.rsplit('.').next() {
+        Some("py") => Command::new(installed.join("bin/python")),
+        Some("js") => Command::new("node"),
+        _ => return Command::new(installed.join("rust/debug").join(script)),
     };
     command
         .arg(script_path)
@@ -41,9 +42,14 @@ fn interpreter(installed: &Path, script: &str) -> Command {
 
 /// Plays with a bot; `proxy`: it has the proxy in its environment, and knows nothing of the Graph API's address.
 fn play(script: &str, proxy: bool) {
+    play_at(script, proxy, "/webhook", true);
+}
+
+/// The same with a webhook at this path; `has_more`: the library knows more than the Send API.
+fn play_at(script: &str, proxy: bool, path: &str, has_more: bool) {
     let Some(installed) = installed() else { return };
     let (port, graph_port) = (free_port().to_string(), free_port().to_string());
-    let webhook = format!("http://127.0.0.1:{port}/webhook");
+    let webhook = format!("http://127.0.0.1:{port}{path}");
     let mut arguments = vec![
         "--webhook",
         &webhook,
@@ -112,11 +118,15 @@ fn play(script: &str, proxy: bool) {
         json!(["tapped RED"]),
         "{script}"
     );
+    if !has_more {
+        return;
+    }
     let upload = heard("say", json!({"text": "upload", "wait": 1}));
+    // Uploaded, or named by an address.
     let files = upload["files"][0].as_object();
-    let picture = files
-        .and_then(|files| files.values().next()?.as_str())
-        .unwrap_or_default();
+    let uploaded = files.and_then(|files| files.values().next()?.as_str());
+    let named = upload["messages"][0]["attachment"]["payload"]["url"].as_str();
+    let picture = uploaded.or(named).unwrap_or_default();
     if !proxy {
         let mut picture = ureq::get(picture)
             .call()
@@ -165,4 +175,14 @@ fn botly_is_played_with() {
 #[test]
 fn messaging_api_messenger_is_played_with() {
     play("messaging_api_bot.js", false);
+}
+
+#[test]
+fn botmaster_is_played_with_through_the_proxy_and_nothing_in_it_is_changed() {
+    play_at("botmaster_bot.js", true, "/messenger/webhook", true);
+}
+
+#[test]
+fn fb_messenger_in_rust_is_played_with_through_the_proxy() {
+    play_at("fb-messenger-bot", true, "/webhook", false);
 }

@@ -1,6 +1,6 @@
 //! Processes whose end, output or log is looked at.
 
-use std::io::{PipeWriter, Read};
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -83,11 +83,4 @@ fn read_all(output: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
-}
-
-/// A pipe that nobody reads any more.
-pub fn closed_pipe() -> PipeWriter {
-    let (reader, writer) = std::io::pipe().expect("the system has a pipe");
-    drop(reader);
-    writer
 }

@@ -24,10 +24,10 @@ fn failures_reach_the_chat() {
     say(&browser, "hello");
     browser.wait_until(
         "the bot's failures under the bubble",
-        "return /the bot answered 500, [2-9] times/.test(document.querySelector('.row.me .failed').textContent)",
+        "return /the bot answered 500, [2-9] times/.test(document.querySelector('.row.me .failed')?.textContent)",
     );
     say(&browser, "again");
-    let waits = "return [...document.querySelectorAll('.row.me .failed')].at(-1).textContent.startsWith('waits behind')";
+    let waits = "return [...document.querySelectorAll('.row.me .failed')].at(-1)?.textContent.startsWith('waits behind')";
     browser.wait_until("why the next one waits", waits);
     world.bot.status.store(200, Ordering::SeqCst);
     assert_eq!(world.send(json!({"text": "x".repeat(2001)})).0, 400);

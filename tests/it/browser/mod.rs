@@ -1,11 +1,17 @@
 //! The simulator's page in a real browser, with this bot behind it.
 
-use self::shared::{Browser, bubbles, open, say, wait_for_bubbles};
+use self::shared::{bubbles, open, say, wait_for_bubbles};
 use crate::page as client;
 use crate::simulate::Simulator;
 
 #[path = "../../../simulator/tests/it/browser/mod.rs"]
+#[allow(dead_code, reason = "the simulator's own tests use all of it")]
 mod shared;
+
+fn port_of(simulator: &Simulator) -> String {
+    let port = simulator.url.trim_end_matches('/').rsplit(':').next();
+    port.unwrap_or_default().to_string()
+}
 
 #[test]
 fn a_person_chats_with_the_bot_and_sees_its_promises_kept() {
@@ -121,7 +127,7 @@ fn several_browsers_see_the_same_and_find_back_after_a_restart() {
     };
     say(&first, "from the first");
     assert_eq!(wait_for_bubbles(&second, 1), ["from the first"]);
-    let port = simulator.port();
+    let port = port_of(&simulator);
     drop(simulator);
     let is_away = "return document.querySelector('#link').className === 'away'";
     first.wait_until("nobody to be there", is_away);
@@ -138,7 +144,7 @@ fn several_browsers_see_the_same_and_find_back_after_a_restart() {
 #[test]
 fn a_page_with_another_name_is_turned_away() {
     let simulator = Simulator::start(&[]);
-    let port = simulator.port();
+    let port = port_of(&simulator);
     let curl = |host: &str| {
         let mut command = std::process::Command::new("curl");
         let url = format!("http://127.0.0.1:{port}/log");
