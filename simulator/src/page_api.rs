@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::http::Response;
 use super::parameters::{Parameters, Upload};
-use super::send_api::{Refusal, check_profile, check_shape, profile_fields};
+use super::send_api::{Refusal, check_shape};
 use super::{APP_ID, PAGE, PEOPLE, Reply};
+
+mod profile;
 
 /// The app behind Meta's Page inbox.
 const INBOX: &str = "263902037430900";
@@ -17,6 +19,8 @@ pub(crate) struct PageApi {
     /// Where files can be fetched.
     url: String,
     pub(crate) page: String,
+    /// Where webhooks go, whatever an app says; empty: where it says.
+    pub(crate) webhook: String,
     /// The app's id, as far as bots have told it.
     app: String,
     pub(crate) profile: Map<String, Value>,
@@ -33,6 +37,7 @@ impl PageApi {
         PageApi {
             url,
             page: PAGE.to_string(),
+            webhook: String::new(),
             app: APP_ID.to_string(),
             profile: Map::new(),
             things: Vec::new(),
@@ -228,7 +233,10 @@ impl PageApi {
                 let field = |name| json!({"name": name, "version": "v26.0"});
                 let fields: Vec<Value> = call.list("fields").into_iter().map(field).collect();
                 self.things.retain(|one| !same(one));
-                let (object, url) = (get("object"), get("callback_url"));
+                let is_known = !self.webhook.is_empty();
+                let url = is_known.then(|| self.webhook.clone().into());
+                let url = url.unwrap_or_else(|| get("callback_url").clone());
+                let object = get("object");
                 let app = json!({"object": object, "callback_url": url, "active": true, "fields": fields});
                 (app, success())
             }
@@ -271,69 +279,6 @@ impl PageApi {
             call.set(&["fields"], json!("first_name,last_name,profile_pic"));
         }
         chosen(&person, &call)
-    }
-
-    fn messenger_profile(&mut self, method: &str, call: &Parameters) -> Reply {
-        let (fields, known) = (call.list("fields"), profile_fields());
-        let names = known.join(", ");
-        if let Some(field) = fields.iter().find(|field| !known.contains(&field.as_str())) {
-            let words = format!("Param fields must be one of {{{names}}}, and is {field}");
-            return Reply::wrong(&words);
-        }
-        if method == "GET" {
-            let mut set = self.profile.clone();
-            set.retain(|name, _| fields.contains(name));
-            let data = if set.is_empty() {
-                json!([])
-            } else {
-                json!([set])
-            };
-            return Reply::done(&json!({ "data": data }));
-        }
-        if method == "DELETE" {
-            self.profile.retain(|name, _| !fields.contains(name));
-            return Reply::done(&json!({"result": "success"}));
-        }
-        let mut set = call.values.as_object().cloned().unwrap_or_default();
-        set.retain(|name, value| known.contains(&name.as_str()) && !value.is_null());
-        if set.is_empty() {
-            return Reply::wrong(&format!("Requires one of the params: {names}"));
-        }
-        let mut checks = set.iter().map(|(name, value)| check_profile(name, value));
-        if let Some(refusal) = checks.find_map(Result::err) {
-            return refusal.reply();
-        }
-        let has_start = |all: &Map<_, _>| all.contains_key("get_started");
-        if set.contains_key("persistent_menu") && !has_start(&set) && !has_start(&self.profile) {
-            let words = "(#100) You must set a Get Started button to use a persistent menu";
-            return Reply::refusal(400, 100, Some(2018145), words);
-        }
-        self.profile.extend(set);
-        Reply::done(&json!({"result": "success"}))
-    }
-
-    /// What the messenger profile was called until 2017; some libraries still use it.
-    fn thread_settings(&mut self, method: &str, call: &Parameters) -> Reply {
-        let (kind, state) = (call.text("setting_type"), call.text("thread_state"));
-        let (get, actions) = (|name| call.get(name).clone(), call.get("call_to_actions"));
-        let text = &call.get("greeting")["text"];
-        let menu = json!([{"locale": "default", "call_to_actions": actions}]);
-        let (name, value) = match (kind.as_str(), state.as_str()) {
-            ("greeting", _) => ("greeting", json!([{"locale": "default", "text": text}])),
-            ("call_to_actions", "new_thread") => ("get_started", actions[0].clone()),
-            ("call_to_actions", "existing_thread") => ("persistent_menu", menu),
-            ("account_linking", _) => ("account_linking_url", get("account_linking_url")),
-            ("domain_whitelisting", _) => ("whitelisted_domains", get("whitelisted_domains")),
-            _ => return Reply::wrong("Param setting_type is not one that is known"),
-        };
-        let done = if method == "DELETE" {
-            self.profile.remove(name);
-            "deleted"
-        } else {
-            self.profile.insert(name.to_string(), value);
-            "set"
-        };
-        Reply::done(&json!({"result": format!("Successfully {done} {name}")}))
     }
 }
 

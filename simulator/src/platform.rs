@@ -93,6 +93,9 @@ impl Platform {
             graph_api,
         };
         platform.find_own_bots();
+        let webhook = platform.bot_url();
+        let first = webhook.split(' ').next().unwrap_or_default();
+        lock(&platform.graph_api.page).webhook = first.to_string();
         Ok(Arc::new(platform))
     }
 
@@ -180,7 +183,9 @@ impl Platform {
             let sender = event["sender"]["id"].as_str().unwrap_or(person);
             if let Some(text) = words(event).filter(|_| sender != page) {
                 let owed = self.options.own_bots.as_ref().map(|bots| {
-                    let entry = json!({"id": page, "messaging": [event]});
+                    let is_standby = webhook["entry"][0]["standby"].is_array();
+                    let name = if is_standby { "standby" } else { "messaging" };
+                    let entry = json!({"id": page, name: [event]});
                     let alone = json!({"object": webhook["object"], "entry": [entry]});
                     (bots.owes)(&alone).unwrap_or_default()
                 });

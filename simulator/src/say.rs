@@ -118,7 +118,7 @@ pub(crate) fn converse(
             return Err(format!("the Send API refuses what the bot sent: {refused}"));
         }
         let is_over = match until.count {
-            Some(wanted) => count >= wanted,
+            Some(wanted) => count >= wanted && now.is_answered,
             None => now.is_complete || is_quiet,
         };
         if is_quiet && must_call {
@@ -143,6 +143,8 @@ struct Conversation {
     heard: Value,
     /// What the bot has done; something is going on while it changes.
     state: Value,
+    /// The bot has answered the webhook.
+    is_answered: bool,
     /// No request is on its way, and the bot does not type.
     is_idle: bool,
     /// A reply is known to be owed.
@@ -192,6 +194,7 @@ impl Conversation {
         let is_echoed = said["rest"] == "" && !said["echoed"].is_null();
         Ok(Conversation {
             state: json!([answered.len(), in_flight.len(), from_bot.len(), is_typing]),
+            is_answered: webhook.is_some(),
             is_idle: webhook.is_some() && in_flight.is_empty() && !is_typing,
             owes: said["rest"].as_str().is_some_and(|rest| !rest.is_empty()),
             is_complete: webhook.is_some() && is_echoed,

@@ -164,9 +164,12 @@ fn every_flag_of_echobot_is_one_that_it_has() {
     let help = help.concat();
     let mut checked = 0;
     for (place, words) in commands() {
-        let program = words
-            .iter()
-            .position(|word| word.ends_with("echobot") || word == "simulate" || word == "exec");
+        let program = words.iter().position(|word| {
+            word.ends_with("echobot")
+                || word == "simulate"
+                || word == "exec"
+                || word == "messenger-simulator"
+        });
         let Some(program) = program.filter(|_| !words.iter().any(|word| word == "install")) else {
             continue;
         };

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary is reached by nobody")]
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod accessibility;
 mod beginners;
 mod bodies;
 mod browser;

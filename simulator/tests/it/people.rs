@@ -79,7 +79,8 @@ fn the_app_is_subscribed_and_given_a_token() {
         (200, json!({"success": true}))
     );
     let (_, all) = world.get(&target);
-    assert_eq!(all["data"][0]["callback_url"], "https://bot.example/");
+    // Webhooks go to the bot, whatever the app says.
+    assert_eq!(all["data"][0]["callback_url"], world.bot.url);
     assert_eq!(all["data"][0]["fields"][1]["name"], "messaging_postbacks");
     assert_eq!(
         world.call("POST", &target, urlencoded, "object=page").0,

@@ -145,6 +145,21 @@ impl Browser {
         );
     }
 
+    /// From now on the work of the page is measured.
+    pub fn measure(&self) {
+        let threads = json!({"timeDomain": "threadTicks"});
+        self.command("Performance.enable", &threads);
+    }
+
+    /// How much processor time the page has used since then, in seconds.
+    pub fn work(&self) -> f64 {
+        let metrics = self.command("Performance.getMetrics", &json!({}));
+        let metrics = metrics["metrics"].as_array().expect("a list").iter();
+        let mut tasks = metrics.filter(|one| one["name"] == "TaskDuration");
+        let tasks = tasks.next().expect("it is measured");
+        tasks["value"].as_f64().expect("a number")
+    }
+
     /// From now on this is somebody who likes it dark.
     pub fn dark(&self) {
         let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
