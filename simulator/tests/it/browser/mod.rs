@@ -3,6 +3,8 @@
 //! Where ChromeDriver is missing this is left out, with a word about it; with
 //! `ECHOBOT_BROWSER=required` it fails instead.
 
+#![allow(clippy::print_stdout, reason = "what was left out is said")]
+
 pub mod driver;
 
 pub use self::driver::Browser;
