@@ -80,13 +80,12 @@ impl Response {
     }
 
     pub(crate) fn print(&self, is_head: bool, is_last: bool) -> Vec<u8> {
-        let status = ureq::http::StatusCode::from_u16(self.status).ok();
-        let reason = status.and_then(|status| status.canonical_reason());
-        let mut head = format!(
-            "HTTP/1.1 {} {}\r\n",
-            self.status,
-            reason.unwrap_or("Unknown")
-        );
+        let status = self.status;
+        let known = ureq::http::StatusCode::from_u16(status).ok();
+        let reason = known
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Unknown");
+        let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -110,9 +109,8 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// Calls `handle` with each request, in the thread of its connection.
     pub(crate) fn start(listener: TcpListener, handle: Arc<Handler>) -> io::Result<HttpServer> {
-        HttpServer::accept(listener, move |stream| {
-            serve(&stream, &stream, None, &*handle)
-        })
+        let run = move |stream| serve(&stream, &stream, None, &*handle);
+        HttpServer::accept(listener, run)
     }
 
     /// Calls `run` with each connection, in a thread of its own.
@@ -126,14 +124,11 @@ impl HttpServer {
         let (connections, run) = (Arc::clone(&open), Arc::new(run));
         let accept = move || {
             while lock(&connections).is_some() {
-                let (Ok((stream, peer)), connections, run) = (
-                    listener.accept(),
-                    Arc::clone(&connections),
-                    Arc::clone(&run),
-                ) else {
+                let Ok((stream, peer)) = listener.accept() else {
                     thread::sleep(Duration::from_millis(10));
                     continue;
                 };
+                let (connections, run) = (Arc::clone(&connections), Arc::clone(&run));
                 let serve = move || {
                     match (lock(&connections).as_mut(), stream.try_clone()) {
                         (Some(open), Ok(copy)) => drop(open.insert(peer, copy)),

@@ -39,13 +39,9 @@ pub fn say(
     platform.shake_hands(Some(PATIENCE))?;
     platform::say("handshake: accepted");
     for said in all {
-        let (name, text) = match said {
-            Said::Text(text) => ("text", text),
-            Said::Event(name) => (name.as_str(), name),
-        };
-        let with = match said {
-            Said::Text(_) => json!({ "text": text }),
-            Said::Event(_) => Value::Null,
+        let (name, text, with) = match said {
+            Said::Text(text) => ("text", text, json!({ "text": text })),
+            Said::Event(name) => (name.as_str(), name, Value::Null),
         };
         let before = platform.log.version();
         let message = platform.send(PERSON, name, &with).flatten();

@@ -16,11 +16,7 @@ impl PageApi {
         if method == "GET" {
             let mut set = self.profile.clone();
             set.retain(|name, _| fields.contains(name));
-            let data = if set.is_empty() {
-                json!([])
-            } else {
-                json!([set])
-            };
+            let data: Vec<_> = [set].into_iter().filter(|set| !set.is_empty()).collect();
             return Reply::done(&json!({ "data": data }));
         }
         if method == "DELETE" {
