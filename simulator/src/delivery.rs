@@ -29,18 +29,13 @@ pub(crate) struct Delivery {
 }
 
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
-pub(crate) struct Deliveries {
-    route: Route,
-    queues: Mutex<HashMap<String, Sender<Delivery>>>,
-}
-
-/// What the threads share.
 #[derive(Clone)]
-struct Route {
+pub(crate) struct Deliveries {
     messenger: Arc<Messenger>,
     log: Arc<EventLog>,
     /// Where the Graph API is, if another bot has to be told.
     graph_url: Option<String>,
+    queues: Arc<Mutex<HashMap<String, Sender<Delivery>>>>,
     /// Person -> what the bot answered to the webhook that keeps the others back.
     failures: Arc<Mutex<HashMap<String, String>>>,
 }
@@ -51,15 +46,12 @@ impl Deliveries {
         log: &Arc<EventLog>,
         graph_url: Option<String>,
     ) -> Deliveries {
-        let route = Route {
+        Deliveries {
             messenger: Arc::clone(messenger),
             log: Arc::clone(log),
             graph_url,
+            queues: Arc::default(),
             failures: Arc::default(),
-        };
-        Deliveries {
-            route,
-            queues: Mutex::default(),
         }
     }
 
@@ -67,27 +59,25 @@ impl Deliveries {
     pub(crate) fn send(&self, delivery: Delivery) {
         let is_repeated = delivery.group.is_some();
         let person = delivery.person.clone();
-        let failures = lock(&self.route.failures);
+        let failures = lock(&self.failures);
         let failure = failures.get(&person).filter(|_| !is_repeated);
         if let (Some(failure), Some(message)) = (failure, delivery.message) {
             let why = format!("waits behind a message whose webhook failed: {failure}");
-            self.route.log.tell(message, "waits", &why);
+            self.log.tell(message, "waits", &why);
         }
         drop(failures);
         let mut queues = lock(&self.queues);
         let name = if is_repeated { String::new() } else { person };
         let queue = queues.entry(name).or_insert_with(|| {
             let (queue, deliveries) = mpsc::channel();
-            let route = self.route.clone();
-            thread::spawn(move || route.deliver_all(&deliveries));
+            let all = self.clone();
+            thread::spawn(move || all.deliver_all(&deliveries));
             queue
         });
         // It fails only when the thread has panicked.
         let _ = queue.send(delivery);
     }
-}
 
-impl Route {
     /// Delivers webhooks one after the other. An unsigned one is not Messenger's and comes once.
     fn deliver_all(&self, deliveries: &Receiver<Delivery>) {
         for mut delivery in deliveries {

@@ -120,7 +120,9 @@ impl EventLog {
         self.change(|entries, now| {
             let (person, sent) = (text(&bubble["person"]), text(&bubble["text"]));
             let (version, mut is_found) = (entries.version, false);
-            for message in &mut entries.messages {
+            // Of somebody who has never written nothing can be owed.
+            let has_written = entries.known.iter().any(|(_, known)| known == person);
+            for message in entries.messages.iter_mut().filter(|_| has_written) {
                 if message["person"] != person || message["bot"] == true {
                     continue;
                 }

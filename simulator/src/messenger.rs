@@ -194,39 +194,24 @@ fn received(
 
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
-    let error = match error {
+    let text = match error {
         ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::Timeout(_) => {
-            return "no answer within 5 s, which is as long as Messenger waits; answer first, and do slow work \
-                    afterwards"
-                .to_string();
-        }
-        ureq::Error::BadUri(_) => {
-            return "this is no address of a webhook; it begins with http:// or https://"
-                .to_string();
-        }
         error => error.to_string(),
     };
-    if error.contains("certificate") {
-        return format!(
-            "{error}; Messenger takes no such certificate either: use the bot's http:// address here, or have the \
-             certificate signed"
-        );
-    }
-    match error.contains("refused") || error.contains("reset") {
-        true => format!("{error}; is the bot running, and is this its address?"),
-        false => format!("no HTTP answer came ({error}); is this the bot's port?"),
-    }
+    let key = match error {
+        ureq::Error::Timeout(_) => "timeout",
+        ureq::Error::BadUri(_) => "address",
+        _ if text.contains("certificate") => "certificate",
+        _ if text.contains("refused") || text.contains("reset") => "refused",
+        _ => "silence",
+    };
+    explained(key).replace("BODY", &text)
 }
 
 /// What is wrong with the answer to a handshake, for somebody who does this for the first time.
 fn explain_handshake(answer: &Received, challenge: &str) -> String {
     let Received { status, body, .. } = answer;
-    let start = body
-        .trim_start()
-        .get(..9)
-        .unwrap_or_default()
-        .to_lowercase();
+    let start = body.trim_start().to_lowercase();
     let is_html = start.starts_with("<!doctype") || start.starts_with("<html");
     let key = match status {
         200 if is_html => "html",
@@ -238,12 +223,14 @@ fn explain_handshake(answer: &Received, challenge: &str) -> String {
         500..=599 => "5xx",
         _ => "else",
     };
-    let mut lines = include_str!("handshake.txt").lines();
-    let words = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-    let words = words
-        .unwrap_or_default()
-        .replace("STATUS", &status.to_string());
+    let words = explained(key).replace("STATUS", &status.to_string());
     words.replace("BODY", &format!("{body:?}"))
+}
+
+fn explained(key: &str) -> &'static str {
+    let mut lines = include_str!("explanations.txt").lines();
+    let words = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    words.unwrap_or_default()
 }
 
 /// A person's event: `what` is, for example, `{"message":{…}}` or `{"postback":{…}}`.

@@ -35,20 +35,26 @@ pub struct Browser {
 impl Browser {
     /// None where there is no ChromeDriver.
     pub fn start() -> Option<Browser> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let output = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let mut lines = output.lines().map_while(Result::ok);
-        let started = lines.find(|line| line.contains("started successfully on port"));
-        let port: String = started
-            .expect("ChromeDriver starts")
-            .chars()
-            .filter(char::is_ascii_digit)
-            .collect();
+        // The port that it has chosen may be taken before it listens; then it ends.
+        let mut tries = 0;
+        let (driver, lines, started) = loop {
+            let mut driver = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .ok()?;
+            let output = BufReader::new(driver.stdout.take().expect("it is piped"));
+            let mut lines = output.lines().map_while(Result::ok);
+            let started = lines.find(|line| line.contains("started successfully on port"));
+            if let Some(started) = started {
+                break (driver, lines, started);
+            }
+            let _ = driver.wait();
+            tries += 1;
+            assert!(tries < 5, "ChromeDriver does not start");
+        };
+        let port: String = started.chars().filter(char::is_ascii_digit).collect();
         // It goes on writing; nobody need read it, but somebody must.
         std::thread::spawn(move || lines.count());
         let mut browser = Browser {
