@@ -8,7 +8,7 @@ use serde_json::json;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-use self::client::{agent, describe, is_unsent, read_body};
+use self::client::{agent, is_unsent, read_body, unreached};
 pub(crate) use self::outcome::GraphError;
 pub use self::outcome::Report;
 use crate::config::{Config, Secret};
@@ -28,11 +28,10 @@ impl Graph {
     pub fn new(config: &Config) -> Graph {
         let token = config.page_access_token.expose();
         let proof = appsecret_proof(&config.app_secret, token);
+        let (url, version) = (&config.graph_url, &config.graph_version);
+        let url = format!("{url}/{version}/me/messages?appsecret_proof={proof}");
         Graph {
-            url: Secret::new(format!(
-                "{}/{}/me/messages?appsecret_proof={proof}",
-                config.graph_url, config.graph_version
-            )),
+            url: Secret::new(url),
             authorization: Secret::new(format!("Bearer {token}")),
             agent: agent(&config.authorities, config.threads),
         }
@@ -45,7 +44,8 @@ impl Graph {
                 true => Outcome::Unsent,
                 false => Outcome::PerhapsSent,
             };
-            Report::network(outcome, describe(&error))
+            let wrong = unreached(&error);
+            Report { outcome, wrong }
         })
     }
 
@@ -58,11 +58,10 @@ impl Graph {
             // Without it an answer may come in gzip.
             .header("Accept-Encoding", "identity")
             .send(message)?;
-        let (head, mut body) = response.into_parts();
-        let body = read_body(&mut body)?;
+        let (head, body) = response.into_parts();
         let usage = head.headers.get("X-Business-Use-Case-Usage");
         let usage = usage.map(HeaderValue::as_bytes);
-        Ok(Report::read(head.status.as_u16(), usage, &body))
+        Ok(Report::read(head.status.as_u16(), usage, &read_body(body)?))
     }
 }
 

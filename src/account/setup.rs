@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::calls::{Account, Owner, all_fields};
+use super::calls::{Account, Owner};
 use crate::config::Config;
 
 /// Subscribes the app and the page, and writes a line for each step. It can be run again at any time.
@@ -13,25 +13,23 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
     if !callback_url.starts_with("https://") {
         return Err("--callback-url wants an https address: Messenger refuses others".to_string());
     }
-    let Some(app) = &config.app_id else {
-        let what = "your app's id, the number in App settings > Basic";
-        return Err(format!("setup needs APP_ID: {what}"));
-    };
+    let app = config.app_id.as_ref();
+    let app = app.ok_or("setup needs APP_ID, the number in App settings > Basic")?;
     let account = Account::new(config);
-    let fields = all_fields(None);
-    let failed = |what: String| move |error: String| format!("failed to {what}: {error}");
+    let page = account.owner().and_then(Owner::page);
+    let page = page.map_err(|error| format!("failed to find the page: {error}"))?;
     let mut print = |step: String| {
         let failed = |error| format!("failed to print: {error}");
         writeln!(out, "✓ {step}").map_err(failed)
     };
-    let page = account.owner().and_then(Owner::page);
-    let page = page.map_err(failed("find the page".to_string()))?;
-    let subscribed = account.subscribe_app(app, callback_url, &fields);
-    subscribed.map_err(failed(format!("subscribe the app to {callback_url}")))?;
+    let subscribed = account.subscribe_app(app, callback_url, &[]);
+    subscribed
+        .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
     print(format!(
         "the app is subscribed: webhooks go to {callback_url}"
     ))?;
-    let subscribed = account.subscribe_page(&page, &fields);
-    subscribed.map_err(failed(format!("subscribe the page {}", page.name)))?;
-    print(format!("the page {} is subscribed to the app", page.name))
+    let name = &page.name;
+    let subscribed = account.subscribe_page(&page, &[]);
+    subscribed.map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
+    print(format!("the page {name} is subscribed to the app"))
 }

@@ -34,10 +34,8 @@ impl TokenPage {
     /// Takes what the Graph API says: another page is to be seen anew.
     pub(super) fn learn(&self, owner: Owner) {
         let mut known = self.known();
-        if known
-            .as_ref()
-            .is_none_or(|known| known.owner.id != owner.id)
-        {
+        let is_same = |known: &Known| known.owner.id == owner.id;
+        if !known.as_ref().is_some_and(is_same) {
             let has_come = false;
             *known = Some(Known { owner, has_come });
         }
@@ -63,8 +61,8 @@ impl TokenPage {
             self.other_pages.log("passed over", Level::Warn, line);
         } else {
             let line = format_args!(
-                "an event of the page {page} has come, and none yet of {owner}, whom PAGE_ACCESS_TOKEN is \
-                 for: is it the token of another page, or of a person? echobot check tells"
+                "an event of the page {page} has come, and none yet of {owner}, the owner of PAGE_ACCESS_TOKEN: \
+                 is it the token of another page, or of a person? echobot check tells"
             );
             self.other_pages.log("not certain", Level::Warn, line);
         }
@@ -79,9 +77,8 @@ impl TokenPage {
 /// In a line of the log, after the token; nothing while it is not known.
 impl fmt::Display for TokenPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.known() {
-            Some(known) => write!(f, " (it is for {})", known.owner),
-            None => Ok(()),
-        }
+        let known = self.known();
+        let mut owner = known.iter().map(|known| &known.owner);
+        owner.try_for_each(|owner| write!(f, " (it is for {owner})"))
     }
 }

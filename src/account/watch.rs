@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::calls::{Account, Owner, all_fields};
+use super::calls::{Account, Owner};
 use super::{SUBSCRIBE, TokenPage};
 use crate::config::Config;
 
@@ -23,14 +23,11 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
     let learned = Arc::clone(&page);
     let watch = move || {
         loop {
-            let pause = match look(&account, &learned) {
-                Ok(()) => INTERVAL,
-                Err(error) => {
-                    log::warn!("failed to look after the page and its subscription: {error}");
-                    AFTER_FAILURE
-                }
-            };
-            thread::sleep(pause);
+            let looked = look(&account, &learned);
+            if let Err(error) = &looked {
+                log::warn!("failed to look after the page and its subscription: {error}");
+            }
+            thread::sleep(looked.map_or(AFTER_FAILURE, |()| INTERVAL));
         }
     };
     thread::Builder::new().name("watch".into()).spawn(watch)?;
@@ -40,46 +37,31 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
 fn look(account: &Account, known: &TokenPage) -> Result<(), String> {
     let page = match account.owner()?.page() {
         Ok(page) => page,
-        Err(mistake) => {
-            log::error!("{mistake}");
-            return Ok(());
-        }
+        Err(mistake) => return Ok(log::error!("{mistake}")),
     };
     // Without the app's id another app's subscription would be taken for ours.
-    let mended = match &account.config.app_id {
-        Some(app) => mend(account, app, &page),
-        None => Ok(()),
-    };
+    let app = account.config.app_id.as_ref();
+    let mended = app.map_or(Ok(()), |app| mend(account, app, &page));
     known.learn(page);
     mended
 }
 
 fn mend(account: &Account, app: &str, page: &Owner) -> Result<(), String> {
-    let subscription = account.page_subscription(page)?;
-    if subscription
-        .as_ref()
-        .is_none_or(|it| it.missing().is_some())
-    {
-        log::error!(
-            "the page is not subscribed to the app, or not to all that it needs: Messenger does not \
-             send everything; subscribing it again"
-        );
-        account.subscribe_page(page, &all_fields(subscription.as_ref()))?;
+    let found = account.page_subscription(page)?;
+    if let Some(wrong) = found.wrong() {
+        log::error!("the page {wrong}; subscribing it again");
+        account.subscribe_page(page, &found.fields)?;
         log::info!("the page is subscribed again");
     }
-    let subscription = account.app_subscription(app)?;
-    let Some(subscription) = subscription.filter(|it| it.target.starts_with("http")) else {
-        log::error!("the app is not subscribed to webhooks: Messenger sends nothing; {SUBSCRIBE}");
-        return Ok(());
-    };
-    if !subscription.is_active || subscription.missing().is_some() {
-        let url = &subscription.target;
-        log::error!(
-            "the app's subscription to webhooks is not active, or not complete: Messenger does not send \
-             everything; subscribing it again, at {url}"
-        );
-        account.subscribe_app(app, url, &all_fields(Some(&subscription)))?;
-        log::info!("the app is subscribed again");
+    let found = account.app_subscription(app)?;
+    match found.wrong() {
+        None => {}
+        Some(wrong) if found.target.is_empty() => log::error!("the app {wrong}: {SUBSCRIBE}"),
+        Some(wrong) => {
+            log::error!("the app {wrong}; subscribing it again");
+            account.subscribe_app(app, &found.target, &found.fields)?;
+            log::info!("the app is subscribed again");
+        }
     }
     Ok(())
 }
