@@ -13,8 +13,8 @@
 //!
 //! 1. [`shield`] takes the connection, reads one whole, well-formed, bounded request, and passes it
 //!    on to tiny_http. The response goes back the same way.
-//! 2. A receiver (`worker`) gets the request from tiny_http and asks [`webhook`], which checks size,
-//!    signature (over the raw bytes) and JSON, in that order. Before the signature is right nothing
+//! 2. A receiver (`worker`) gets the request from tiny_http and asks [`webhook`], which checks the
+//!    signature (over the raw bytes) and then JSON. Before the signature is right nothing
 //!    of a body is parsed.
 //! 3. [`event`] reads the events; what it does not understand costs its neighbours nothing.
 //! 4. [`echo`] decides what an event is answered with. **Here another reply is added**; another bot
