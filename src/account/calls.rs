@@ -5,21 +5,14 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use ureq::Body;
 use ureq::http::Response;
-use ureq::{Agent, Body, RequestBuilder};
 
-use crate::config::Config;
-use crate::graph::client::{agent, describe, read_body, unreached};
-use crate::graph::{GraphError, appsecret_proof};
+use crate::graph::client::{describe, read_body, unreached};
+use crate::graph::{Graph, GraphError};
 
 /// The webhook fields that the bot subscribes to.
 const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
-
-/// The Graph API, called in the name of the page or of the app.
-pub(super) struct Account {
-    pub(super) config: Config,
-    agent: Agent,
-}
 
 /// The owner of the page's token: the page, unless the operator took another token.
 pub(super) struct Owner {
@@ -71,13 +64,7 @@ impl Subscription {
     }
 }
 
-impl Account {
-    /// A client that does not connect yet.
-    pub(super) fn new(config: &Config) -> Account {
-        let (config, agent) = (config.clone(), agent(&config.authorities, 1));
-        Account { config, agent }
-    }
-
+impl Graph {
     /// The token's owner. Not every Graph API says which type of node that is (`metadata`).
     ///
     /// # Errors
@@ -180,23 +167,6 @@ impl Account {
         match answer["success"].to_string().trim_matches('"') {
             "true" | "1" => Ok(()),
             _ => Err("the Graph API did not say that it succeeded".to_string()),
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        let (url, version) = (&self.config.graph_url, &self.config.graph_version);
-        format!("{url}/{version}/{path}")
-    }
-
-    /// In the name of this app, or of the page.
-    fn authorize<B>(&self, call: RequestBuilder<B>, app: Option<&str>) -> RequestBuilder<B> {
-        let (token, secret) = (&self.config.page_access_token, &self.config.app_secret);
-        match app {
-            // The app's token is made of its id and its secret (Graph API, "Access Tokens").
-            Some(id) => call.header("Authorization", format!("Bearer {id}|{}", secret.expose())),
-            None => call
-                .header("Authorization", format!("Bearer {}", token.expose()))
-                .query("appsecret_proof", appsecret_proof(secret, token.expose())),
         }
     }
 }

@@ -9,9 +9,10 @@ use serde_json::json;
 use ureq::Proxy;
 
 use super::SUBSCRIBE;
-use super::calls::{Account, Owner, Subscription, missing, names, text};
+use super::calls::{Owner, Subscription, missing, names, text};
 use crate::clock;
 use crate::config::Config;
+use crate::graph::Graph;
 use crate::graph::client::is_http;
 use crate::store::Store;
 
@@ -82,18 +83,18 @@ impl Report<'_> {
 }
 
 fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
-    let account = Account::new(config);
+    let graph = Graph::new(config);
     report.add("settings", Ok("all are understood".to_string()))?;
     match &config.shared {
         Some(address) => report.add("shared outbox", crate::shared::check(address))?,
-        None => report.add("data directory", data_directory(config, &account))?,
+        None => report.add("data directory", data_directory(config, &graph))?,
     }
     unused_proxies().try_for_each(|says| report.skip("proxy", &says))?;
-    let page = account.owner().and_then(Owner::page);
+    let page = graph.owner().and_then(Owner::page);
     let says = |page: &Owner| format!("the token is for {page}");
     report.add("page", page.as_ref().map(says).map_err(String::clone))?;
     match &config.app_id {
-        Some(app) => check_app(app, &account, report)?,
+        Some(app) => check_app(app, &graph, report)?,
         None => {
             for topic in ["token", "app", "callback"] {
                 report.skip(topic, "set APP_ID (App settings > Basic) to look at it")?;
@@ -102,7 +103,7 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
     }
     match &page {
         Ok(page) => {
-            let found = account.page_subscription(page);
+            let found = graph.page_subscription(page);
             report.add(
                 "subscription",
                 judge("the page", "it tells the app", &found),
@@ -112,7 +113,7 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
     }
 }
 
-fn data_directory(config: &Config, account: &Account) -> Finding {
+fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
         return Ok("none: what is owed is kept in memory, and webhooks wait for it".to_string());
     };
@@ -122,19 +123,19 @@ fn data_directory(config: &Config, account: &Account) -> Finding {
             "failed to write to {shown}: {error}; name another DATA_DIR, or let echobot write there"
         )
     })?;
-    let outbox = outbox_on_disk(config, directory, account)?;
+    let outbox = outbox_on_disk(config, directory, graph)?;
     Ok(format!("{shown} can be written; {outbox}"))
 }
 
 /// What is owed, as the file has it, or the bot that has it open.
-fn outbox_on_disk(config: &Config, directory: &Path, account: &Account) -> Finding {
+fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
     if !Store::is_in(directory) {
         return Ok("there is no outbox in it yet".to_string());
     }
     let owed = match Store::open(directory) {
         Ok((_, owed)) => owed,
         Err(error) if error.is_busy() => {
-            let health = config.listen.iter().find_map(|at| account.health(*at));
+            let health = config.listen.iter().find_map(|at| graph.health(*at));
             return Ok(match health {
                 Some(health) => format!("the bot that runs says: {health}"),
                 None => "a bot uses it that does not listen where this one would".to_string(),
@@ -180,15 +181,15 @@ fn unused_proxies() -> impl Iterator<Item = String> {
 }
 
 /// What can only be checked as the app: the token, the app's subscription and its callback address.
-fn check_app(app: &str, account: &Account, report: &mut Report) -> io::Result<()> {
-    report.add("token", token(app, account))?;
-    let found = account.app_subscription(app);
+fn check_app(app: &str, graph: &Graph, report: &mut Report) -> io::Result<()> {
+    report.add("token", token(app, graph))?;
+    let found = graph.app_subscription(app);
     report.add("app", judge("the app", "webhooks go to", &found))?;
     let url = found.unwrap_or_default().target;
     if url.is_empty() {
         return report.skip("callback", "the address is not known");
     }
-    let finding = match account.handshake(&url) {
+    let finding = match graph.handshake(&url) {
         Ok(()) => Ok(format!("a bot with this VERIFY_TOKEN answers at {url}")),
         Err(error) => Err(format!(
             "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
@@ -197,8 +198,8 @@ fn check_app(app: &str, account: &Account, report: &mut Report) -> io::Result<()
     report.add("callback", finding)
 }
 
-fn token(app: &str, account: &Account) -> Finding {
-    let token = account.token(app)?;
+fn token(app: &str, graph: &Graph) -> Finding {
+    let token = graph.token(app)?;
     let (token_app, kind) = (text(&token["app_id"]), text(&token["type"]));
     let scopes = names(&token["scopes"]).unwrap_or_default();
     // In seconds; 0 is never.

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use super::calls::{Account, Owner};
+use super::calls::Owner;
 use crate::config::Config;
+use crate::graph::Graph;
 
 /// Subscribes the app and the page, and writes a line for each step. It can be run again at any time.
 ///
@@ -15,21 +16,21 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
     }
     let app = config.app_id.as_ref();
     let app = app.ok_or("setup needs APP_ID, the number in App settings > Basic")?;
-    let account = Account::new(config);
-    let page = account.owner().and_then(Owner::page);
+    let graph = Graph::new(config);
+    let page = graph.owner().and_then(Owner::page);
     let page = page.map_err(|error| format!("failed to find the page: {error}"))?;
     let mut print = |step: String| {
         let failed = |error| format!("failed to print: {error}");
         writeln!(out, "✓ {step}").map_err(failed)
     };
-    let subscribed = account.subscribe_app(app, callback_url, &[]);
+    let subscribed = graph.subscribe_app(app, callback_url, &[]);
     subscribed
         .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
     print(format!(
         "the app is subscribed: webhooks go to {callback_url}"
     ))?;
     let name = &page.name;
-    let subscribed = account.subscribe_page(&page, &[]);
+    let subscribed = graph.subscribe_page(&page, &[]);
     subscribed.map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
     print(format!("the page {name} is subscribed to the app"))
 }

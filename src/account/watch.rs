@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::calls::{Account, Owner};
+use super::calls::Owner;
 use super::{SUBSCRIBE, TokenPage};
 use crate::config::Config;
+use crate::graph::Graph;
 
 /// The time between two checks, and until the next one after a failure.
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -18,12 +19,12 @@ const AFTER_FAILURE: Duration = Duration::from_secs(20);
 
 /// Starts the thread that asks. The page is not known until the Graph API has told it.
 pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
-    let account = Account::new(config);
+    let graph = Graph::new(config);
     let page = Arc::new(TokenPage::unknown());
     let learned = Arc::clone(&page);
     let watch = move || {
         loop {
-            let looked = look(&account, &learned);
+            let looked = look(&graph, &learned);
             if let Err(error) = &looked {
                 log::warn!("failed to look after the page and its subscription: {error}");
             }
@@ -34,32 +35,32 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
     Ok(page)
 }
 
-fn look(account: &Account, known: &TokenPage) -> Result<(), String> {
-    let page = match account.owner()?.page() {
+fn look(graph: &Graph, known: &TokenPage) -> Result<(), String> {
+    let page = match graph.owner()?.page() {
         Ok(page) => page,
         Err(mistake) => return Ok(log::error!("{mistake}")),
     };
     // Without the app's id another app's subscription would be taken for ours.
-    let app = account.config.app_id.as_ref();
-    let mended = app.map_or(Ok(()), |app| mend(account, app, &page));
+    let app = graph.config.app_id.as_ref();
+    let mended = app.map_or(Ok(()), |app| mend(graph, app, &page));
     known.learn(page);
     mended
 }
 
-fn mend(account: &Account, app: &str, page: &Owner) -> Result<(), String> {
-    let found = account.page_subscription(page)?;
+fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
+    let found = graph.page_subscription(page)?;
     if let Some(wrong) = found.wrong() {
         log::error!("the page {wrong}; subscribing it again");
-        account.subscribe_page(page, &found.fields)?;
+        graph.subscribe_page(page, &found.fields)?;
         log::info!("the page is subscribed again");
     }
-    let found = account.app_subscription(app)?;
+    let found = graph.app_subscription(app)?;
     match found.wrong() {
         None => {}
         Some(wrong) if found.target.is_empty() => log::error!("the app {wrong}: {SUBSCRIBE}"),
         Some(wrong) => {
             log::error!("the app {wrong}; subscribing it again");
-            account.subscribe_app(app, &found.target, &found.fields)?;
+            graph.subscribe_app(app, &found.target, &found.fields)?;
             log::info!("the app is subscribed again");
         }
     }
