@@ -6,7 +6,7 @@ mod outcome;
 use ring::hmac;
 use serde_json::json;
 use ureq::http::HeaderValue;
-use ureq::{Agent, RequestBuilder};
+use ureq::{Agent, RequestBuilder as Call};
 
 use self::client::{agent, is_unsent, read_body, unreached};
 pub(crate) use self::outcome::GraphError;
@@ -63,21 +63,17 @@ impl Graph {
     }
 
     /// In the name of this app, or of the page.
-    pub(crate) fn authorize<B>(
-        &self,
-        call: RequestBuilder<B>,
-        app: Option<&str>,
-    ) -> RequestBuilder<B> {
-        // The app's token is made of its id and its secret (Graph API, "Access Tokens").
-        let apps = app.map(|id| format!("{id}|{}", self.config.app_secret.expose()));
-        let token = apps
-            .as_deref()
-            .unwrap_or(self.config.page_access_token.expose());
-        let call = call.header("Authorization", format!("Bearer {token}"));
-        match app {
-            Some(_) => call,
-            None => call.query("appsecret_proof", self.proof.expose()),
-        }
+    pub(crate) fn authorize<B>(&self, call: Call<B>, app: Option<&str>) -> Call<B> {
+        let (page, secret) = (&self.config.page_access_token, &self.config.app_secret);
+        let bearer = match app {
+            // The app's token is made of its id and its secret (Graph API, "Access Tokens").
+            Some(id) => format!("Bearer {id}|{}", secret.expose()),
+            None => format!("Bearer {}", page.expose()),
+        };
+        let proof = app
+            .is_none()
+            .then(|| ("appsecret_proof", self.proof.expose()));
+        call.header("Authorization", bearer).query_pairs(proof)
     }
 }
 

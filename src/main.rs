@@ -80,8 +80,8 @@ impl From<lexopt::Error> for Failure {
 }
 
 /// The lines name the settings themselves.
-fn setting(error: impl Display) -> Failure {
-    Failure(error.to_string(), 2)
+fn setting(lines: String) -> Failure {
+    Failure(lines, 2)
 }
 
 fn other(error: impl Display) -> Failure {
@@ -129,13 +129,14 @@ fn check(word: &str, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure
             other => return Err(other.unexpected().into()),
         }
     }
-    let (config, out) = (Config::from_environment(), &mut io::stdout());
-    match callback_url {
-        Some(url) => account::setup(config.as_ref().map_err(setting)?, &url, out).map_err(other)?,
-        None if word == "setup" => return usage("setup needs --callback-url https://…"),
-        None => {}
+    let out = &mut io::stdout();
+    if let Some(url) = callback_url {
+        let config = Config::from_environment().map_err(setting)?;
+        account::setup(&config, &url, out).map_err(other)?;
+    } else if word == "setup" {
+        return usage("setup needs --callback-url https://…");
     }
-    match account::check(&config, as_json, out).map_err(other)? {
+    match account::check(as_json, out).map_err(other)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 pub(crate) use signal_hook::iterator::Signals;
 
+use crate::essential_thread;
 use crate::logger;
 use crate::notify::Notifier;
 use crate::shield::Shield;
@@ -52,6 +52,5 @@ pub(crate) fn close_on(
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(watch)?;
-    Ok(())
+    essential_thread::spawn("signals".to_string(), watch).map(drop)
 }

@@ -32,21 +32,17 @@ type Finding = Result<String, String>;
 ///
 /// # Errors
 /// When a line cannot be written.
-pub fn check(
-    config: &Result<Config, String>,
-    as_json: bool,
-    out: &mut dyn Write,
-) -> io::Result<bool> {
+pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
     let is_ok = true;
     let mut report = Report {
         as_json,
         out,
         is_ok,
     };
-    match config {
-        Ok(config) => check_all(config, &mut report)?,
-        Err(error) => {
-            let mut lines = error.lines().map(str::to_string);
+    match Config::from_environment() {
+        Ok(config) => check_all(&config, &mut report)?,
+        Err(lines) => {
+            let mut lines = lines.lines().map(str::to_string);
             lines.try_for_each(|line| report.add("settings", Err(line)))?;
         }
     }

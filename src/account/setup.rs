@@ -10,8 +10,8 @@ use crate::graph::Graph;
 ///
 /// # Errors
 /// The first step that failed, in words.
-pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result<(), String> {
-    if !callback_url.starts_with("https://") {
+pub fn setup(config: &Config, url: &str, out: &mut dyn Write) -> Result<(), String> {
+    if !url.starts_with("https://") {
         return Err("--callback-url wants an https address: Messenger refuses others".to_string());
     }
     let app = config.app_id.as_ref();
@@ -23,12 +23,9 @@ pub fn setup(config: &Config, callback_url: &str, out: &mut dyn Write) -> Result
         let failed = |error| format!("failed to print: {error}");
         writeln!(out, "✓ {step}").map_err(failed)
     };
-    let subscribed = graph.subscribe_app(app, callback_url, &[]);
-    subscribed
-        .map_err(|error| format!("failed to subscribe the app to {callback_url}: {error}"))?;
-    print(format!(
-        "the app is subscribed: webhooks go to {callback_url}"
-    ))?;
+    let subscribed = graph.subscribe_app(app, url, &[]);
+    subscribed.map_err(|error| format!("failed to subscribe the app to {url}: {error}"))?;
+    print(format!("the app is subscribed: webhooks go to {url}"))?;
     let name = &page.name;
     let subscribed = graph.subscribe_page(&page, &[]);
     subscribed.map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
