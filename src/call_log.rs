@@ -6,12 +6,12 @@ use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 
 /// About one call. A line each that is no news is left out while the page is held.
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
-    let label = due.echo.label();
+    let (label, wrong) = (due.echo.label(), &report.wrong);
     match ended.fate {
-        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {report}"),
-        Fate::Dropped => log::warn!("echo dropped: {label}: {report}"),
-        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {report}"),
-        Fate::Delayed => log::warn!("echo delayed: {label}: {report}"),
+        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {wrong}"),
+        Fate::Dropped => log::warn!("echo dropped: {label}: {wrong}"),
+        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {wrong}"),
+        Fate::Delayed => log::warn!("echo delayed: {label}: {wrong}"),
         Fate::Done | Fate::Held => {}
     }
     if ended.fate == Fate::Done && due.is_last_part() {
@@ -44,9 +44,11 @@ pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: &TokenPag
             "is PAGE_ACCESS_TOKEN still valid, and is the page restricted? Set it and restart: {held}"
         ),
         Reason::Evidence => format!(
-            "none is dropped; is PAGE_ACCESS_TOKEN{page} of the page that they write to, has it lost a \
-             permission, is APP_SECRET the app's, is the app live? echobot check tells"
+            "none is dropped; is PAGE_ACCESS_TOKEN{} of the page that they write to, has it lost a \
+             permission, is APP_SECRET the app's, is the app live? echobot check tells",
+            page.hint()
         ),
     };
-    log::error!("{}: {report}; {owed} echoes are owed: {what}", why(reason));
+    let (why, wrong) = (why(reason), &report.wrong);
+    log::error!("{why}: {wrong}; {owed} echoes are owed: {what}");
 }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use log::LevelFilter;
-use rustls::pki_types::CertificateDer;
 
+use self::authorities::Certificates;
 pub use self::shared::shared_outbox_texts;
 pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::Meaning;
@@ -49,8 +49,8 @@ pub struct Config {
     pub graph_url: String,
     /// The version of the Graph API, for example `v26.0`.
     pub graph_version: String,
-    /// Certificates of authorities that are trusted beside those that are built in.
-    pub authorities: Vec<CertificateDer<'static>>,
+    /// Certificates of authorities that are trusted besides the built-in ones.
+    pub authorities: Certificates,
     /// The app's id, a number; for `check`, `setup`, and to notice an unsubscribed page.
     pub app_id: Option<String>,
     /// The log level.
@@ -124,14 +124,9 @@ impl Settings<'_> {
     /// pasted texts often end in a newline.
     fn text(&mut self, name: &str, expected: &str) -> Option<String> {
         let text = (self.lookup)(name)?;
-        let how = match text.to_str().map(str::trim) {
-            Some(text) => match values::spoiled(text) {
-                Some(how) => how,
-                None => return Some(text.to_string()),
-            },
-            None => "is not valid UTF-8".to_string(),
-        };
-        self.wrong(name, &how, expected)
+        let text = text.to_str().ok_or("is not valid UTF-8".to_string());
+        let text = text.and_then(values::usable);
+        text.map_or_else(|how| self.wrong(name, &how, expected), Some)
     }
 
     /// A setting without a default.
@@ -241,12 +236,11 @@ impl Settings<'_> {
 
     /// The text of a file, without the white space around it.
     fn file(&mut self, name: &str, path: &Path) -> Option<String> {
-        let why = match std::fs::read_to_string(path) {
-            Ok(text) => match values::spoiled(text.trim()) {
-                Some(how) => format!("it {how}"),
-                None => return Some(text.trim().to_string()),
-            },
-            Err(error) => error.to_string(),
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let usable = |text: String| values::usable(&text).map_err(|how| format!("it {how}"));
+        let why = match text.and_then(usable) {
+            Ok(text) => return Some(text),
+            Err(why) => why,
         };
         // The variable may hold the secret itself by mistake, which is not an absolute path.
         let shown = match path.is_absolute() {

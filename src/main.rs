@@ -97,8 +97,8 @@ fn run() -> Result<ExitCode, Failure> {
             Ok(print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n")))
         }
         Some(Value(word)) if word == "simulate" => simulate(&mut arguments),
-        Some(Value(word)) if word == "check" => check("check", &mut arguments),
-        Some(Value(word)) if word == "setup" => check("setup", &mut arguments),
+        Some(Value(word)) if word == "check" => check(false, &mut arguments),
+        Some(Value(word)) if word == "setup" => check(true, &mut arguments),
         Some(other) => Err(other.unexpected().into()),
     }
 }
@@ -118,12 +118,12 @@ fn simulate(_: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
 }
 
 /// `check`, and `setup`, which ends with it.
-fn check(word: &str, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
     let (mut as_json, mut callback_url) = (false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("json") if word == "check" => as_json = true,
-            Long("callback-url") if word == "setup" => {
+            Long("json") if !is_setup => as_json = true,
+            Long("callback-url") if is_setup => {
                 callback_url = Some(arguments.value()?.string()?);
             }
             other => return Err(other.unexpected().into()),
@@ -133,7 +133,7 @@ fn check(word: &str, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure
     if let Some(url) = callback_url {
         let config = Config::from_environment().map_err(setting)?;
         account::setup(&config, &url, out).map_err(other)?;
-    } else if word == "setup" {
+    } else if is_setup {
         return usage("setup needs --callback-url https://…");
     }
     match account::check(as_json, out).map_err(other)? {

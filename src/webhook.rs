@@ -110,15 +110,12 @@ impl Webhook {
         Verdict::Answer(match (path, request.method) {
             (HEALTH_PATH, "GET" | "HEAD") => return Verdict::Health,
             (HEALTH_PATH, _) => self.method_not_allowed("GET, HEAD"),
-            // The shield asks so whether tiny_http reads a new connection; nobody else can.
+            // The shield's probe: does tiny_http read a new connection? It lets no client send this.
             ("*", _) => Answer::new(404, "nothing is here"),
             (path, _) if path != self.path => {
-                let line = format_args!(
-                    "request refused: 404, its path is not the webhook's, {}; does the callback address \
-                     end with WEBHOOK_PATH?",
-                    self.path
-                );
-                self.refuse(404, "nothing is here", line)
+                let ours = &self.path;
+                let line = format!("request refused: 404, its path is not the webhook's, {ours}");
+                self.refuse(404, "nothing is here", line + ": is WEBHOOK_PATH right?")
             }
             (_, "GET" | "HEAD") => self.handshake(query),
             (_, "POST") => match self.events(request.signature, request.body) {

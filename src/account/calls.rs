@@ -142,9 +142,8 @@ impl Graph {
         let (head, body) = answer.map_err(|error| describe(&error))?.into_parts();
         match head.status.as_u16() {
             200 if read_body(body).is_ok_and(|body| body == challenge.as_bytes()) => Ok(()),
-            200 => Err("something else answered, without the challenge".to_string()),
             403 => Err("the bot there has another VERIFY_TOKEN (403)".to_string()),
-            status => Err(format!("it answered {status}")),
+            status => Err(format!("it answered {status}, without the challenge")),
         }
     }
 
@@ -172,11 +171,9 @@ impl Graph {
 }
 
 fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, String> {
-    let whole = answer.and_then(|answer| {
-        let (head, body) = answer.into_parts();
-        Ok((head.status.as_u16(), read_body(body)?))
-    });
-    let (status, body) = whole.map_err(|error| unreached(&error))?;
+    let (head, body) = answer.map_err(|error| unreached(&error))?.into_parts();
+    let (status, body) = (head.status.as_u16(), read_body(body));
+    let body = body.map_err(|error| unreached(&error))?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {
         Some(error) => Err(format!("{error}; {}", advice(error.code))),
@@ -207,8 +204,8 @@ fn advice(code: i64) -> &'static str {
     }
 }
 
-/// The first subscription in a list that is ours. What is not understood is an error: to subscribe anew takes the fields
-/// away that are subscribed to, but not known.
+/// The first subscription in a list that is ours. What is not understood is an error: subscribing again would take away
+/// the fields that are not known.
 fn find(
     list: &Value,
     is_ours: impl Fn(&Value) -> bool,
@@ -232,7 +229,7 @@ fn all_fields(old: &[String]) -> String {
     others.fold(FIELDS.join(","), |all, other| all + "," + other)
 }
 
-/// The names in a list, whose items are names or objects with a name.
+/// The names in a list of names, or of objects with a name.
 pub(super) fn names(list: &Value) -> Option<Vec<String>> {
     let name = |item: &Value| text(item.get("name").unwrap_or(item));
     Some(list.as_array()?.iter().map(name).collect())

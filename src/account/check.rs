@@ -227,10 +227,10 @@ fn token(app: &str, graph: &Graph) -> Finding {
 }
 
 /// Whether a subscription of the app or the page is as it should be.
-fn judge(whose: &str, what: &str, found: &Result<Subscription, String>) -> Finding {
+fn judge(subject: &str, what: &str, found: &Result<Subscription, String>) -> Finding {
     let found = found.as_ref().map_err(String::clone)?;
     match found.wrong() {
-        Some(wrong) => Err(format!("{whose} {wrong}: {SUBSCRIBE}")),
-        None => Ok(format!("{whose} is subscribed: {what} {}", found.target)),
+        Some(wrong) => Err(format!("{subject} {wrong}: {SUBSCRIBE}")),
+        None => Ok(format!("{subject} is subscribed: {what} {}", found.target)),
     }
 }

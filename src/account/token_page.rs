@@ -1,6 +1,5 @@
 //! The page that the token is for, and whether an event is that page's.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ impl TokenPage {
         }
     }
 
-    /// Takes what the Graph API says: another page is to be seen anew.
+    /// Takes what the Graph API says. Of another page than before no event has come yet.
     pub(super) fn learn(&self, owner: Owner) {
         let mut known = self.known();
         let is_same = |known: &Known| known.owner.id == owner.id;
@@ -69,16 +68,13 @@ impl TokenPage {
         !*has_come
     }
 
+    /// In a line of the log, after the token; nothing while the page is not known.
+    pub(crate) fn hint(&self) -> String {
+        let hint = |known: &Known| format!(" (it is for {})", known.owner);
+        self.known().as_ref().map(hint).unwrap_or_default()
+    }
+
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// In a line of the log, after the token; nothing while it is not known.
-impl fmt::Display for TokenPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.known();
-        let mut owner = known.iter().map(|known| &known.owner);
-        owner.try_for_each(|owner| write!(f, " (it is for {owner})"))
     }
 }

@@ -8,12 +8,11 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::Settings;
 
+/// Certificates of authorities.
+pub(super) type Certificates = Vec<CertificateDer<'static>>;
+
 impl Settings<'_> {
-    pub(super) fn authorities(
-        &mut self,
-        file_name: &str,
-        directory_name: &str,
-    ) -> Vec<CertificateDer<'static>> {
+    pub(super) fn authorities(&mut self, file_name: &str, directory_name: &str) -> Certificates {
         let file = self.path(file_name, "a file with certificates in PEM");
         let file = file.map(|file| (file_name, certificates(&file), file));
         let directories = self.directories(directory_name).into_iter();
@@ -34,7 +33,7 @@ impl Settings<'_> {
 }
 
 /// The certificates in the files of a directory. Not everything there is a certificate.
-fn all_certificates(directory: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn all_certificates(directory: &Path) -> Result<Certificates, String> {
     let entries = fs::read_dir(directory).map_err(|error| error.to_string())?;
     let found = entries
         .flatten()
@@ -43,7 +42,7 @@ fn all_certificates(directory: &Path) -> Result<Vec<CertificateDer<'static>>, St
 }
 
 /// The certificates in a file, one at least.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(file: &Path) -> Result<Certificates, String> {
     let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.flatten().collect();
     match found.is_empty() {

@@ -77,19 +77,23 @@ fn is_address(text: &str) -> Option<bool> {
     Some(is_host && is_place && is_http && uri.query().is_none() && !text.contains('#'))
 }
 
-/// What is wrong with a text, quoted or copied badly: nobody sees it, and everything that is compared with it is refused.
-pub(super) fn spoiled(text: &str) -> Option<String> {
+/// The text without the white space around it; or what is wrong with it. Quotes and invisible characters are easily
+/// overlooked, and the value would never match.
+pub(super) fn usable(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let quotes = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»'];
     if text.is_empty() {
-        return Some("is empty".to_string());
+        return Err("is empty".to_string());
     }
     if text.len() > 1 && text.starts_with(quotes) && text.ends_with(quotes) {
-        return Some("has quotes around it, which are no part of it".to_string());
+        return Err("has quotes around it, which are no part of it".to_string());
     }
-    let unseen = u32::from(text.chars().find(|c| is_unseen(*c))?);
-    Some(format!(
-        "has a character in it that cannot be seen (U+{unseen:04X})"
-    ))
+    match text.chars().find(|c| is_unseen(*c)).map(u32::from) {
+        Some(c) => Err(format!(
+            "has a character in it that cannot be seen (U+{c:04X})"
+        )),
+        None => Ok(text.to_string()),
+    }
 }
 
 /// Control characters, white space but the plain one, and characters without a width (Unicode, "Format").

@@ -33,11 +33,10 @@ const BUFFER: usize = 16 * 1024;
 /// The time after which a name is looked up again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// An agent with so many idle connections. `authorities` are trusted beside those that are built in.
+/// An agent with so many idle connections. `authorities` are trusted besides the built-in ones.
 pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize) -> Agent {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .chain(authorities);
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let roots = built_in.chain(authorities);
     let roots = roots.map(|root| tls::Certificate::from_der(root).to_owned());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())))

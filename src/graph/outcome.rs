@@ -13,8 +13,8 @@ use crate::outbox::Outcome;
 pub struct Report {
     /// What it means.
     pub outcome: Outcome,
-    /// What was wrong; empty after a delivery whose answer is as it should be.
-    pub(super) wrong: String,
+    /// What was wrong; empty after a delivery with the answer that it should have.
+    pub wrong: String,
 }
 
 impl Report {
@@ -41,15 +41,9 @@ impl Report {
         Report { outcome, wrong }
     }
 
-    /// Whether it is a delivery whose answer is not as it should be.
+    /// Whether it is a delivery without the answer that it should have.
     pub fn is_odd(&self) -> bool {
         self.outcome == Outcome::Delivered && !self.wrong.is_empty()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.wrong)
     }
 }
 
@@ -76,16 +70,14 @@ pub(crate) struct GraphError {
 impl GraphError {
     /// Reads the error object. Without a code it is not the Graph API's: then there is none.
     pub(crate) fn read(status: u16, error: &Value) -> Option<GraphError> {
-        let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
+        let trace = error["fbtrace_id"].as_str().unwrap_or_default();
+        let is_plain = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
         Some(GraphError {
             status,
             code: error["code"].as_i64()?,
             subcode: error["error_subcode"].as_i64(),
             is_transient: error["is_transient"] == true,
-            fbtrace_id: trace
-                .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
-                .take(40)
-                .collect(),
+            fbtrace_id: trace.chars().filter(is_plain).take(40).collect(),
         })
     }
 
