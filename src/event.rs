@@ -116,7 +116,7 @@ fn is_set(value: &Value) -> bool {
 }
 
 /// An id: a string, or a number where a string belongs.
-fn id(value: &Value) -> Option<String> {
+pub(crate) fn id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

@@ -49,7 +49,6 @@ pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
     let (lines, queued) = sync_channel(MAX_LINES);
     // It lives as long as the process.
     let logger: &Logger = Box::leak(Box::new(Logger {
-        level,
         lines,
         bytes: AtomicUsize::new(0),
         dropped: AtomicU64::new(0),
@@ -81,7 +80,6 @@ struct Line {
 }
 
 struct Logger {
-    level: LevelFilter,
     lines: SyncSender<Line>,
     /// Bytes that are not written yet.
     bytes: AtomicUsize,
@@ -95,7 +93,7 @@ impl Log for Logger {
     /// Only echobot's own entries: at `debug` and `trace` ureq logs whole addresses, and one of them
     /// contains the `appsecret_proof`.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("echobot") && metadata.level() <= self.level
+        metadata.target().starts_with("echobot") && metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {

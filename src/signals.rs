@@ -12,13 +12,10 @@ use crate::logger;
 use crate::notify::Notifier;
 use crate::shield::Shield;
 
-/// From now on these signals wait for [`close_on`]. Who starts it with `nohup` wants it to outlive SIGHUP.
+/// From now on these signals wait for [`close_on`]. A bot that was started with `nohup` outlives SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
-    let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
-    if !is_ignored(SIGHUP) {
-        signals.add_signal(SIGHUP)?;
-    }
-    Ok(signals)
+    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))
 }
 
 /// Whether the signal is ignored in this process, as Linux tells it (proc_pid_status(5), `SigIgn`).

@@ -8,6 +8,7 @@ use serde_json::Value;
 use ureq::Body;
 use ureq::http::Response;
 
+use crate::event;
 use crate::graph::client::{describe, read_body, unreached};
 use crate::graph::{Graph, GraphError};
 
@@ -242,11 +243,7 @@ pub(super) fn missing(names: &[&str], there: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
-/// A name or an id as text: Meta writes some ids as numbers.
+/// A name or an id as text; empty where there is none.
 pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    }
+    event::id(value).unwrap_or_default()
 }
