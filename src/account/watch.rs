@@ -38,7 +38,10 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
 fn look(graph: &Graph, known: &TokenPage) -> Result<(), String> {
     let page = match graph.owner()?.page() {
         Ok(page) => page,
-        Err(mistake) => return Ok(log::error!("{mistake}")),
+        Err(mistake) => {
+            log::error!("{mistake}");
+            return Ok(());
+        }
     };
     // Without the app's id another app's subscription would be taken for ours.
     let app = graph.config.app_id.as_ref();
