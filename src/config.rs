@@ -17,10 +17,9 @@ use std::str::FromStr;
 use log::LevelFilter;
 
 use self::authorities::Certificates;
-pub use self::shared::shared_outbox_texts;
+pub use self::shared::{SharedOutbox, shared_outbox_texts};
 pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::Meaning;
-use crate::shared::Address;
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ pub struct Config {
     /// The directory of the outbox; without one it is kept in memory.
     pub data_dir: Option<PathBuf>,
     /// The outbox that several processes share.
-    pub shared: Option<Address>,
+    pub shared: Option<SharedOutbox>,
     /// Threads in the pool.
     pub threads: usize,
     /// The most pending echoes.

@@ -10,8 +10,8 @@ use crate::shield::DESCRIPTORS_PER_CONNECTION;
 /// Connections at once at most. Messenger comes through a proxy, which needs a few dozen.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Descriptors that everything else takes: outputs, signals, listening sockets, the outbox. The rest of it is slack, for
-/// name resolution and for connections that are on their way out.
+/// Descriptors that everything else takes: outputs, signals, listening sockets, the outbox. The rest of it is slack: for
+/// name resolution, for connections that are on their way out, and what the shield keeps free.
 const OTHERS: usize = 44;
 
 /// What may be in use at once.

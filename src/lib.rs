@@ -1,79 +1,79 @@
-//! echobot, a Facebook Messenger echo bot as one small synchronous program: a text is sent back
-//! to the person who wrote it, anything else is answered with `I can't echo this`.
+//! echobot, a Facebook Messenger echo bot as one small synchronous program. It sends each text back to the person who
+//! wrote it, and answers everything else that a person does with `I can't echo this`.
 //!
-//! This page is the map. `README.md` tells how to run it; here stands how it works.
+//! This page is the map: how the program works. `README.md` tells how to run it.
 //!
 //! # The way of a message
 //!
 //! ```text
-//! Messenger ─► shield ─► tiny_http ─► receiver: webhook ─► event ─► echo ─► outbox ─► 200
-//!                                                                             │   └► writer: store
+//! Messenger ─► shield ─► tiny_http ─► receiver: webhook ─► event ─► echo ─► outbox ─► writer: place ─► 200
 //!                         Graph API ◄─ graph ◄──────────────── sender ◄───────┘
 //! ```
 //!
-//! 1. [`shield`] takes the connection, reads one whole, well-formed, bounded request, and passes it
-//!    on to tiny_http. The response goes back the same way.
-//! 2. A receiver (`worker`) gets the request from tiny_http and asks [`webhook`], which checks the
-//!    signature (over the raw bytes) and then JSON. Before the signature is right nothing
-//!    of a body is parsed.
-//! 3. [`event`] reads the events; what it does not understand costs its neighbours nothing.
-//! 4. [`echo`] decides what an event is answered with. **Here another reply is added**; another bot
-//!    is another function, see [`serve`] and `examples/shout.rs`.
-//! 5. [`outbox`] takes what is owed: each message once, each person's in order. With a data
-//!    directory the writer hands it to [`store`], all that came in 20 ms in one commit, and each webhook is
-//!    answered 200 when it is on disk.
-//! 6. A sender takes the next call that is due and makes it ([`graph`]), and tells the outbox what
-//!    came of it: done, refused for good, or due again later. Without a data directory the webhook is
-//!    answered when its last echo is done.
+//! 1. [`shield`] accepts the connection, reads one whole, well-formed, bounded request, and passes it on to tiny_http.
+//!    The response goes back the same way.
+//! 2. A receiver (`worker.rs`) gets the request from tiny_http and asks [`webhook`], which checks the signature (over
+//!    the raw bytes) and then reads the JSON. Nothing of a body is parsed before its signature is right.
+//! 3. [`event`] reads the events of the webhook. An event that it does not understand costs its neighbours nothing.
+//! 4. [`echo`] decides what to answer. **Add another reply here**; another bot is another function, see [`serve`] and
+//!    `examples/shout.rs`.
+//! 5. [`outbox`] accepts the echoes: each message once, each person's in order.
+//! 6. The writer (`worker.rs`) commits what was accepted to the place that was chosen at the start (`place.rs`): everything
+//!    that came within 20 ms in one batch. Then the webhook is answered 200. There are three places:
+//!    - memory: nothing is written, and a webhook is answered when its last echo is done;
+//!    - disk ([`store`], with `DATA_DIR`): one file of redb, with a lock file beside it;
+//!    - a shared log (`shared`, with `REDIS_URL` and the cargo feature `redis`): every process appends to it. The one process
+//!      that holds the lease follows the log into its outbox, and sends.
+//! 7. A sender (`worker.rs`) takes the next call that is due from the outbox, makes it ([`graph`]), and tells the outbox
+//!    the outcome: done, dropped for good, or due again later. `outbox/policy.rs` is the table of outcomes.
 //!
-//! `place` is where the writer writes to: nowhere, to the disk, or, with `REDIS_URL` (cargo feature `redis`), to a log that
-//! several processes share. There a webhook is answered when its echoes are in the log, and the process with the lease
-//! follows the log into its [`outbox`] and sends. `shared` has the rest.
+//! [`pool`] is where receivers, senders and writer wait for each other: one mutex around the outbox, one condition variable
+//! for the senders and one for the writer.
 //!
-//! Data flows one way; no file calls back. Only [`config`] reads settings (the environment also
-//! names the temporary directory and proxies), only [`server`] and `worker` handle tiny_http's
-//! requests, only [`graph`] (and the simulator's Messenger) names ureq, only [`store`] names redb, only `shared` redis.
-//! [`simulator`] (cargo feature, on by default) plays Messenger and Graph API to try and to test any bot; the bot never
-//! names it.
+//! # Around it
 //!
-//! Beside the way of a message: [`server`] starts and ends everything, [`pool`] is where its threads
-//! wait for each other, [`check`] is `echobot check`, [`setup`] is `echobot setup`, `watch` looks whether
-//! the page is still subscribed. Under [`graph`], `network` makes the connections: `resolver` finds the
-//! addresses (in a static program by `names`, without libc), `tls` trusts or tells why not, `proxy` warns.
-//! `call_log` writes the line of each call.
+//! - [`server`] starts and ends everything; `signals`, `descriptors`, `watchdog` and `notify` are its parts.
+//! - [`account`] is everything that asks Meta about app, page and token: `echobot check`, `echobot setup`, and the watch of a
+//!   running bot, which learns the token's page and subscribes the page again.
+//! - [`logger`]: lines go through a bounded queue to one thread, so logging never waits. `call_log` writes the line of each call.
+//! - `simulate` (cargo feature `simulator`, on by default) runs this bot behind the simulator, a crate of its own that knows
+//!   no bot.
+//!
+//! Data flows one way, and no module calls back. Only [`config`] reads settings (ureq reads the environment's proxies, the shield
+//! its temporary directory). Only [`server`] and `worker` handle tiny_http's requests; only [`graph`], [`account`] and [`config`]
+//! name ureq; only [`store`] names redb, only `shared` redis.
 //!
 //! # Why it is built so
 //!
-//! - **Why a shield**: tiny_http is a pleasure to use and trusts what arrives: a header can abort the
-//!   process, a burst can be lost, nothing has a deadline. A reverse proxy in front of it costs one
-//!   folder, and is deleted the day tiny_http has limits of its own: nothing else would change.
-//! - **Why receivers and senders**: the tutorial called the Send API in the request handler, so a Graph
-//!   API that hung blocked the webhook. Receivers never send, so webhooks are answered while every
-//!   sender waits. Their numbers are fixed at the start: load becomes a queue, not threads.
-//! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One
-//!   thread that owns the store writes together what came meanwhile, and no lock is held while it does.
-//! - **Why evidence**: a code of the Graph API does not tell whether one message, its recipient, the page or
-//!   the app is refused. So a refusal is judged by whether other people's calls get through, and the page
-//!   is a circuit breaker that any success closes. `outbox/ended.rs` is the policy.
+//! - **Why a shield**: tiny_http is a pleasure to use and trusts what arrives: one header can abort the process, a burst
+//!   can be lost, nothing has a deadline. A reverse proxy in front of it costs one folder. Delete that folder when tiny_http
+//!   has limits of its own: nothing else changes.
+//! - **Why receivers and senders**: the tutorial called the Send API in the request handler, so a Graph API that hung
+//!   blocked the webhook. Receivers never send, so webhooks are answered while every sender waits. Their numbers are fixed at
+//!   the start: load becomes a queue, not threads.
+//! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One thread that owns
+//!   the place writes together what came meanwhile, and holds no lock while it does.
+//! - **Why witnesses**: a code of the Graph API does not tell whether it refuses one message, its recipient, the page or the
+//!   app. So a refusal is judged by whether other people's calls get through, and the page is a circuit breaker that any
+//!   success closes.
 //!
 //! # Promises
 //!
-//! - **A 200 is the truth**: every message in the webhook is on disk, or, without a data directory,
-//!   echoed or refused by the Graph API for good. Anything else is 503, and Messenger still has its
-//!   copy.
-//! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. One that
-//!   is still owed is joined, also after its webhook was answered 503.
-//! - **In order**: echoes to one person go out one at a time.
+//! - **A 200 is the truth**: every message in the webhook is on disk or in the shared log, or, with neither, echoed or refused
+//!   by the Graph API for good. Anything else is 503, and Messenger still has its copy.
+//! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. A redelivery joins a message that is
+//!   still owed, even after its webhook was answered 503.
+//! - **In order**: echoes to one person go out one at a time. A message that was refused twice lets the next one be tried.
 //! - **One person's trouble delays nobody else's echo**, whatever code the Graph API gives it.
-//! - **Trouble at the Graph API is not the webhook's trouble**: what is on disk can wait, and goes out at
-//!   the page's own limit when the trouble ends.
-//! - **Nothing that arrives on the port** kills it, stalls it or makes it grow: see [`shield`].
-//! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed,
-//!   and no words of a library or of the Graph API are logged that could quote one.
+//! - **Trouble at the Graph API is not the webhook's trouble**: echoes on disk can wait, and go out at the page's own limit
+//!   when the trouble ends.
+//! - **Nothing that arrives on the port**, and nothing that reads the log badly, kills it, stalls it or makes it grow.
+//! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed, and no words of a library
+//!   or of the Graph API are logged that could quote one.
 //!
 //! # The log
 //!
-//! One line an entry on stdout, whatever is in it (see [`logger`]). The levels are a contract:
+//! One line an entry on stdout, whatever is in it. The levels are a contract:
 //!
 //! | level | what |
 //! |---|---|
@@ -83,19 +83,16 @@
 //! | `debug` | people's texts, and why an event was not answered |
 //! | `trace` | nothing more |
 //!
-//! Tokens, secrets and proofs are logged at no level. What libraries log is dropped.
+//! Tokens, secrets and proofs are logged at no level. Lines of libraries are dropped.
 //!
 //! # Stopping
 //!
-//! On SIGTERM, SIGINT, SIGQUIT or SIGHUP the port closes, what has begun to arrive is answered, calls in flight come to
-//! their end, the outbox is written, and the exit code is 0: within 15 seconds. Without a data
-//! directory what is owed is sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a
-//! second SIGINT exits at once.
+//! On SIGTERM, SIGINT, SIGQUIT or SIGHUP the port closes, requests that have begun to arrive are answered, calls in flight end,
+//! the outbox is written, the lease is given back, and the exit code is 0: within 15 seconds. Without a data directory the
+//! owed echoes are sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a second SIGINT exits at once.
+//! systemd is told of the start, the end, and that the port answers.
 //!
-//! systemd is told of the start and the end, and that the port answers: see [`notify`].
-//!
-//! What all this costs, `cargo bench` tells; the README has the figures. The one command that equals CI is
-//! `.ci/run`.
+//! `cargo bench` tells what all this costs (`benches/README.md`). The one command that equals CI is `.ci/run`.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 compile_error!(

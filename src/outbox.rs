@@ -1,4 +1,4 @@
-//! What is owed: accept, next due, ended.
+//! What is owed: accept, take what is due, and what comes of it (`policy.rs`).
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
@@ -15,16 +15,18 @@ mod recipient_queues;
 mod tries;
 mod writes;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::acknowledgements::Acknowledgements;
+use self::acknowledgements::{Acknowledgement, AcknowledgementId};
 pub use self::dedup::MidDigest;
 use self::lease::Lease;
 use self::page::Page;
 pub use self::page::Reason;
-pub use self::pending::persons_share;
 use self::pending::{Pending, PendingEchoes};
+pub use self::pending::{free_room, persons_share};
 pub use self::policy::{Ended, Fate, Notice, Outcome};
 use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
 use self::writes::Writes;
@@ -60,7 +62,9 @@ pub struct Outbox<R> {
     pending: PendingEchoes,
     queues: RecipientQueues,
     page: Page,
-    acknowledgements: Acknowledgements<R>,
+    /// In order of their deadlines, because every one waits for the same time.
+    acknowledgements: BTreeMap<AcknowledgementId, Acknowledgement<R>>,
+    last_acknowledgement: AcknowledgementId,
     writes: Writes,
     last_id: EchoId,
     /// Calls of the Send API that are in flight.
@@ -80,8 +84,7 @@ pub struct Due {
     last_success: u64,
     /// The echo that it is a part of.
     pub echo: Arc<Echo>,
-    start: usize,
-    end: usize,
+    part: Range<usize>,
     /// When the message came.
     pub came: Instant,
 }
@@ -89,12 +92,12 @@ pub struct Due {
 impl Due {
     /// The text to send.
     pub fn text(&self) -> &str {
-        &self.echo.text[self.start..self.end]
+        &self.echo.text[self.part.clone()]
     }
 
     /// Whether the echo is complete with it.
     pub fn is_last_part(&self) -> bool {
-        self.echo.text[self.end..].trim().is_empty()
+        self.echo.text[self.part.end..].trim().is_empty()
     }
 }
 
@@ -117,7 +120,8 @@ impl<R> Outbox<R> {
             pending: PendingEchoes::default(),
             queues: RecipientQueues::default(),
             page: Page::new(limits.send_rate, !kept.is_empty(), 0, now),
-            acknowledgements: Acknowledgements::default(),
+            acknowledgements: BTreeMap::new(),
+            last_acknowledgement: 0,
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
@@ -133,13 +137,11 @@ impl<R> Outbox<R> {
     pub fn accept(&mut self, echoes: Vec<Echo>, caller: R, now: Instant) -> Accepted<R> {
         let mids = echoes.iter().map(|echo| echo.mid.as_deref());
         let mids: Vec<_> = mids.map(|mid| mid.map(MidDigest::of)).collect();
-        if !self
-            .pending
-            .has_room(&echoes, &mids, self.limits.max_pending)
-        {
+        let max = self.limits.max_pending;
+        if !self.pending.has_room(&echoes, &mids, max) {
             return Accepted::Full(caller);
         }
-        let acknowledgement = self.acknowledgements.next_id();
+        let acknowledgement = self.last_acknowledgement + 1;
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
             if mid.is_some_and(|mid| self.pending.was_answered(mid)) {
@@ -148,7 +150,7 @@ impl<R> Outbox<R> {
                 continue;
             }
             let joined = mid.and_then(|mid| self.pending.owed_for(mid));
-            let id = joined.unwrap_or_else(|| self.take(echo, mid, now));
+            let id = joined.unwrap_or_else(|| self.add(echo, mid, now));
             if let Some(pending) = self.pending.get_mut(id).filter(|one| !one.is_safe) {
                 pending.waiting.push(acknowledgement);
                 open += 1;
@@ -157,28 +159,27 @@ impl<R> Outbox<R> {
         if open == 0 {
             return Accepted::Safe(caller);
         }
-        self.acknowledgements.register(caller, open, now);
+        self.register(caller, open, now);
         Accepted::Waiting
     }
 
     /// The call that is to be made next, if one is due. Its recipient's queue waits until the call
     /// has ended.
-    pub fn next_due(&mut self, now: Instant) -> Option<Due> {
+    pub fn take(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let pending = self.pending.get(id).expect("queues hold only what is owed");
-        let part = echo::next_part(&pending.echo.text, pending.sent, pending.echo.platform);
+        let stored = &self.pending.get(id).expect("what is queued is owed").stored;
+        let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
             number,
             last_success: self.page.last_success,
-            echo: Arc::clone(&pending.echo),
-            start: part.start,
-            end: part.end,
-            came: pending.came,
+            echo: Arc::clone(&stored.echo),
+            part: echo::next_part(text, stored.sent, *platform),
+            came: stored.came,
         })
     }
 
@@ -189,52 +190,25 @@ impl<R> Outbox<R> {
             return Vec::new();
         }
         self.page.cancel_call(now);
-        self.remove(due.id, now)
+        self.remove(due, now)
     }
 
-    /// What is to be written now, if anything.
-    pub fn take_batch(&mut self) -> Option<WriteBatch> {
-        self.writes.take()
-    }
-
-    /// Whether [`take_batch`](Self::take_batch) has something to give.
-    pub fn has_batch(&self) -> bool {
-        self.writes.has_batch()
-    }
-
-    /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
-    pub fn unwritten(&self) -> usize {
-        self.writes.unwritten()
-    }
-
-    /// Whether no call is in flight, and all that is to be written is written.
-    pub fn is_flushed(&self) -> bool {
-        self.in_flight == 0 && self.writes.is_empty()
-    }
-
-    /// The callers who have waited as long as Messenger does. What they brought stays.
-    pub fn late(&mut self, now: Instant) -> Vec<R> {
-        self.acknowledgements.late(now)
-    }
-
-    /// When [`late`](Self::late) has a caller to give.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.acknowledgements.next_deadline()
-    }
-
-    /// When [`next_due`](Self::next_due) has something to give.
+    /// When [`take`](Self::take) has something to give.
     pub fn next_time(&self, now: Instant) -> Option<Instant> {
         if self.in_flight + self.unwritten() >= self.limits.max_repeated {
             return None;
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        self.lease.allows_call(time.max(now)).then_some(time)
+        let is_too_late = self
+            .lease
+            .calls_until
+            .is_some_and(|last| time.max(now) > last);
+        (!is_too_late).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {
-        let class = |again| if again { Class::Retry } else { Class::Fresh };
-        let probe = self.page.probes_again().map(class);
+        let probe = self.page.next_probe();
         self.queues.next(now, self.limits.max_retries, probe)
     }
 
@@ -251,7 +225,8 @@ impl<R> Outbox<R> {
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
     pub fn is_ok(&self, now: Instant) -> bool {
         let has_room = self.pending.len() < self.limits.max_pending;
-        has_room && self.writes.is_ok(now) && self.lease.is_ok()
+        let takes = self.writes.full_until.is_none_or(|until| until <= now);
+        has_room && takes && !self.writes.has_failed && !self.lease.is_log_away
     }
 
     /// Whether there is a store behind it.
@@ -260,7 +235,7 @@ impl<R> Outbox<R> {
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
-    fn take(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
+    fn add(&mut self, echo: Echo, mid: Option<MidDigest>, now: Instant) -> EchoId {
         self.last_id += 1;
         let stored = StoredEcho {
             id: self.last_id,
@@ -269,7 +244,7 @@ impl<R> Outbox<R> {
             sent: 0,
             came: now,
         };
-        self.pending.add(&stored, false);
+        self.pending.add(stored.clone(), false);
         if self.limits.durable {
             self.writes.batch.accepted.push(stored);
         } else {
@@ -284,16 +259,17 @@ impl<R> Outbox<R> {
         let Some(new) = self.pending.get(id) else {
             return;
         };
+        let time = |one: &Pending| one.stored.echo.timestamp;
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.sent == 0 && other.tries.is_untried();
+            let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
             let other = self.pending.get(other).filter(is_untried);
-            let times = other.and_then(|other| Some((new.echo.timestamp?, other.echo.timestamp?)));
+            let times = time(new).zip(other.and_then(time));
             times.is_some_and(|(new, other)| new < other)
         };
-        let recipient = recipient(&new.echo);
+        let recipient = recipient(&new.stored.echo);
         self.queues.add(&recipient, id, now, comes_before);
         let first = self.first(&recipient);
-        if first.is_some_and(|first| first.tries.waits_for_others()) && !self.page.is_held() {
+        if first.is_some_and(|first| first.tries.waits_for().is_some()) && !self.page.is_held() {
             // The person's next message is a witness: first the refused ones are tried again.
             self.queues.schedule(&recipient, Class::Retry, now);
         }
@@ -308,7 +284,7 @@ impl<R> Outbox<R> {
     /// `false` when the call began under an earlier lease: its result is ignored.
     fn end_call(&mut self, due: &Due) -> bool {
         self.in_flight -= 1;
-        let is_ours = !self.lease.is_old(due);
+        let is_ours = due.number > self.lease.last_old_call;
         if is_ours {
             self.queues.end_call(&recipient(&due.echo));
         }
@@ -316,16 +292,15 @@ impl<R> Outbox<R> {
     }
 
     /// The echo is not owed any more. Returns the callers whose webhooks are safe with it.
-    fn remove(&mut self, id: EchoId, now: Instant) -> Vec<R> {
-        if let Some(pending) = self.pending.get(id) {
-            let recipient = recipient(&pending.echo);
-            self.queues.remove(&recipient, id);
-            self.queues.schedule(&recipient, Class::Fresh, now);
-        }
+    fn remove(&mut self, due: &Due, now: Instant) -> Vec<R> {
+        let recipient = recipient(&due.echo);
+        self.queues.remove(&recipient, due.id);
+        self.queues.schedule(&recipient, Class::Fresh, now);
         if self.limits.durable {
-            self.writes.batch.done.push(id);
+            self.writes.batch.done.push(due.id);
         }
-        self.acknowledgements.complete(self.pending.remove(id))
+        let waiting = self.pending.remove(due.id);
+        self.complete(waiting)
     }
 }
 

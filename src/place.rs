@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::outbox::{StoredEcho, WriteBatch, Written};
-use crate::shared::{Leader, SharedLog};
+use crate::shared::{Owner, SharedLog};
 use crate::store::{Store, StoreError};
 
 /// The place that the writer writes to.
@@ -12,15 +12,7 @@ pub(crate) enum Place {
     /// A file of our own.
     Disk(Store),
     /// The log of an outbox that several processes share.
-    Shared(SharedLog),
-}
-
-/// A batch was not written; the log says why.
-pub(crate) enum Failure {
-    /// It is to be written again.
-    Passing,
-    /// Nothing can be written here any more.
-    Gone(StoreError),
+    Shared(Box<SharedLog>),
 }
 
 impl Place {
@@ -28,10 +20,12 @@ impl Place {
     ///
     /// # Errors
     /// When the data directory cannot be used. A shared outbox may be away at the start.
-    pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
-        if let Some(address) = &config.shared {
-            let log = SharedLog::new(address, config.max_pending);
-            return Ok((Place::Shared(log), Vec::new()));
+    pub(crate) fn open(
+        config: &Config,
+        shared: Option<SharedLog>,
+    ) -> Result<(Place, Vec<StoredEcho>), StoreError> {
+        if let Some(log) = shared {
+            return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }
         let Some(directory) = &config.data_dir else {
             log::info!("no DATA_DIR: what is owed is kept in memory");
@@ -48,30 +42,33 @@ impl Place {
         !matches!(self, Place::Memory)
     }
 
-    /// The leader, where several processes share the place: it decides which of them sends.
-    pub(crate) fn leader(&self) -> Option<Leader> {
+    /// Whether calls may begin: in a shared outbox only one process sends.
+    pub(crate) fn may_send(&self) -> bool {
         match self {
-            Place::Memory | Place::Disk(_) => None,
-            Place::Shared(log) => Some(log.leader()),
+            Place::Memory | Place::Disk(_) => true,
+            Place::Shared(log) => log.may_send(),
         }
     }
 
     /// Writes a batch: it is safe when this returns.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, Failure> {
+    ///
+    /// # Errors
+    /// None in it when the batch may be written again later; else why nothing can be written here any more.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &WriteBatch,
+        owner: &Owner,
+    ) -> Result<Written, Option<StoreError>> {
         match self {
             Place::Memory => Ok(Written::default()),
-            Place::Disk(store) => match store.commit(batch) {
-                Ok(known) => Ok(Written {
-                    known,
-                    ..Written::default()
-                }),
-                Err(error) if error.is_gone() => Err(Failure::Gone(error)),
-                Err(error) => {
-                    log::error!("{error}; until there is room webhooks are refused");
-                    Err(Failure::Passing)
+            Place::Disk(store) => store.commit(batch).map_err(|error| match error {
+                StoreError::Gone(_) => Some(error),
+                _ => {
+                    log::error!("{error}; until it can be written webhooks are refused");
+                    None
                 }
-            },
-            Place::Shared(log) => log.commit(batch).map_err(|_| Failure::Passing),
+            }),
+            Place::Shared(log) => log.commit(batch, owner).map_err(|_| None),
         }
     }
 }

@@ -67,7 +67,7 @@ impl<R> Pool<R> {
             if state.may_stop() {
                 return None;
             }
-            if let Some(due) = state.outbox.next_due(now) {
+            if let Some(due) = state.outbox.take(now) {
                 self.notify(state, now);
                 return Some(due);
             }

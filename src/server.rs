@@ -1,12 +1,13 @@
 //! From the start to the end: threads, signals, and the way down.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::account;
@@ -20,6 +21,7 @@ use crate::notify::Notifier;
 use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::shared::SharedLog;
 use crate::shield::{self, Shield};
 use crate::signals::{self, Signals};
 use crate::store::StoreError;
@@ -53,6 +55,8 @@ const UNWRITTEN_SHARE: usize = 8;
 pub enum ServeError {
     /// The data directory cannot be used: a setting is wrong.
     Store(StoreError),
+    /// A setting is wrong.
+    Setting(String),
     /// Something that the operating system refused.
     System(String, io::Error),
 }
@@ -61,6 +65,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Store(error) => error.fmt(f),
+            ServeError::Setting(line) => f.write_str(line),
             ServeError::System(what, cause) => write!(f, "failed to {what}: {cause}"),
         }
     }
@@ -74,7 +79,7 @@ impl ServeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ServeError::Store(error) if error.is_busy() => 75,
-            ServeError::Store(_) => 2,
+            ServeError::Store(_) | ServeError::Setting(_) => 2,
             ServeError::System(..) => 1,
         }
     }
@@ -90,7 +95,12 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let _flush = started.map_err(system("start the log"))?;
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
-    let (place, kept) = Place::open(config).map_err(ServeError::Store)?;
+    let shared = config
+        .shared
+        .as_ref()
+        .map(|one| SharedLog::new(one, config.max_pending));
+    let shared = shared.transpose().map_err(ServeError::Setting)?;
+    let (place, kept) = Place::open(config, shared).map_err(ServeError::Store)?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = account::watch(config).map_err(system("look after the subscription"))?;
@@ -131,17 +141,21 @@ fn receivers(threads: usize) -> usize {
 }
 
 fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Server), ServeError> {
-    let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+    let mut bound = Err(ErrorKind::AddrNotAvailable.into());
     for address in &config.listen {
-        bound = bind(*address);
-        if bound.is_ok() {
-            break;
-        }
+        bound = bound.or_else(|_| bind(*address));
     }
     let listener = bound.map_err(|error: io::Error| {
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        let why = format!("{error}; is another program there? BIND and PORT choose the address");
-        let error = io::Error::new(error.kind(), why);
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                "a port below 1024 needs a right (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): set PORT to another \
+                 one, behind a reverse proxy"
+            }
+            ErrorKind::AddrInUse => "another program is there: BIND and PORT choose the address",
+            _ => "BIND and PORT choose the address",
+        };
+        let error = io::Error::new(error.kind(), format!("{error}; {advice}"));
         ServeError::System(format!("listen on {}", addresses.join(" and ")), error)
     })?;
     let limits = shield::Limits {
@@ -171,6 +185,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// What the threads work with.
+#[derive(Clone)]
 struct Bot {
     worker: Arc<Worker>,
     shield: Arc<Shield>,
@@ -179,24 +194,23 @@ struct Bot {
 
 impl Bot {
     fn start_threads(&self, threads: usize, place: Place) -> io::Result<Vec<JoinHandle<()>>> {
-        let receivers = (0..receivers(threads)).map(|n| {
-            let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
-            let server = Arc::clone(&self.server);
-            let receive = move || worker.receive(&server, &shield);
-            essential_thread::spawn(format!("receiver-{n}"), receive)
-        });
-        let senders = (receivers.len()..threads).map(|n| {
-            let worker = Arc::clone(&self.worker);
-            essential_thread::spawn(format!("sender-{n}"), move || worker.send())
-        });
-        let mut started = receivers.chain(senders).collect::<io::Result<Vec<_>>>()?;
-        if let Some(leader) = place.leader() {
-            let worker = Arc::clone(&self.worker);
-            let lead = move || leader.run(worker.pool());
+        let mut started = Vec::new();
+        for n in 0..threads {
+            let bot = self.clone();
+            started.push(match n < receivers(threads) {
+                true => essential_thread::spawn(format!("receiver-{n}"), move || {
+                    bot.worker.receive(&bot.server, &bot.shield);
+                })?,
+                false => essential_thread::spawn(format!("sender-{n}"), move || bot.worker.send())?,
+            });
+        }
+        if let Place::Shared(log) = &place {
+            let (leader, worker) = (log.leader(), Arc::clone(&self.worker));
+            let lead = move || leader.run(worker.pool(), || worker.outbox_owner());
             started.push(essential_thread::spawn("leader".to_string(), lead)?);
         }
-        let (worker, shield) = (Arc::clone(&self.worker), Arc::clone(&self.shield));
-        let write = move || worker.write(place, &shield);
+        let bot = self.clone();
+        let write = move || bot.worker.write(place, &bot.shield);
         started.push(essential_thread::spawn("writer".to_string(), write)?);
         Ok(started)
     }
@@ -230,10 +244,9 @@ impl Bot {
     fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
         let pool = self.worker.pool();
         let is_durable = pool.change(|outbox, _| outbox.is_durable());
-        let within = if is_durable {
-            CALLS_END_WITHIN
-        } else {
-            ECHOES_END_WITHIN - ANSWERS_END_WITHIN
+        let within = match is_durable {
+            true => CALLS_END_WITHIN,
+            false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,
         };
         let deadline = Instant::now() + within;
         threads.iter().for_each(|_| self.server.unblock());
@@ -247,17 +260,14 @@ impl Bot {
                 "the outbox could not be written: what was sent last is sent again after the next start"
             );
         }
-        match owed {
-            0 => log::info!("stopped: nothing is owed"),
-            owed if config.shared.is_some() => {
-                log::info!("stopped: {owed} echoes are owed, and kept in the shared outbox");
-            }
-            owed if config.data_dir.is_some() && !is_durable => {
-                log::error!("stopped: {owed} echoes are lost")
-            }
-            owed if is_durable => log::info!("stopped: {owed} echoes are owed, and kept on disk"),
-            owed => log::warn!("stopped: {owed} echoes are owed; Messenger redelivers them"),
-        }
+        let (level, fate) = match (is_durable, &config.shared, &config.data_dir) {
+            _ if owed == 0 => return log::info!("stopped: nothing is owed"),
+            (true, Some(_), _) => (Level::Info, "owed, and kept in the shared outbox"),
+            (true, None, _) => (Level::Info, "owed, and kept on disk"),
+            (false, _, Some(_)) => (Level::Error, "lost"),
+            (false, _, None) => (Level::Warn, "owed; Messenger redelivers them"),
+        };
+        log::log!(level, "stopped: {owed} echoes are {fate}");
     }
 }
 

@@ -11,29 +11,41 @@
 //! So recipient queues, retries and holds stay those of [`Outbox`](crate::outbox::Outbox). The writer appends and commits in
 //! one exchange with the server; a thread of its own asks for the lease and tails the log. The lease is short, and a call
 //! begins only if it ends before the lease does. A commit carries the epoch of the lease, and is refused when another
-//! process has the lease by now. Only this folder names the `redis` crate. A program without the feature `redis` has
-//! `shared/absent.rs` in its place.
+//! process has the lease by now.
+//!
+//! After an error, a new connection or a refused commit this process begins no call until it has asked for the lease and
+//! has read the log anew: the server may be another one by then, or have lost something.
+//!
+//! Only this folder names the `redis` crate. A program without the feature `redis` has `shared/absent.rs` in its place.
 
-mod address;
 mod leader;
 mod record;
+mod server;
 mod verbs;
 mod worth;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-pub(crate) use self::address::Address;
 pub(crate) use self::leader::Leader;
+use self::server::Server;
 use self::verbs::Log;
-
+use crate::config::SharedOutbox;
 use crate::outbox::{WriteBatch, Written};
+
+/// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
+/// last event. What is not known is empty.
+pub(crate) type Owner = [String; 3];
 
 /// What the writer and the leader tell each other.
 struct Shared {
-    address: Address,
-    /// The epoch of our lease; 0 without one.
+    server: Arc<Server>,
+    /// The epoch of our lease; 0 when another process has it.
     epoch: AtomicU64,
+    /// Whether the lease is to be asked for before anything is read or sent.
+    is_in_doubt: AtomicBool,
+    /// Held for a commit, and while the log is read anew.
+    exchange: Mutex<()>,
     /// Whether it was told that the server cannot be used.
     is_away: AtomicBool,
 }
@@ -41,6 +53,14 @@ struct Shared {
 impl Shared {
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn doubt(&self) {
+        self.is_in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    fn may_send(&self) -> bool {
+        self.epoch() != 0 && !self.is_in_doubt.load(Ordering::Relaxed)
     }
 
     /// Tells when the server goes away, and when it is back.
@@ -64,20 +84,30 @@ pub(crate) struct SharedLog {
 }
 
 impl SharedLog {
-    pub(crate) fn new(address: &Address, max_pending: usize) -> SharedLog {
-        SharedLog {
-            log: Log::new(address),
+    /// # Errors
+    /// When the URL is not understood.
+    pub(crate) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<SharedLog, String> {
+        let server = Arc::new(Server::new(setting)?);
+        Ok(SharedLog {
+            log: Log::new(&server),
             max_pending,
             shared: Arc::new(Shared {
-                address: address.clone(),
+                server,
                 epoch: AtomicU64::new(0),
+                is_in_doubt: AtomicBool::new(false),
+                exchange: Mutex::default(),
                 is_away: AtomicBool::new(false),
             }),
-        }
+        })
     }
 
     pub(crate) fn leader(&self) -> Leader {
         Leader::new(&self.shared)
+    }
+
+    /// Whether this process has the lease, and nothing speaks against it.
+    pub(crate) fn may_send(&self) -> bool {
+        self.shared.may_send()
     }
 
     /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
@@ -85,10 +115,18 @@ impl SharedLog {
     ///
     /// # Errors
     /// When it may not have been written; it may be written again.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch) -> Result<Written, String> {
+    pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let epoch = self.shared.epoch();
-        let written = self.log.write(epoch, self.max_pending, batch);
-        self.shared.note(&written);
+        let exchange = self.shared.exchange.lock();
+        let written = self.log.write(epoch, self.max_pending, batch, owner);
+        drop(exchange);
+        // The leader tells of what only an append is refused for.
+        if !matches!(&written, Ok((_, Written { why: Some(_), .. }))) {
+            self.shared.note(&written);
+        }
+        if self.log.was_connected() || !matches!(written, Ok((true, _))) {
+            self.shared.doubt();
+        }
         let (is_ours, written) = written?;
         let count = batch.ends();
         if !is_ours && count > 0 {
@@ -101,20 +139,12 @@ impl SharedLog {
 }
 
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
-pub(crate) fn check(address: &Address) -> Result<String, String> {
-    let mut log = Log::new(address);
-    let worth = worth::of(&mut log)?;
+pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
+    let mut log = Log::new(&Arc::new(Server::new(setting)?));
+    let ((_, durability), eviction) = worth::of(&mut log)?;
     log.try_to_append()?;
     let (owed, is_sending) = log.state()?;
-    let sending = match is_sending {
-        true => "a process sends",
-        false => "no process sends",
-    };
-    match worth.eviction {
-        Some(eviction) => Err(eviction),
-        None => Ok(format!(
-            "{}; {owed} echoes are owed, and {sending}",
-            worth.durability
-        )),
-    }
+    let sender = if is_sending { "a" } else { "no" };
+    let says = format!("{durability}; {owed} echoes are owed, and {sender} process sends");
+    eviction.map_or(Ok(says), Err)
 }

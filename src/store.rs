@@ -3,18 +3,22 @@
 mod tables;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, StorageError};
 
-use crate::outbox::{EchoId, StoredEcho, WriteBatch};
+use crate::outbox::{StoredEcho, WriteBatch, Written};
 
-/// The name of the one file in the data directory.
+/// The name of the file in the data directory.
 const FILE: &str = "outbox.redb";
+
+/// The extension of the one beside it that is locked: redb locks its own too, but goes on without a word where the file
+/// system has no locks.
+const LOCK: &str = "lock";
 
 /// Bytes of the file that redb keeps in memory. What is pending is in the outbox anyway.
 const CACHE: usize = 512 * 1024;
@@ -26,61 +30,62 @@ pub struct Store {
     database: Option<Database>,
     /// Device and inode of the file that was opened at the start.
     file: (u64, u64),
+    /// Locked until it is closed.
+    _lock: File,
 }
 
 /// The store cannot be used; says what to do.
 #[derive(Debug)]
-pub struct StoreError {
-    path: PathBuf,
-    cause: Cause,
-}
-
-#[derive(Debug)]
-enum Cause {
-    Directory(io::Error),
-    Locked,
-    Gone,
-    Damaged(String),
-    Write(String),
+pub enum StoreError {
+    /// Another process has it open: that may be over soon.
+    Busy(String),
+    /// The file is not there any more: nothing can be kept in it, now or later.
+    Gone(String),
+    /// Anything else.
+    Unusable(String),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.cause {
-            Cause::Directory(error) => write!(
-                f,
-                "DATA_DIR: failed to use {path}: {error}; name a directory that echobot may write to"
-            ),
-            Cause::Locked => write!(
-                f,
-                "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
-            ),
-            Cause::Gone => write!(
-                f,
-                "DATA_DIR: {path} was removed or replaced while echobot was using it"
-            ),
-            Cause::Damaged(what) => write!(
-                f,
-                "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: \
-                 what it owed is then lost"
-            ),
-            Cause::Write(what) => write!(f, "failed to write {path}: {what}; is the disk full?"),
-        }
+        let (StoreError::Busy(line) | StoreError::Gone(line) | StoreError::Unusable(line)) = self;
+        f.write_str(line)
     }
 }
 
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// Whether another process has the file open: that may be over soon.
+    /// Whether another process has it open.
     pub fn is_busy(&self) -> bool {
-        matches!(self.cause, Cause::Locked)
+        matches!(self, StoreError::Busy(_))
     }
 
-    /// Whether the file is not there any more: nothing can be kept in it, now or later.
-    pub fn is_gone(&self) -> bool {
-        matches!(self.cause, Cause::Gone)
+    fn busy(path: &Path) -> StoreError {
+        let path = path.display();
+        StoreError::Busy(format!(
+            "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
+        ))
+    }
+
+    fn system(path: &Path, error: &io::Error) -> StoreError {
+        let remedy = match error.kind() {
+            ErrorKind::PermissionDenied => "let echobot write there, or name another directory",
+            ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another directory",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "make room"
+            }
+            _ => "name another directory",
+        };
+        let path = path.display();
+        StoreError::Unusable(format!("DATA_DIR: failed to use {path}: {error}; {remedy}"))
+    }
+
+    fn damaged(path: &Path, what: &str) -> StoreError {
+        let path = path.display();
+        StoreError::Unusable(format!(
+            "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: what it owed is then \
+             lost"
+        ))
     }
 }
 
@@ -94,104 +99,111 @@ impl Store {
     /// in order.
     ///
     /// # Errors
-    /// When the directory cannot be written, another process has the file open, or the file is
+    /// When the directory cannot be written or locked, another process has the file open, or the file is
     /// damaged; the file is not changed then.
     pub fn open(directory: &Path) -> Result<(Store, Vec<StoredEcho>), StoreError> {
-        let mut store = Store {
-            path: directory.join(FILE),
-            database: None,
-            file: Default::default(),
-        };
-        prepare(directory).map_err(|error| store.error(Cause::Directory(error)))?;
-        store.make()?;
-        let database = store.open_file(&store.path)?;
-        let found = keep_private(&store.path).and_then(|()| identity(&store.path));
-        store.file = found.map_err(|error| store.error(Cause::Directory(error)))?;
+        let path = directory.join(FILE);
+        let unusable = |error: io::Error| StoreError::system(&path, &error);
+        // For this user alone: people's texts are in it.
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(directory);
+        made.map_err(unusable)?;
+        let lock = lock(&path.with_extension(LOCK))?;
+        make(&path)?;
+        let database = open_file(&path)?;
+        let found = keep_private(&path).and_then(|()| identity(&path));
+        let file = found.map_err(unusable)?;
         let pending = guarded(|| tables::read_pending(&database));
-        let pending = pending.map_err(|what| store.error(Cause::Damaged(what)))?;
-        store.database = Some(database);
+        let pending = pending.map_err(|what| StoreError::damaged(&path, &what))?;
+        let store = Store {
+            path,
+            database: Some(database),
+            file,
+            _lock: lock,
+        };
         Ok((store, pending))
     }
 
-    /// Writes this batch; it is on disk when this returns. Returns those of the accepted echoes, in
-    /// order, whose messages are known already: they were not written.
+    /// Writes this batch; it is on disk when this returns. Accepted echoes whose messages are known already are not written.
     ///
     /// # Errors
     /// When it failed; parts of it may have been written. The same batch may be written again: the
     /// next call opens the file anew, so that it works when there is room again.
-    pub fn commit(&mut self, batch: &WriteBatch) -> Result<Vec<EchoId>, StoreError> {
+    pub fn commit(&mut self, batch: &WriteBatch) -> Result<Written, StoreError> {
+        let path = self.path.display();
         if !identity(&self.path).is_ok_and(|found| found == self.file) {
-            return Err(self.error(Cause::Gone));
+            return Err(StoreError::Gone(format!(
+                "DATA_DIR: {path} was removed or replaced while echobot was using it"
+            )));
         }
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open_file(&self.path)?,
+            None => open_file(&self.path)?,
         };
-        let written = guarded(|| tables::write(&database, batch));
-        let known = written.map_err(|what| self.error(Cause::Write(what)))?;
+        let known = guarded(|| tables::write(&database, batch));
+        let known = known
+            .map_err(|what| StoreError::Unusable(format!("failed to write {path}: {what}")))?;
         self.database = Some(database);
-        Ok(known)
-    }
-
-    /// Makes the file if there is none: under another name, because one that was half made when
-    /// the bot was killed would be a damaged one at the next start.
-    fn make(&self) -> Result<(), StoreError> {
-        let new = self.path.with_extension("new");
-        let _ = fs::remove_file(&new);
-        if self.path.exists() {
-            return Ok(());
-        }
-        let made = self.open_file(&new).map(drop);
-        if made.is_ok() {
-            // Before it has its name: nobody else ever reads what is in it.
-            let _ = make_private(&new);
-            // Unlike a new name, a link never takes the place of another echobot's file. Where
-            // there are no links, the file is made in its place.
-            let _ = fs::hard_link(&new, &self.path);
-            // The file's name must outlive a power cut as what is in it does.
-            let _ = self
-                .path
-                .parent()
-                .map(|directory| File::open(directory)?.sync_all());
-        }
-        let _ = fs::remove_file(&new);
-        made
-    }
-
-    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
-        let mut builder = Builder::new();
-        // After an unclean end redb reads and checks all of it by itself. After a clean one it does not: that would take
-        // minutes where many mids are remembered.
-        builder.set_cache_size(CACHE);
-        let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
-        let cause = match opened {
-            Ok(Ok(database)) => return Ok(database),
-            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Cause::Locked,
-            Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
-                if error.raw_os_error().is_some() =>
-            {
-                Cause::Directory(error)
-            }
-            Ok(Err(error)) => Cause::Damaged(error.to_string()),
-            Err(_) => Cause::Damaged("it makes no sense".to_string()),
-        };
-        Err(self.error(cause))
-    }
-
-    fn error(&self, cause: Cause) -> StoreError {
-        StoreError {
-            path: self.path.clone(),
-            cause,
-        }
+        Ok(Written {
+            known,
+            ..Written::default()
+        })
     }
 }
 
-/// Makes the directory, for this user alone: people's texts are in it.
-fn prepare(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+/// It is opened for writing because NFS locks no other.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = File::options().append(true).create(true).open(path);
+    let file = file.map_err(|error| StoreError::system(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::busy(path)),
+        Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!(
+            "DATA_DIR: failed to lock {}: {error}; this file system has no locks, and a second echobot would damage the \
+             outbox: name a directory on a local disk, or mount this one with locks",
+            path.display()
+        ))),
+    }
+}
+
+/// Makes the file if there is none: under another name, because one that was half made when
+/// the bot was killed would be a damaged one at the next start.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    if path.exists() {
+        return Ok(());
+    }
+    let made = open_file(&new).map(drop).and_then(|()| {
+        // Before it has its name: nobody else ever reads what is in it.
+        let named = make_private(&new).and_then(|()| fs::rename(&new, path));
+        named.map_err(|error| StoreError::system(path, &error))
+    });
+    let _ = fs::remove_file(&new);
+    // The file's name must outlive a power cut as what is in it does.
+    let _ = path
+        .parent()
+        .map(|directory| File::open(directory)?.sync_all());
+    made
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let mut builder = Builder::new();
+    // After an unclean end redb reads and checks all of it by itself. After a clean one it does not: that would take
+    // minutes where many mids are remembered.
+    builder.set_cache_size(CACHE);
+    let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::busy(path)),
+        Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
+            if error.raw_os_error().is_some() =>
+        {
+            Err(StoreError::system(path, &error))
+        }
+        Ok(Err(error)) => Err(StoreError::damaged(path, &error.to_string())),
+        Err(_) => Err(StoreError::damaged(path, "it makes no sense")),
+    }
 }
 
 /// Only this user may read the file, whatever its mode was.

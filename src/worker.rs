@@ -5,21 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use log::Level;
 use tiny_http::{Header, Request, Response};
 
 use crate::account::TokenPage;
 use crate::call_log;
+use crate::clock;
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
 use crate::graph::{Graph, Report};
 use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
-use crate::place::{Failure, Place};
+use crate::place::Place;
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
+use crate::shared::Owner;
 use crate::shield::Shield;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
@@ -32,7 +34,7 @@ const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or 
 
 /// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as
 /// several echoes, however little is in it, and Messenger waits for 5 s.
-const COMMITS_APART: Duration = Duration::from_millis(20);
+const COMMITS_APART: Duration = Duration::from_millis(15);
 
 /// After a failed commit the next one begins this much later: only a commit tells whether there is room again.
 const NEXT_TRY: Duration = Duration::from_secs(1);
@@ -69,6 +71,10 @@ impl Worker {
 
     pub(crate) fn pool(&self) -> &Pool<Request> {
         &self.pool
+    }
+
+    pub(crate) fn outbox_owner(&self) -> Owner {
+        self.page.outbox_owner()
     }
 
     pub(crate) fn received(&self) -> u64 {
@@ -160,10 +166,9 @@ impl Worker {
     }
 
     fn end(&self, due: &Due, report: Option<Report>) -> Vec<Request> {
+        let outcome = report.as_ref().map(|report| report.outcome);
         // A panic is a bug, and no reason to drop the echo.
-        let outcome = report
-            .as_ref()
-            .map_or(Outcome::Unsent, |report| report.outcome);
+        let outcome = outcome.unwrap_or(Outcome::Unsent);
         let tell = |outbox: &mut Outbox<_>, now| (outbox.ended(due, outcome, now), outbox.owed());
         let (ended, owed) = self.pool.change(tell);
         if let Some(report) = report {
@@ -181,11 +186,12 @@ impl Worker {
             match task {
                 WriterTask::Late(late) => respond(late, &Answer::unavailable("not safe yet")),
                 WriterTask::Write(batch) => {
-                    let next = Instant::now() + COMMITS_APART;
-                    match self.commit(batch, &mut place, shield) {
-                        true => thread::sleep(next.saturating_duration_since(Instant::now())),
-                        false => thread::sleep(NEXT_TRY),
-                    }
+                    let start = Instant::now();
+                    let pause = match self.commit(batch, &mut place, shield) {
+                        true => COMMITS_APART.saturating_sub(start.elapsed()),
+                        false => NEXT_TRY,
+                    };
+                    thread::sleep(pause);
                 }
             }
         }
@@ -193,22 +199,26 @@ impl Worker {
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch);
-        let Callers { safe, refused } = self.pool.change(|outbox, now| match &result {
-            Ok(written) => outbox.written(&batch, written, now),
-            Err(Failure::Passing) => outbox.not_written(batch),
-            Err(Failure::Gone(_)) => outbox.lose_store(&batch),
+        let result = place.commit(&batch, &self.outbox_owner());
+        let Callers { safe, refused } = self.pool.change(|outbox, now| {
+            if !place.may_send() {
+                outbox.allow_calls(now);
+            }
+            match &result {
+                Ok(written) => outbox.written(&batch, written, now),
+                Err(None) => outbox.not_written(batch),
+                Err(Some(_)) => outbox.lose_store(&batch),
+            }
         });
         respond(safe, &Answer::ok());
         match &result {
-            Ok(_) if refused.is_empty() => {}
-            Ok(written) => self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM)),
-            Err(failure) => {
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-                if let Failure::Gone(error) = failure {
-                    shield.fail(io::Error::other(error.to_string()));
-                }
+            Ok(written) if !refused.is_empty() => {
+                self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
             }
+            _ => respond(refused, &Answer::unavailable(TAKES_NO_MORE)),
+        }
+        if let Err(Some(error)) = &result {
+            shield.fail(io::Error::other(error.to_string()));
         }
         result.is_ok()
     }
@@ -217,12 +227,9 @@ impl Worker {
 /// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
 /// loses a message.
 fn is_too_old(due: &Due) -> bool {
-    let written = due
-        .echo
-        .timestamp
-        .map(|at| UNIX_EPOCH + Duration::from_millis(at));
-    let age = |written: SystemTime| written.elapsed().unwrap_or_default();
-    due.came.elapsed() >= GIVE_UP_AFTER && written.is_none_or(|at| age(at) >= GIVE_UP_AFTER)
+    let age = |at| Duration::from_millis(clock::now().saturating_sub(at));
+    let is_old = |at| age(at) >= GIVE_UP_AFTER;
+    due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)
 }
 
 /// Does something that a panic ends without ending the thread; none after a panic. A request that

@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use echobot::shield::framing::{Head, Refusal, Scanner};
+use echobot::shield::Refusal;
+use echobot::shield::framing::{self, Head};
 use libfuzzer_sys::fuzz_target;
 
 const PASSED: &[&str] = &["X-Hub-Signature-256"];
@@ -14,20 +15,13 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const PREFIXES: usize = 256;
 
 /// None as long as more bytes are needed.
-type Verdict = Result<Option<Request>, Refusal>;
-
-/// The head of a request, and what tiny_http sees of it.
-#[derive(Debug, PartialEq, Eq)]
-struct Request {
-    head: Head,
-    canonical: Vec<u8>,
-}
+type Verdict = Result<Option<Head>, Refusal>;
 
 fuzz_target!(|bytes: &[u8]| {
     let verdict = judge(bytes);
     match &verdict {
         Ok(None) => check_incomplete(bytes),
-        Ok(Some(request)) => check_request(bytes, request),
+        Ok(Some(head)) => check_request(bytes, head),
         Err(refusal) => assert!((400..600).contains(&refusal.status)),
     }
     check_prefixes(bytes, &verdict);
@@ -35,13 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// As a connection does to which all these bytes have come at once.
 fn judge(bytes: &[u8]) -> Verdict {
-    let mut scanner = Scanner::default();
-    let Some(end) = scanner.find_end(bytes)? else {
-        return Ok(None);
-    };
-    let mut canonical = Vec::new();
-    let head = scanner.judge(&bytes[..end], PASSED, &mut canonical)?;
-    Ok(Some(Request { head, canonical }))
+    framing::read(bytes, PASSED)
 }
 
 /// More is waited for only while there is room for more, and the end of the head is not there.
@@ -50,26 +38,23 @@ fn check_incomplete(bytes: &[u8]) {
     assert_eq!(find_empty_line(without_empty_lines(bytes)), None);
 }
 
-fn check_request(bytes: &[u8], request: &Request) {
-    let Head {
-        head_len, body_len, ..
-    } = request.head;
-    assert!(head_len <= MAX_HEAD && head_len <= bytes.len());
-    assert!(body_len <= MAX_BODY);
-    let head = without_empty_lines(&bytes[..head_len]);
-    assert_eq!(find_empty_line(head), Some(head.len() - 4));
-    let lines = lines(head);
-    check_headers(&lines[1..], request);
+fn check_request(bytes: &[u8], head: &Head) {
+    assert!(head.head_len <= MAX_HEAD && head.head_len <= bytes.len());
+    assert!(head.body_len <= MAX_BODY);
+    let text = without_empty_lines(&bytes[..head.head_len]);
+    assert_eq!(find_empty_line(text), Some(text.len() - 4));
+    let lines = lines(text);
+    check_headers(&lines[1..], head);
 
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut original = httparse::Request::new(&mut headers);
-    let parsed = original.parse(head);
-    assert_eq!(parsed, Ok(httparse::Status::Complete(head.len())));
-    check_canonical(&original, request);
+    let parsed = original.parse(text);
+    assert_eq!(parsed, Ok(httparse::Status::Complete(text.len())));
+    check_canonical(&original, head);
 }
 
 /// The framing as a stranger would read it, without httparse.
-fn check_headers(lines: &[&[u8]], request: &Request) {
+fn check_headers(lines: &[&[u8]], head: &Head) {
     assert!(lines.len() <= MAX_HEADERS);
     let mut lengths = Vec::new();
     let mut hosts = 0;
@@ -85,10 +70,9 @@ fn check_headers(lines: &[&[u8]], request: &Request) {
         }
     }
     assert!(lengths.len() <= 1);
-    let head = &request.head;
     assert_eq!(lengths.first().copied().unwrap_or(0), head.body_len);
     assert!(hosts == 1 || (hosts == 0 && head.is_http10));
-    assert_eq!(head.is_head, request.canonical.starts_with(b"HEAD "));
+    assert_eq!(head.is_head, head.canonical.starts_with(b"HEAD "));
 }
 
 fn number(digits: &[u8]) -> usize {
@@ -98,32 +82,52 @@ fn number(digits: &[u8]) -> usize {
 }
 
 /// tiny_http is told the same request, and nothing that was not to be passed on.
-fn check_canonical(original: &httparse::Request, request: &Request) {
-    let head = &request.canonical;
+fn check_canonical(original: &httparse::Request, head: &Head) {
+    let text = &head.canonical;
     assert!(
-        head.iter()
+        text.iter()
             .all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
     );
-    assert_eq!(find_empty_line(head), Some(head.len() - 4));
+    assert_eq!(find_empty_line(text), Some(text.len() - 4));
 
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut canonical = httparse::Request::new(&mut headers);
-    let parsed = canonical.parse(head);
-    assert_eq!(parsed, Ok(httparse::Status::Complete(head.len())));
+    let parsed = canonical.parse(text);
+    assert_eq!(parsed, Ok(httparse::Status::Complete(text.len())));
     assert_eq!(canonical.method, original.method);
-    assert_eq!(canonical.path, original.path);
+    check_target(
+        original.path.expect("it has one"),
+        canonical.path.expect("it has one"),
+    );
     assert_eq!(canonical.version, Some(1));
-    assert_eq!(lines(head).len(), 1 + canonical.headers.len());
+    assert_eq!(lines(text).len(), 1 + canonical.headers.len());
 
     let mut names = canonical.headers.iter().map(|header| header.name);
     assert!(names.all(|name| name == "Content-Length" || PASSED.contains(&name)));
     let length = values(&canonical, "Content-Length")
         .first()
         .map_or(0, |value| number(value));
-    assert_eq!(length, request.head.body_len);
+    assert_eq!(length, head.body_len);
     for name in PASSED {
         assert_eq!(values(&canonical, name), values(original, name));
     }
+}
+
+/// The target is passed on as it is, or what is behind the host of a URI.
+fn check_target(original: &str, passed: &str) {
+    assert!(passed.starts_with('/'));
+    if original.starts_with('/') {
+        assert_eq!(passed, original);
+        return;
+    }
+    let parts: Vec<&str> = original.splitn(4, '/').collect();
+    let scheme = parts[0].to_ascii_lowercase();
+    assert!(["http:", "https:"].contains(&&*scheme) && parts[1].is_empty());
+    let host = parts[2].split('?').next().expect("there is one");
+    assert!(!host.is_empty() && !host.contains('@'));
+    let rest = &original[scheme.len() + "//".len() + host.len()..];
+    let is_rest = passed == rest || passed.strip_prefix('/') == Some(rest);
+    assert!(is_rest, "{original}");
 }
 
 fn values<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> Vec<&'a [u8]> {
@@ -138,8 +142,8 @@ fn check_prefixes(bytes: &[u8], verdict: &Verdict) {
         .step_by(1 + bytes.len() / PREFIXES)
         .collect();
     lens.push(MAX_HEAD);
-    if let Ok(Some(request)) = verdict {
-        lens.extend([request.head.head_len - 1, request.head.head_len]);
+    if let Ok(Some(head)) = verdict {
+        lens.extend([head.head_len - 1, head.head_len]);
     }
     for prefix in lens.iter().filter_map(|len| bytes.get(..*len)) {
         check_prefix(prefix, verdict);
@@ -149,7 +153,7 @@ fn check_prefixes(bytes: &[u8], verdict: &Verdict) {
 fn check_prefix(prefix: &[u8], verdict: &Verdict) {
     let earlier = judge(prefix);
     match (&earlier, verdict) {
-        (Ok(None), Ok(Some(request))) => assert!(prefix.len() < request.head.head_len),
+        (Ok(None), Ok(Some(head))) => assert!(prefix.len() < head.head_len),
         (Ok(None), _) => assert!(prefix.len() < MAX_HEAD),
         (Err(_), Err(_)) => {}
         _ => assert_eq!(&earlier, verdict, "after {} bytes", prefix.len()),

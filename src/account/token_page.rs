@@ -6,26 +6,36 @@ use std::time::Duration;
 use log::Level;
 
 use super::calls::Owner;
+use crate::config::Secret;
 use crate::event::{Event, Platform};
+use crate::hex;
+use crate::outbox::MidDigest;
 use crate::rate_limited_log::RateLimitedLog;
+use crate::shared;
 
 /// What is known of the page.
 pub(crate) struct TokenPage {
-    known: Mutex<Option<Known>>,
+    /// A digest of the token.
+    token: String,
+    known: Mutex<Known>,
     other_pages: RateLimitedLog,
 }
 
+#[derive(Default)]
 struct Known {
     /// As the Graph API said, which may be wrong: a person's token, an answer of something else.
-    owner: Owner,
+    owner: Option<Owner>,
     /// Whether an event of this very page has come: then it is right.
     has_come: bool,
+    /// The page of the last event that was taken.
+    last: String,
 }
 
 impl TokenPage {
-    pub(super) fn unknown() -> TokenPage {
+    pub(super) fn unknown(token: &Secret) -> TokenPage {
         TokenPage {
-            known: Mutex::new(None),
+            token: hex::encode(&MidDigest::of(token.expose()).0),
+            known: Mutex::default(),
             other_pages: RateLimitedLog::new(module_path!(), Duration::from_secs(60)),
         }
     }
@@ -33,48 +43,62 @@ impl TokenPage {
     /// Takes what the Graph API says. Of another page than before no event has come yet.
     pub(super) fn learn(&self, owner: Owner) {
         let mut known = self.known();
-        let is_same = |known: &Known| known.owner.id == owner.id;
-        if !known.as_ref().is_some_and(is_same) {
-            let has_come = false;
-            *known = Some(Known { owner, has_come });
+        if known.owner.as_ref().is_none_or(|old| old.id != owner.id) {
+            known.has_come = false;
+            known.owner = Some(owner);
         }
+    }
+
+    /// The owner of a shared outbox: the token's digest, its page, and the page of the last event.
+    pub(crate) fn outbox_owner(&self) -> shared::Owner {
+        let known = self.known();
+        let told = known.owner.as_ref().map(|owner| owner.id.clone());
+        let told = told.unwrap_or_default();
+        [self.token.clone(), told, known.last.clone()]
     }
 
     /// Whether an event is to be answered. An app hears all its pages, and the token is for one of them; but as long as
     /// it is not certain for which one, the Graph API decides: what was answered 200 is not thrown away for a guess.
     pub(crate) fn is_ours(&self, event: &Event) -> bool {
-        let mut known = self.known();
-        let (Some(Known { owner, has_come }), Some(page)) = (&mut *known, &event.page) else {
+        let Some(page) = &event.page else {
             return true;
         };
+        let mut guard = self.known();
+        let known = &mut *guard;
         // Instagram's accounts have ids of their own.
-        if event.platform == Platform::Instagram || *page == owner.id {
-            *has_come |= *page == owner.id;
+        let is_on_messenger = event.platform == Platform::Messenger;
+        let other = known.owner.as_ref().filter(|owner| owner.id != *page);
+        let Some(owner) = other.filter(|_| is_on_messenger) else {
+            if is_on_messenger {
+                known.has_come |= known.owner.is_some();
+                known.last.clone_from(page);
+            }
             return true;
-        }
-        if *has_come {
+        };
+        if known.has_come {
             let line = format_args!(
                 "passed over: an event of the page {page}; PAGE_ACCESS_TOKEN is for {owner}: unsubscribe \
                  the app from the other page, or run another bot with that page's token"
             );
             self.other_pages.log("passed over", Level::Warn, line);
-        } else {
-            let line = format_args!(
-                "an event of the page {page} has come, and none yet of {owner}, the owner of PAGE_ACCESS_TOKEN: \
-                 is it the token of another page, or of a person? echobot check tells"
-            );
-            self.other_pages.log("not certain", Level::Warn, line);
+            return false;
         }
-        !*has_come
+        let line = format_args!(
+            "an event of the page {page} has come, and none yet of {owner}, the owner of PAGE_ACCESS_TOKEN: \
+             is it the token of another page, or of a person? echobot check tells"
+        );
+        self.other_pages.log("not certain", Level::Warn, line);
+        known.last.clone_from(page);
+        true
     }
 
     /// In a line of the log, after the token; nothing while the page is not known.
     pub(crate) fn hint(&self) -> String {
-        let hint = |known: &Known| format!(" (it is for {})", known.owner);
-        self.known().as_ref().map(hint).unwrap_or_default()
+        let hint = |owner: &Owner| format!(" (it is for {owner})");
+        self.known().owner.as_ref().map(hint).unwrap_or_default()
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

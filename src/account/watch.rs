@@ -20,7 +20,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(20);
 /// Starts the thread that asks. The page is not known until the Graph API has told it.
 pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
     let graph = Graph::new(config);
-    let page = Arc::new(TokenPage::unknown());
+    let page = Arc::new(TokenPage::unknown(&config.page_access_token));
     let learned = Arc::clone(&page);
     let watch = move || {
         loop {

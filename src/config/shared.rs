@@ -3,11 +3,23 @@
 use std::fs;
 
 use super::{Secret, Settings, values};
-use crate::shared::Address;
+
+/// Where the outbox is that several processes share.
+#[derive(Debug, Clone)]
+pub struct SharedOutbox {
+    /// The address of the Redis or Valkey server.
+    pub url: Secret,
+    /// Whether its certificate is not verified.
+    pub is_insecure: bool,
+    /// How the keys begin.
+    pub prefix: String,
+    /// Certificates in PEM that are trusted beside those that are built in.
+    pub authorities: Option<Vec<u8>>,
+}
 
 impl Settings<'_> {
     /// `REDIS_URL`, if it is set, with the settings that belong to it.
-    pub(super) fn shared(&mut self) -> Option<Address> {
+    pub(super) fn shared(&mut self) -> Option<SharedOutbox> {
         if !self.is_set("REDIS_URL") {
             return None;
         }
@@ -15,24 +27,16 @@ impl Settings<'_> {
             return self
                 .problem("DATA_DIR and REDIS_URL are both set: remove one of them".to_string());
         }
-        let url = self.secret(
-            "REDIS_URL",
-            "an address such as redis://:PASSWORD@host:6379",
-        );
-        let is_insecure = self.value("REDIS_TLS_INSECURE", "false", values::YES_OR_NO);
-        let prefix = self.value("REDIS_PREFIX", "echobot", values::KEY_PREFIX);
-        let url = match is_insecure {
-            // So the redis crate wants to hear it.
-            true => Secret::new(format!("{}#insecure", url.expose())),
-            false => url,
-        };
-        // What is wrong with it is told by the setting of its own.
-        let file = (self.lookup)("SSL_CERT_FILE");
-        let authorities = file.and_then(|file| fs::read(file).ok());
-        match Address::new(url, prefix, authorities) {
-            Ok(address) => Some(address),
-            Err(why) => self.problem(why.to_string()),
-        }
+        Some(SharedOutbox {
+            url: self.secret(
+                "REDIS_URL",
+                "an address such as redis://:PASSWORD@host:6379",
+            ),
+            is_insecure: self.value("REDIS_TLS_INSECURE", "false", values::YES_OR_NO),
+            prefix: self.value("REDIS_PREFIX", "echobot", values::KEY_PREFIX),
+            // What is wrong with the file is told by the setting of its own.
+            authorities: (self.lookup)("SSL_CERT_FILE").and_then(|file| fs::read(file).ok()),
+        })
     }
 }
 
@@ -40,14 +44,14 @@ impl Settings<'_> {
 /// `REDIS_URL`.
 pub fn shared_outbox_texts() -> Vec<(&'static str, String)> {
     let names = ["REDIS_URL", "REDIS_TLS_INSECURE", "SSL_CERT_FILE"];
-    let text = |name| {
-        Some((
-            name,
-            std::env::var(name).ok().filter(|text| !text.is_empty())?,
-        ))
-    };
-    match text(names[0]) {
-        Some(_) => names.into_iter().filter_map(text).collect(),
-        None => Vec::new(),
+    let set = names.map(|name| Some((name, std::env::var(name).ok()?)));
+    let set = set
+        .into_iter()
+        .flatten()
+        .filter(|(_, text)| !text.is_empty());
+    let texts: Vec<_> = set.collect();
+    match texts.first() {
+        Some(("REDIS_URL", _)) => texts,
+        _ => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! ureq for the Graph API: its settings, a resolver with a memory, and its errors in our words.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustls::CertificateError as Certificate;
@@ -103,7 +104,12 @@ impl Resolver for Names {
             known.fresh_until = now + FRESH;
             old = Some(known.addresses.clone());
         }
-        let found = DefaultResolver::default().resolve(uri, config, timeout);
+        // ureq looks a name up in a thread of its own, and panics where there is none.
+        let spare = thread::Builder::new().spawn(|| {}).map(JoinHandle::join);
+        let found = match spare {
+            Ok(_) => DefaultResolver::default().resolve(uri, config, timeout),
+            Err(error) => Err(Error::Io(error)),
+        };
         let mut addresses = found.or_else(|error| {
             let name = uri.host().unwrap_or_default();
             old.ok_or_else(|| unsent(&format!("failed to look up the name {name}"), &error))

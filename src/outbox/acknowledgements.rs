@@ -1,7 +1,8 @@
 //! The callers who wait until their webhook is safe.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use super::Outbox;
 
 /// A webhook is answered by then, whatever has become of it: Messenger gives up after 5 s
 /// (Messenger Platform, "Webhooks").
@@ -9,82 +10,59 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) type AcknowledgementId = u64;
 
-/// The webhooks that are to be answered when all their echoes are safe.
-pub(super) struct Acknowledgements<R> {
-    /// In order of their deadlines, because every one waits for the same time.
-    waiting: BTreeMap<AcknowledgementId, Acknowledgement<R>>,
-    last_id: AcknowledgementId,
-}
-
-struct Acknowledgement<R> {
+/// A webhook that is to be answered when all its echoes are safe.
+pub(super) struct Acknowledgement<R> {
     caller: R,
     deadline: Instant,
     /// How many of its echoes are not safe yet.
     open: usize,
 }
 
-impl<R> Default for Acknowledgements<R> {
-    fn default() -> Acknowledgements<R> {
-        Acknowledgements {
-            waiting: BTreeMap::new(),
-            last_id: 0,
-        }
-    }
-}
-
-impl<R> Acknowledgements<R> {
-    /// The id of the next one to be registered.
-    pub(super) fn next_id(&self) -> AcknowledgementId {
-        self.last_id + 1
-    }
-
-    /// Takes the caller in until so many echoes are safe.
+impl<R> Outbox<R> {
+    /// The caller waits until so many echoes are safe.
     pub(super) fn register(&mut self, caller: R, open: usize, now: Instant) {
-        self.last_id += 1;
-        let deadline = now + ANSWER_WITHIN;
+        self.last_acknowledgement += 1;
         let acknowledgement = Acknowledgement {
             caller,
-            deadline,
+            deadline: now + ANSWER_WITHIN,
             open,
         };
-        self.waiting.insert(self.last_id, acknowledgement);
+        let id = self.last_acknowledgement;
+        self.acknowledgements.insert(id, acknowledgement);
     }
 
     /// One echo of each of these is safe. Returns the callers for whom it was the last one.
-    pub(super) fn complete(&mut self, ids: Vec<AcknowledgementId>) -> Vec<R> {
-        let mut safe = Vec::new();
-        for id in ids {
-            let Some(acknowledgement) = self.waiting.get_mut(&id) else {
-                continue;
-            };
-            acknowledgement.open -= 1;
-            if acknowledgement.open == 0 {
-                safe.extend(self.fail(id));
-            }
-        }
-        safe
+    pub(super) fn complete(&mut self, mut ids: Vec<AcknowledgementId>) -> Vec<R> {
+        ids.retain(|id| {
+            let acknowledgement = self.acknowledgements.get_mut(id);
+            acknowledgement.is_some_and(|one| {
+                one.open -= 1;
+                one.open == 0
+            })
+        });
+        self.fail(ids)
     }
 
-    /// One of its echoes is not safe. Returns the caller, unless it was answered before.
-    pub(super) fn fail(&mut self, id: AcknowledgementId) -> Option<R> {
-        self.waiting.remove(&id).map(|one| one.caller)
+    /// These wait no longer. Returns the callers that were not answered before.
+    pub(super) fn fail(&mut self, ids: Vec<AcknowledgementId>) -> Vec<R> {
+        let waiting = ids.iter().filter_map(|id| self.acknowledgements.remove(id));
+        waiting.map(|one| one.caller).collect()
     }
 
-    /// The callers who have waited as long as they can.
-    pub(super) fn late(&mut self, now: Instant) -> Vec<R> {
+    /// The callers who have waited as long as Messenger does. What they brought stays.
+    pub fn late(&mut self, now: Instant) -> Vec<R> {
         let mut late = Vec::new();
-        while let Some(first) = self.waiting.first_entry() {
-            if first.get().deadline > now {
-                break;
-            }
+        while let Some(first) = self.acknowledgements.first_entry()
+            && first.get().deadline <= now
+        {
             late.push(first.remove().caller);
         }
         late
     }
 
     /// When [`late`](Self::late) has a caller to give.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let (_, first) = self.waiting.first_key_value()?;
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let (_, first) = self.acknowledgements.first_key_value()?;
         Some(first.deadline)
     }
 }

@@ -17,11 +17,8 @@ impl MidDigest {
     /// The digest of a mid.
     pub fn of(mid: &str) -> MidDigest {
         let digest = digest::digest(&digest::SHA256, mid.as_bytes());
-        let (half, _) = digest
-            .as_ref()
-            .split_first_chunk()
-            .expect("a SHA-256 has 32 bytes");
-        MidDigest(*half)
+        let half = digest.as_ref()[..16].try_into();
+        MidDigest(half.expect("a SHA-256 has 32 bytes"))
     }
 
     /// Half of it again: among so few that is enough. That two of a thousand million messages are

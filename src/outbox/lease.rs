@@ -4,54 +4,46 @@ use std::time::Instant;
 
 use super::page::Page;
 use super::recipient_queues::RecipientQueues;
-use super::{Due, Outbox, StoredEcho};
+use super::{Outbox, StoredEcho};
 
 #[derive(Default)]
 pub(super) struct Lease {
     /// When the last call may begin; none where the outbox is ours alone.
-    calls_until: Option<Instant>,
+    pub(super) calls_until: Option<Instant>,
     /// Calls up to this one began under an earlier lease.
-    last_old_call: u64,
+    pub(super) last_old_call: u64,
     /// Whether another process has it.
     is_others: bool,
     /// Whether the log could not be read when that was last tried.
-    is_log_away: bool,
-}
-
-impl Lease {
-    pub(super) fn allows_call(&self, time: Instant) -> bool {
-        self.calls_until.is_none_or(|until| time <= until)
-    }
-
-    pub(super) fn is_old(&self, due: &Due) -> bool {
-        due.number <= self.last_old_call
-    }
-
-    pub(super) fn is_ok(&self) -> bool {
-        !self.is_log_away
-    }
+    pub(super) is_log_away: bool,
 }
 
 impl<R> Outbox<R> {
     /// Owes these echoes besides, in this order; they are safe.
     pub fn owe(&mut self, kept: Vec<StoredEcho>, now: Instant) {
         for stored in kept {
-            self.pending.add(&stored, true);
-            self.enqueue(stored.id, now);
+            let id = stored.id;
+            self.pending.add(stored, true);
+            self.enqueue(id, now);
         }
     }
 
     /// This process sends from now on: of what is safe it owes these echoes, and no others.
-    pub fn lead(&mut self, kept: Vec<StoredEcho>, now: Instant) {
-        self.begin_lease(!kept.is_empty(), now);
-        self.lease.is_others = false;
-        self.owe(kept, now);
+    pub fn lead(&mut self, logged: Vec<StoredEcho>, now: Instant) {
+        self.begin_lease(false, !logged.is_empty(), now);
+        self.owe_again(logged, now);
+    }
+
+    /// The log was read once more, and no other process has sent meanwhile: what is in it is owed, unless that is done
+    /// and not written yet.
+    pub fn owe_again(&mut self, mut logged: Vec<StoredEcho>, now: Instant) {
+        logged.retain(|one| self.pending.get(one.id).is_none() && !self.is_done(one.id));
+        self.owe(logged, now);
     }
 
     /// Another process sends from now on: nothing that is safe is owed here.
     pub fn follow(&mut self, now: Instant) {
-        self.begin_lease(false, now);
-        self.lease.is_others = true;
+        self.begin_lease(true, false, now);
     }
 
     /// Calls may begin until then.
@@ -70,7 +62,8 @@ impl<R> Outbox<R> {
     }
 
     /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay.
-    fn begin_lease(&mut self, is_owed: bool, now: Instant) {
+    fn begin_lease(&mut self, is_others: bool, is_owed: bool, now: Instant) {
+        self.lease.is_others = is_others;
         self.pending.forget_safe();
         self.queues = RecipientQueues::default();
         self.lease.last_old_call = self.page.calls;

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::recipient_queues::Recipient;
+use super::Notice;
+use super::recipient_queues::{Class, Recipient};
 
 /// So many people refused in a row, without a success between, hold the page.
 const REFUSED_IN_A_ROW: usize = 3;
@@ -18,9 +19,6 @@ const PROBE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// The same after a code of the page's own, where Meta does not say how long.
 const SLOW_PROBE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
-
-/// What is lately, when people have been heard.
-const LATELY: Duration = Duration::from_secs(600);
 
 /// The operator is told again after this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -42,6 +40,7 @@ pub enum Reason {
     Operator,
 }
 
+#[derive(Default)]
 pub(super) struct Page {
     /// The time from one call to the next; none without a limit.
     interval: Option<Duration>,
@@ -55,7 +54,7 @@ pub(super) struct Page {
     pub(super) last_success: u64,
     /// Whose call got through last, and when one did that was another's than the one before.
     last_person: Option<Recipient>,
-    last_change: Option<Instant>,
+    pub(super) last_change: Option<Instant>,
     /// Messages that got through after a call that nobody knows the outcome of.
     pub(super) saved: u64,
 }
@@ -73,27 +72,25 @@ impl Page {
     /// A page that makes so many calls a second on average, at most; 0 is no limit. With something
     /// owed it begins with one probe. `calls` have begun before.
     pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
-        Page {
+        let mut page = Page {
             interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
-            next_call: None,
             hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
-            in_a_row: Vec::new(),
             calls,
-            last_success: 0,
-            last_person: None,
-            last_change: None,
-            saved: 0,
-        }
+            ..Page::default()
+        };
+        page.cancel_call(now);
+        page
     }
 
     pub(super) fn is_held(&self) -> bool {
         self.hold.is_some()
     }
 
-    /// Whether the next probe is for somebody whose call has failed before: by turns, so that neither people whose
-    /// calls always fail nor messages that fail at first keep the page held.
-    pub(super) fn probes_again(&self) -> Option<bool> {
-        self.hold.as_ref().map(|hold| hold.probes % 2 == 0)
+    /// Whom the next probe is for, if the page is held: by turns people whose call has failed before and others, so that
+    /// neither people whose calls always fail nor messages that fail at first keep it held.
+    pub(super) fn next_probe(&self) -> Option<Class> {
+        let hold = self.hold.as_ref()?;
+        Some([Class::Retry, Class::Fresh][hold.probes as usize % 2])
     }
 
     /// Why nothing is sent, if that was told.
@@ -105,9 +102,8 @@ impl Page {
     /// When the next call may begin.
     pub(super) fn next_time(&self, now: Instant) -> Instant {
         let by_rate = self.next_call.unwrap_or(now);
-        self.hold
-            .as_ref()
-            .map_or(by_rate, |hold| by_rate.max(hold.probe_at))
+        let probe_at = self.hold.as_ref().map(|hold| hold.probe_at);
+        by_rate.max(probe_at.unwrap_or(by_rate))
     }
 
     /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
@@ -133,20 +129,15 @@ impl Page {
 
     /// A call has got through, or was refused for the message's own sake. If the page was held until now, returns
     /// whether that was told.
-    pub(super) fn succeeded(&mut self, number: u64, me: &Recipient, now: Instant) -> Option<bool> {
-        let before = self.last_person.replace(me.clone());
-        if before.is_some_and(|before| before != *me) {
+    pub(super) fn succeeded(&mut self, number: u64, me: Recipient, now: Instant) -> Option<bool> {
+        if self.last_person.as_ref().is_some_and(|last| *last != me) {
             self.last_change = Some(now);
         }
+        self.last_person = Some(me);
         self.last_success = self.last_success.max(number);
         self.in_a_row.clear();
         let hold = self.hold.take_if(|hold| number > hold.since)?;
         Some(hold.told.is_some())
-    }
-
-    /// Whether calls of more than one person got through lately.
-    pub(super) fn hears_several(&self, now: Instant) -> bool {
-        self.last_change.is_some_and(|at| now < at + LATELY)
     }
 
     /// A call has failed. Returns whether so many have in a row that the page must be the reason. `is_only`: nobody else is
@@ -164,7 +155,7 @@ impl Page {
     }
 
     /// A call has failed, for this reason if it was the page's fault, which lasts so long if Meta says it. Returns the
-    /// reason of the hold if it is to be told now.
+    /// hold if it is to be told now.
     pub(super) fn failed(
         &mut self,
         number: u64,
@@ -172,18 +163,13 @@ impl Page {
         lasts: Option<Duration>,
         is_evident: bool,
         now: Instant,
-    ) -> Option<Reason> {
+    ) -> Option<Notice> {
         let is_certain = matches!(reason, Reason::Limit | Reason::Operator);
-        let new = || {
-            let mut hold = Hold::new(reason, self.calls, now);
-            hold.wait(now);
-            hold
-        };
+        let new = || Hold::new(reason, self.calls, now);
         let hold = match &mut self.hold {
+            Some(hold) if is_certain || number > hold.since => hold,
             None if is_certain || is_evident => self.hold.insert(new()),
-            None => return None,
-            Some(hold) if number <= hold.since && !is_certain => return None,
-            Some(hold) => hold,
+            _ => return None,
         };
         if is_certain && hold.reason != reason {
             // What Meta says counts for more than evidence.
@@ -196,31 +182,26 @@ impl Page {
         if let Some(lasts) = lasts {
             hold.probe_at = now + lasts;
         }
-        if hold.told.is_some_and(|told| now < told + TOLD_AGAIN) {
-            return None;
-        }
-        hold.told = Some(now);
-        Some(hold.reason)
-    }
-
-    /// How long it is held from now on.
-    pub(super) fn held_for(&self, now: Instant) -> Duration {
-        let hold = self.hold.as_ref();
-        hold.map_or(Duration::ZERO, |hold| {
-            hold.probe_at.saturating_duration_since(now)
+        let pause = hold.probe_at.saturating_duration_since(now);
+        let is_silent = hold.told.is_none_or(|told| now >= told + TOLD_AGAIN);
+        is_silent.then(|| {
+            hold.told = Some(now);
+            Notice::Held(hold.reason, pause)
         })
     }
 }
 
 impl Hold {
-    fn new(reason: Reason, since: u64, probe_at: Instant) -> Hold {
-        Hold {
+    fn new(reason: Reason, since: u64, now: Instant) -> Hold {
+        let mut hold = Hold {
             reason,
             since,
-            probe_at,
+            probe_at: now,
             probes: 0,
             told: None,
-        }
+        };
+        hold.wait(now);
+        hold
     }
 
     /// The next probe comes after a pause, each time a longer one.

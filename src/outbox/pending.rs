@@ -1,10 +1,7 @@
 //! What is owed, and by which message; and which messages were answered before.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::mem;
-use std::sync::Arc;
-use std::time::Instant;
 
 use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
@@ -13,13 +10,14 @@ use super::tries::Tries;
 use super::{EchoId, StoredEcho};
 use crate::echo::Echo;
 
-/// Where much is owed, one person may hold this part of what may be owed, or so many echoes.
-const PERSONS_SHARE: usize = 100;
-const LEAST_SHARE: usize = 100;
+/// Up to how many echoes anybody may be owed any number, where so many may be owed in all: half of them.
+pub fn free_room(max: usize) -> usize {
+    max / 2
+}
 
-/// How many echoes one person may be owed where so many may be owed, and half of them are.
+/// How many echoes one person may be owed when more than [`free_room`] are: a hundredth of all, and 100 at least.
 pub fn persons_share(max: usize) -> usize {
-    (max / PERSONS_SHARE).max(LEAST_SHARE)
+    (max / 100).max(100)
 }
 
 #[derive(Default)]
@@ -31,11 +29,7 @@ pub(super) struct PendingEchoes {
 }
 
 pub(super) struct Pending {
-    pub(super) echo: Arc<Echo>,
-    mid: Option<MidDigest>,
-    /// Bytes of the text that have been sent.
-    pub(super) sent: usize,
-    pub(super) came: Instant,
+    pub(super) stored: StoredEcho,
     /// Whether Messenger may forget the message.
     pub(super) is_safe: bool,
     /// The acknowledgements that wait until it is safe.
@@ -44,28 +38,24 @@ pub(super) struct Pending {
 }
 
 impl PendingEchoes {
-    pub(super) fn add(&mut self, stored: &StoredEcho, is_safe: bool) {
-        let pending = Pending {
-            echo: Arc::clone(&stored.echo),
-            mid: stored.mid,
-            sent: stored.sent,
-            came: stored.came,
-            is_safe,
-            waiting: Vec::new(),
-            tries: Tries::default(),
-        };
+    pub(super) fn add(&mut self, stored: StoredEcho, is_safe: bool) {
         *self.by_person.entry(recipient(&stored.echo)).or_default() += 1;
-        self.pending.insert(stored.id, pending);
         if let Some(mid) = stored.mid {
             self.by_mid.insert(mid, stored.id);
         }
+        let pending = Pending {
+            is_safe,
+            waiting: Vec::new(),
+            tries: Tries::default(),
+            stored,
+        };
+        self.pending.insert(pending.stored.id, pending);
     }
 
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let mid = self.pending.get(&id).and_then(|pending| pending.mid);
-        if let Some(mid) = mid {
+        if let Some(mid) = self.get(id).and_then(|pending| pending.stored.mid) {
             self.answered.insert(mid);
         }
         self.forget(id)
@@ -77,13 +67,14 @@ impl PendingEchoes {
         let Some(pending) = self.pending.remove(&id) else {
             return Vec::new();
         };
-        if let Entry::Occupied(mut owed) = self.by_person.entry(recipient(&pending.echo)) {
-            *owed.get_mut() -= 1;
-            if *owed.get() == 0 {
-                owed.remove();
+        let person = recipient(&pending.stored.echo);
+        if let Some(owed) = self.by_person.get_mut(&person) {
+            *owed -= 1;
+            if *owed == 0 {
+                self.by_person.remove(&person);
             }
         }
-        if let Some(mid) = pending.mid {
+        if let Some(mid) = pending.stored.mid {
             self.by_mid.remove(&mid);
         }
         pending.waiting
@@ -97,18 +88,13 @@ impl PendingEchoes {
         }
     }
 
-    /// Messenger may forget the message. Returns the acknowledgements that waited for that.
-    pub(super) fn set_safe(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.is_safe = true;
-        }
-        self.take_waiting(id)
-    }
-
-    /// The acknowledgements that wait for this echo. They do not wait any more.
-    pub(super) fn take_waiting(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let pending = self.pending.get_mut(&id);
-        pending.map_or_else(Vec::new, |pending| mem::take(&mut pending.waiting))
+    /// The acknowledgements that wait for this echo, which is safe now or not. They wait no longer.
+    pub(super) fn take_waiting(&mut self, id: EchoId, is_safe: bool) -> Vec<AcknowledgementId> {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return Vec::new();
+        };
+        pending.is_safe = is_safe;
+        mem::take(&mut pending.waiting)
     }
 
     pub(super) fn get(&self, id: EchoId) -> Option<&Pending> {
@@ -121,9 +107,8 @@ impl PendingEchoes {
 
     /// The page was held: refusals count from the start.
     pub(super) fn forget_refusals(&mut self) {
-        for pending in self.pending.values_mut() {
-            pending.tries.forget_refusals();
-        }
+        let pending = self.pending.values_mut();
+        pending.for_each(|pending| pending.tries.forget_refusals());
     }
 
     /// The echo that is owed for this message.
@@ -135,27 +120,21 @@ impl PendingEchoes {
         self.answered.contains(mid)
     }
 
-    /// Whether this message is owed an echo already, or was answered.
-    pub(super) fn knows(&self, mid: Option<MidDigest>) -> bool {
-        mid.is_some_and(|mid| self.was_answered(mid) || self.owed_for(mid).is_some())
-    }
-
     /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
-    /// is owed. Above half of it, one person may hold a small share.
+    /// is owed.
     pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
         let mut new: HashMap<Recipient, usize> = HashMap::new();
         for (echo, mid) in echoes.iter().zip(mids) {
-            if !self.knows(*mid) {
+            let is_known = |mid| self.was_answered(mid) || self.owed_for(mid).is_some();
+            if !mid.is_some_and(is_known) {
                 *new.entry(recipient(echo)).or_default() += 1;
             }
         }
         let total = self.len() + new.values().sum::<usize>();
-        let share = persons_share(max);
         let is_modest = |(person, new): (&Recipient, &usize)| {
-            let owed = self.by_person.get(person).copied().unwrap_or_default();
-            owed + new <= share
+            self.by_person.get(person).unwrap_or(&0) + new <= persons_share(max)
         };
-        let is_fair = total <= max && (total <= max / 2 || new.iter().all(is_modest));
+        let is_fair = total <= max && (total <= free_room(max) || new.iter().all(is_modest));
         self.pending.is_empty() || new.is_empty() || is_fair
     }
 

@@ -1,35 +1,40 @@
 //! The policy of faults: what follows from the end of a call, for the message, its recipient and the page.
 //!
 //! A code of the Graph API does not tell whom a refusal concerns: the message, the person, the page or the app. Other people's
-//! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: it is
-//! a *witness* that the page is well. All that is kept of it is one number, `last_success`, copied into [`Due`] when a call
-//! begins.
+//! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: a
+//! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through, copied into [`Due`]
+//! when a call begins.
 //!
 //! | outcome of a call | then |
 //! |---|---|
 //! | delivered | done; never sent again |
-//! | never left | again after 1 s, as often as it takes |
-//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third send, if there was a witness between all three, and hardly anybody else's call ended so and was saved by another try |
-//! | the message's own fault | dropped at once. "No such person" is believed only after this token has delivered something |
+//! | unsent | again after 1 s, as often as it takes |
+//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third, if each was followed by a witness, and hardly anybody else's call ended so and was saved by another try: that is a brown-out |
+//! | its own fault | dropped at once. That there is no such person is believed only after this token has delivered something |
 //! | the page's own fault | the page is held: as long as Meta says, else for 30 s doubled to 10 minutes |
-//! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and after another one; after five (12 minutes) where it may pass by itself |
+//! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and once more after another one; after five (12 minutes) where it may pass by itself |
 //!
-//! - **One person alone** (for ten minutes nobody else's call got through): from a message's second refusal on, the person's next, untried
-//!   message is tried first. It is the witness; one is enough. The refused one is tried once more, and dropped if it is refused.
+//! - **One person alone** (nobody else's call has got through for ten minutes): from a message's second refusal on, the person's next
+//!   message is tried before it. That is the witness, and one is enough.
 //! - **In memory**, where waiting means 503, a third refusal drops.
-//! - **The page is held** by a code of its own, by three people refused in a row, by eight calls in a row without an answer: of two
-//!   people at least, or of the only one. Then nothing is dropped or settled; any call that gets through ends it, all that waited is due at
-//!   once, and refusals count from the start (`page.rs`).
+//! - **The page is held** too by three people refused in a row, and by eight calls in a row without an answer: of two people at least,
+//!   or of the only one. While it is held nothing is dropped or settled. Any call that gets through ends it: all that waited is due
+//!   at once, and refusals count from the start (`page.rs`). A message that was refused after a witness, or before a hold, is no
+//!   evidence against the page.
 //! - **A part** of a long text that is dropped or settled costs that part only.
 
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
 use super::{Due, EchoId, Outbox, Reason};
 
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);
+
+/// In memory, where waiting means 503, so many refusals are enough.
+const ENOUGH_IN_MEMORY: usize = 3;
 
 /// What one call of the Send API came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,71 +98,56 @@ pub enum Notice {
 impl<R> Outbox<R> {
     /// A call has ended.
     pub fn ended(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Ended<R> {
-        let nothing = Ended {
-            safe: Vec::new(),
-            fate: Fate::Held,
-            notice: None,
+        let (fate, notice) = match self.end_call(due) {
+            true => self.conclude(due, outcome, now),
+            false => (Fate::Held, None),
         };
-        if !self.end_call(due) {
-            return nothing;
-        }
+        let safe = match fate {
+            Fate::Done | Fate::Dropped | Fate::Settled => self.end_part(due, now),
+            Fate::Delayed | Fate::Held => Vec::new(),
+        };
+        Ended { safe, fate, notice }
+    }
+
+    /// A row of the table each.
+    fn conclude(&mut self, due: &Due, outcome: Outcome, now: Instant) -> (Fate, Option<Notice>) {
         let me = &recipient(&due.echo);
-        let (reason, lasts) = match outcome {
-            Outcome::Delivered => return self.got_through(due, me, Fate::Done, now),
-            Outcome::OwnFault => return self.got_through(due, me, Fate::Dropped, now),
+        let (fate, reason, lasts) = match outcome {
+            Outcome::Delivered => return self.got_through(due, Fate::Done, now),
+            Outcome::OwnFault => return self.got_through(due, Fate::Dropped, now),
             Outcome::NoSuchPerson if self.has_delivered => {
-                return self.got_through(due, me, Fate::Dropped, now);
+                return self.got_through(due, Fate::Dropped, now);
             }
-            Outcome::Unsent | Outcome::PerhapsSent => (Reason::Outage, None),
-            Outcome::Refused { .. } | Outcome::NoSuchPerson => (Reason::Evidence, None),
-            Outcome::PageLimited(lasts) => (Reason::Limit, lasts),
-            Outcome::PageRefused => (Reason::Operator, None),
+            Outcome::PageLimited(lasts) => (self.retry(me, now), Reason::Limit, lasts),
+            Outcome::PageRefused => (self.retry(me, now), Reason::Operator, None),
+            Outcome::Unsent => (self.retry(me, now + RETRY_UNSENT), Reason::Outage, None),
+            Outcome::PerhapsSent => (self.judge(due, outcome, now), Reason::Outage, None),
+            Outcome::Refused { .. } | Outcome::NoSuchPerson => {
+                (self.judge(due, outcome, now), Reason::Evidence, None)
+            }
         };
-        let fate = match outcome {
-            Outcome::PageLimited(_) | Outcome::PageRefused => self.retry(me, Duration::ZERO, now),
-            Outcome::Unsent => self.retry(me, RETRY_UNSENT, now),
-            _ => self.judge(due, me, outcome, now),
-        };
-        if matches!(fate, Fate::Dropped | Fate::Settled) {
-            let safe = self.end_part(due, me, now);
-            return Ended {
-                safe,
-                fate,
-                ..nothing
-            };
+        if fate != Fate::Delayed {
+            return (fate, None);
         }
-        let pending = self.pending.get(due.id);
-        let is_known = pending.is_some_and(|pending| pending.tries.is_known);
-        let is_news = reason != Reason::Evidence || !is_known;
+        let is_known = |pending: &Pending| pending.tries.is_known;
+        let is_news = reason != Reason::Evidence || !self.pending.get(due.id).is_some_and(is_known);
         let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
-        let notice = self
-            .page
-            .failed(due.number, reason, lasts, is_evident, now)
-            .map(|reason| Notice::Held(reason, self.page.held_for(now)));
-        let fate = if self.page.is_held() {
-            Fate::Held
-        } else {
-            fate
-        };
-        Ended {
-            fate,
-            notice,
-            ..nothing
+        let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
+        match self.page.is_held() {
+            true => (Fate::Held, notice),
+            false => (fate, None),
         }
     }
 
     /// A part was delivered, or refused for its own sake: the page is well.
-    fn got_through(&mut self, due: &Due, me: &Recipient, fate: Fate, now: Instant) -> Ended<R> {
-        let is_done = fate == Fate::Done;
-        self.has_delivered |= is_done;
-        let tries = self.pending.get(due.id).map(|pending| &pending.tries);
-        let is_saved = is_done && tries.is_some_and(|tries| tries.is_unknown());
-        self.page.saved += u64::from(is_saved);
-        let was_told = self.page.succeeded(due.number, me, now);
+    fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
+        self.has_delivered |= fate == Fate::Done;
+        let is_saved = |pending: &Pending| pending.tries.are_unknown();
+        self.page.saved += u64::from(self.pending.get(due.id).is_some_and(is_saved));
+        let was_told = self.page.succeeded(due.number, recipient(&due.echo), now);
         self.retry_waiting(due.number, was_told.is_some(), now);
-        let safe = self.end_part(due, me, now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
-        Ended { safe, fate, notice }
+        (fate, notice)
     }
 
     /// A call has got through: refused messages are tried again, which tells whether they are to blame. If the page was
@@ -167,71 +157,65 @@ impl<R> Outbox<R> {
             self.pending.forget_refusals();
         }
         for me in self.queues.of(Class::Retry) {
-            let first = self.first(&me);
-            if was_held || first.is_some_and(|first| first.tries.has_waited_for(number)) {
+            let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
+            if was_held || waits_for.is_some_and(|call| number > call) {
                 self.queues.schedule(&me, Class::Retry, now);
             }
         }
     }
 
     /// What becomes of a message whose call has failed, and not by a code of the page's own.
-    fn judge(&mut self, due: &Due, me: &Recipient, outcome: Outcome, now: Instant) -> Fate {
-        let next = self.untried(me).filter(|id| *id != due.id);
+    fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
+        let me = &recipient(&due.echo);
+        let next = self.unrefused(me).filter(|id| *id != due.id);
         let Some(pending) = self.pending.get_mut(due.id) else {
             return Fate::Held;
         };
         let tries = &mut pending.tries;
         let is_to_blame = tries.fail(due, outcome, &self.page, now);
+        let (refusals, pause) = (tries.refusals, tries.pause());
+        let is_too_late = !self.limits.durable && refusals >= ENOUGH_IN_MEMORY;
         let may_be_sent = outcome == Outcome::PerhapsSent;
-        let may_be_passed = !may_be_sent && tries.may_be_passed();
-        let is_too_late = !self.limits.durable && tries.is_enough_in_memory();
-        let pause = tries.pause();
-        if self.page.is_held() {
-            return self.retry(me, pause, now);
-        }
-        if is_to_blame || is_too_late {
-            return match may_be_sent {
-                true => Fate::Settled,
-                false => Fate::Dropped,
-            };
-        }
-        if let Some(next) = next.filter(|_| may_be_passed) {
+        let first = self.first(me).map_or(pause, |first| first.tries.pause());
+        match next {
+            _ if self.page.is_held() => self.retry(me, now + pause),
+            _ if is_to_blame && may_be_sent => Fate::Settled,
+            _ if is_to_blame || is_too_late => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
-            self.queues.try_first(me, next, now);
-            return Fate::Delayed;
+            Some(next) if !may_be_sent && refusals > 1 => {
+                self.queues.try_first(me, next, now);
+                Fate::Delayed
+            }
+            _ => self.retry(me, now + pause.max(first)),
         }
-        let first = self.first(me).map(|first| first.tries.pause());
-        self.retry(me, pause.max(first.unwrap_or(pause)), now)
     }
 
     /// The person's first message that was not refused yet.
-    fn untried(&self, recipient: &Recipient) -> Option<EchoId> {
+    fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
+        let is_unrefused = |one: &Pending| one.tries.refusals == 0;
         let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| {
-            self.pending
-                .get(*id)
-                .is_some_and(|one| one.tries.is_untried())
-        })
+        echoes.find(|id| self.pending.get(*id).is_some_and(is_unrefused))
     }
 
-    fn retry(&mut self, me: &Recipient, pause: Duration, now: Instant) -> Fate {
-        self.queues.schedule(me, Class::Retry, now + pause);
+    fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
+        self.queues.schedule(me, Class::Retry, at);
         Fate::Delayed
     }
 
     /// A part is not owed any more; the next one is due, if there is one.
-    fn end_part(&mut self, due: &Due, me: &Recipient, now: Instant) -> Vec<R> {
+    fn end_part(&mut self, due: &Due, now: Instant) -> Vec<R> {
         if due.is_last_part() {
-            return self.remove(due.id, now);
+            return self.remove(due, now);
         }
         if let Some(pending) = self.pending.get_mut(due.id) {
-            pending.sent = due.end;
+            pending.stored.sent = due.part.end;
             mem::take(&mut pending.tries);
         }
         if self.limits.durable {
-            self.writes.batch.sent.push((due.id, due.end));
+            self.writes.batch.sent.push((due.id, due.part.end));
         }
-        self.queues.schedule(me, Class::Fresh, now);
+        self.queues
+            .schedule(&recipient(&due.echo), Class::Fresh, now);
         Vec::new()
     }
 }

@@ -82,11 +82,13 @@ impl RecipientQueues {
         };
         let fresh = first(Class::Fresh);
         let retry = first(Class::Retry).filter(|_| self.retrying < max_retries);
-        let both = fresh.into_iter().chain(retry);
-        both.min_by_key(|(time, class)| match prefers {
-            Some(_) if *time <= now => (now, prefers != Some(*class)),
-            _ => (*time, false),
-        })
+        fresh
+            .into_iter()
+            .chain(retry)
+            .min_by_key(|(time, class)| match prefers {
+                Some(_) if *time <= now => (now, prefers != Some(*class)),
+                _ => (*time, false),
+            })
     }
 
     /// Takes the echo that is due first in this class. Its queue waits until the call has ended. `is_held`: of first tries
@@ -100,7 +102,7 @@ impl RecipientQueues {
         let queue = self.queues.get_mut(&recipient)?;
         queue.scheduled = None;
         queue.in_flight = Some(class);
-        self.retrying += usize::from(class != Class::Fresh);
+        self.retrying += usize::from(class == Class::Retry);
         let before_first = queue.before_first.take();
         before_first.or(queue.echoes.front().copied())
     }
@@ -109,17 +111,15 @@ impl RecipientQueues {
     pub(super) fn end_call(&mut self, recipient: &Recipient) {
         let queue = self.queues.get_mut(recipient);
         let class = queue.and_then(|queue| queue.in_flight.take());
-        self.retrying -= usize::from(class.is_some_and(|class| class != Class::Fresh));
+        self.retrying -= usize::from(class == Some(Class::Retry));
     }
 
     /// The recipient is due at this time, and at no other.
     pub(super) fn schedule(&mut self, recipient: &Recipient, class: Class, time: Instant) {
-        let Some(queue) = self.queues.get_mut(recipient) else {
+        let queue = self.queues.get_mut(recipient);
+        let Some(queue) = queue.filter(|queue| queue.in_flight.is_none()) else {
             return;
         };
-        if queue.in_flight.is_some() {
-            return;
-        }
         queue.before_first = None;
         self.scheduled += 1;
         let key = (time, self.scheduled);
@@ -132,23 +132,17 @@ impl RecipientQueues {
     /// The recipient is due now, and then this echo is tried before the first.
     pub(super) fn try_first(&mut self, recipient: &Recipient, id: EchoId, now: Instant) {
         self.schedule(recipient, Class::Retry, now);
-        if let Some(queue) = self.queues.get_mut(recipient) {
-            queue.before_first = Some(id);
-        }
+        let queue = self.queues.entry(recipient.clone()).or_default();
+        queue.before_first = Some(id);
     }
 
-    /// The echo is not owed any more.
+    /// The echo, whose call has ended, is not owed any more.
     pub(super) fn remove(&mut self, recipient: &Recipient, id: EchoId) {
-        let Some(queue) = self.queues.get_mut(recipient) else {
-            return;
-        };
+        let queue = self.queues.entry(recipient.clone()).or_default();
         if let Some(place) = queue.echoes.iter().position(|other| *other == id) {
             queue.echoes.remove(place);
         }
         if queue.echoes.is_empty() {
-            if let Some((class, key)) = queue.scheduled {
-                self.schedules[class as usize].remove(&key);
-            }
             self.queues.remove(recipient);
         }
     }

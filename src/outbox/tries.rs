@@ -20,18 +20,18 @@ const REFUSED: usize = 2;
 const REFUSED_ALONE: usize = 1;
 const REFUSED_IN_PASSING: usize = 5;
 
-/// In memory, where waiting means 503, so many refusals are enough.
-const ENOUGH_IN_MEMORY: usize = 3;
+/// Somebody writes alone when nobody else's call has got through for so long.
+const ALONE_AFTER: Duration = Duration::from_secs(600);
 
-/// Where one call of so many ended unknown and was saved by another try, the Graph API is to blame.
+/// In a brown-out more than one call of so many ends unknown, and another try gets through: the message is not to blame.
 const BROWN_OUT: u64 = 50;
 
 /// The tries of one part of one message. The next part begins with none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tries {
-    failures: usize,
+    pub(super) failures: usize,
     /// How many refusals since the page was held last.
-    refusals: usize,
+    pub(super) refusals: usize,
     refused: Strikes,
     unknown: Strikes,
     /// Messages that another try had saved by its last failure.
@@ -67,12 +67,12 @@ impl Tries {
         self.refusals += 1;
         self.refused.add(due, page.calls);
         self.is_known |= self.refused.count > 0;
-        self.refused.count
-            >= match outcome {
-                Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
-                _ if page.hears_several(now) => REFUSED,
-                _ => REFUSED_ALONE,
-            }
+        let enough = match outcome {
+            Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
+            _ if page.last_change.is_some_and(|at| now < at + ALONE_AFTER) => REFUSED,
+            _ => REFUSED_ALONE,
+        };
+        self.refused.count >= enough
     }
 
     /// The page was held: refusals count from the start.
@@ -81,34 +81,18 @@ impl Tries {
         (self.refusals, self.refused) = (0, Strikes::default());
     }
 
-    /// Whether it was not refused yet, as far as that counts.
-    pub(super) fn is_untried(&self) -> bool {
-        self.refusals == 0
-    }
-
-    /// Whether the person's next message may be tried before it.
-    pub(super) fn may_be_passed(&self) -> bool {
-        self.refusals > 1
-    }
-
-    pub(super) fn is_enough_in_memory(&self) -> bool {
-        self.refusals >= ENOUGH_IN_MEMORY
-    }
-
-    /// Whether a call of unknown outcome was among them.
-    pub(super) fn is_unknown(&self) -> bool {
+    /// Whether a call of unknown outcome is among them.
+    pub(super) fn are_unknown(&self) -> bool {
         self.unknown.calls.is_some()
     }
 
-    /// Whether it is tried again as soon as another call has got through.
-    pub(super) fn waits_for_others(&self) -> bool {
+    /// It is tried again as soon as a call that began after this one gets through; none if it only waits for its time.
+    pub(super) fn waits_for(&self) -> Option<u64> {
         let may_pass = [Outcome::PerhapsSent, Outcome::Refused { is_passing: true }];
-        self.refusals > 0 && !self.last.is_some_and(|last| may_pass.contains(&last))
-    }
-
-    /// Whether this call, which got through, is what it has waited for.
-    pub(super) fn has_waited_for(&self, number: u64) -> bool {
-        self.waits_for_others() && self.refused.calls.is_some_and(|calls| number > calls)
+        let is_last = |outcome| self.last == Some(outcome);
+        self.refused
+            .calls
+            .filter(|_| !may_pass.into_iter().any(is_last))
     }
 
     pub(super) fn pause(&self) -> Duration {

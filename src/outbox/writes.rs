@@ -42,10 +42,6 @@ impl WriteBatch {
     pub fn ends(&self) -> usize {
         self.sent.len() + self.done.len()
     }
-
-    fn is_empty(&self) -> bool {
-        self.accepted.is_empty() && self.ends() == 0
-    }
 }
 
 /// What has become of the accepted echoes of a batch. Echoes in neither list are safe, and are sent by this process.
@@ -73,41 +69,46 @@ pub struct Callers<R> {
 pub(super) struct Writes {
     /// For the next commit.
     pub(super) batch: WriteBatch,
-    /// How many calls' ends are in the commit that is under way, if one is.
-    in_write: Option<usize>,
-    has_failed: bool,
-    full_until: Option<Instant>,
-}
-
-impl Writes {
-    pub(super) fn take(&mut self) -> Option<WriteBatch> {
-        if self.batch.is_empty() {
-            return None;
-        }
-        self.in_write = Some(self.batch.ends());
-        Some(mem::take(&mut self.batch))
-    }
-
-    pub(super) fn has_batch(&self) -> bool {
-        !self.batch.is_empty()
-    }
-
-    /// Calls that have come to an end which is not written.
-    pub(super) fn unwritten(&self) -> usize {
-        self.batch.ends() + self.in_write.unwrap_or_default()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.in_write.is_none() && self.batch.is_empty()
-    }
-
-    /// Whether the last commit did not fail, and took something.
-    pub(super) fn is_ok(&self, now: Instant) -> bool {
-        !self.has_failed && self.full_until.is_none_or(|until| until <= now)
-    }
+    /// The echoes whose calls' ends are in the commit that is under way, if one is.
+    in_write: Option<Vec<EchoId>>,
+    pub(super) has_failed: bool,
+    pub(super) full_until: Option<Instant>,
 }
 
 impl<R> Outbox<R> {
+    /// What is to be written now, if anything.
+    pub fn take_batch(&mut self) -> Option<WriteBatch> {
+        self.has_batch().then(|| {
+            let batch = mem::take(&mut self.writes.batch);
+            let sent = batch.sent.iter().map(|(id, _)| *id);
+            self.writes.in_write = Some(sent.chain(batch.done.iter().copied()).collect());
+            batch
+        })
+    }
+
+    /// Whether [`take_batch`](Self::take_batch) has something to give.
+    pub fn has_batch(&self) -> bool {
+        !self.writes.batch.accepted.is_empty() || self.writes.batch.ends() > 0
+    }
+
+    /// Calls that have come to an end which is not on disk yet; a crash now would repeat them.
+    pub fn unwritten(&self) -> usize {
+        self.writes.batch.ends() + self.writes.in_write.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether this echo, which is not pending, is one of those.
+    pub(super) fn is_done(&self, id: EchoId) -> bool {
+        let in_write = self.writes.in_write.iter().flatten();
+        in_write
+            .chain(&self.writes.batch.done)
+            .any(|done| *done == id)
+    }
+
+    /// Whether no call is in flight, and all that is to be written is written.
+    pub fn is_flushed(&self) -> bool {
+        self.in_flight == 0 && self.writes.in_write.is_none() && !self.has_batch()
+    }
+
     /// This batch is written. Its echoes that are owed here may be sent from now on.
     pub fn written(&mut self, batch: &WriteBatch, written: &Written, now: Instant) -> Callers<R> {
         let is_full = !written.refused.is_empty() && written.refused.len() == batch.accepted.len();
@@ -118,18 +119,17 @@ impl<R> Outbox<R> {
         }
         let (mut safe, mut refused) = (Vec::new(), Vec::new());
         for StoredEcho { id, .. } in &batch.accepted {
-            if written.refused.binary_search(id).is_ok() {
+            let waiting = if written.refused.binary_search(id).is_ok() {
                 refused.extend(self.refuse(*id));
                 continue;
-            }
-            let waiting = if written.known.binary_search(id).is_ok() {
+            } else if written.known.binary_search(id).is_ok() {
                 // The disk or the log remembers the mid for longer than this process could.
                 self.pending.forget(*id)
             } else {
                 self.enqueue(*id, now);
-                self.pending.set_safe(*id)
+                self.pending.take_waiting(*id, true)
             };
-            safe.extend(self.acknowledgements.complete(waiting));
+            safe.extend(self.complete(waiting));
         }
         Callers { safe, refused }
     }
@@ -138,8 +138,8 @@ impl<R> Outbox<R> {
     pub fn not_written(&mut self, batch: WriteBatch) -> Callers<R> {
         let mut refused = Vec::new();
         for StoredEcho { id, .. } in &batch.accepted {
-            let waiting = self.pending.take_waiting(*id).into_iter();
-            refused.extend(waiting.filter_map(|id| self.acknowledgements.fail(id)));
+            let waiting = self.pending.take_waiting(*id, false);
+            refused.extend(self.fail(waiting));
         }
         self.writes.in_write = None;
         self.writes.has_failed = true;
@@ -164,8 +164,7 @@ impl<R> Outbox<R> {
 
     /// The echo is not owed, as if its message had never come. Returns the callers who waited for it.
     fn refuse(&mut self, id: EchoId) -> Vec<R> {
-        let waiting = self.pending.forget(id).into_iter();
-        let callers = waiting.filter_map(|id| self.acknowledgements.fail(id));
-        callers.collect()
+        let waiting = self.pending.forget(id);
+        self.fail(waiting)
     }
 }

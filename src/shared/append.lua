@@ -1,18 +1,22 @@
-#!lua
 -- Appends echoes; one whose message is known is passed over.
--- KEYS: the log, how many echoes each person is owed, a key that is written when nothing else is.
--- ARGV: how the sets of mids begin, how many echoes may be owed, how many to one person where much is owed; then
+-- KEYS, then: how many echoes each person is owed, a key that is written when nothing else is.
+-- ARGV, then: how the sets of mids begin, how many echoes may be owed, how many to one person where much is owed; then
 -- person, mid and record of each echo.
 -- Returns the places, from 0, of those for which there is no room.
 local STRETCH, STRETCHES = 12 * 60 * 60, 4
+local FIRST = 7
+
+if #ARGV >= FIRST and is_anothers() then
+  return OTHERPAGE
+end
 
 local newest = math.floor(redis.call('TIME')[1] / STRETCH)
-local most, share = tonumber(ARGV[2]), tonumber(ARGV[3])
-local before, new, refused = redis.call('XLEN', KEYS[1]), 0, {}
+local mids, most, share = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local before, new, refused = redis.call('XLEN', LOG), 0, {}
 
 local function is_known(mid)
   for age = 0, STRETCHES - 1 do
-    if redis.call('SISMEMBER', ARGV[1] .. (newest - age), mid) == 1 then
+    if redis.call('SISMEMBER', mids .. (newest - age), mid) == 1 then
       return true
     end
   end
@@ -22,29 +26,35 @@ end
 local function has_room(person)
   local owed = before + new + 1
   return before == 0 or owed <= most / 2
-    or owed <= most and (redis.call('HGET', KEYS[2], person) or 0) + 1 <= share
+    or owed <= most and (redis.call('HGET', KEYS[4], person) or 0) + 1 <= share
 end
 
-for i = 4, #ARGV, 3 do
+for i = FIRST, #ARGV, 3 do
   local person, mid, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if mid ~= '' and is_known(mid) then
     -- It is in the log, or was.
   elseif has_room(person) then
     if mid ~= '' then
-      local set = ARGV[1] .. newest
+      local set = mids .. newest
       redis.call('SADD', set, mid)
       redis.call('EXPIRE', set, STRETCHES * STRETCH)
     end
-    redis.call('XADD', KEYS[1], '*', 'person', person, 'record', record)
-    redis.call('HINCRBY', KEYS[2], person, 1)
+    redis.call('XADD', LOG, '*', 'person', person, 'record', record)
+    redis.call('HINCRBY', KEYS[4], person, 1)
     new = new + 1
   else
-    table.insert(refused, (i - 4) / 3)
+    table.insert(refused, (i - FIRST) / 3)
   end
 end
 
-if new == 0 then
+if new > 0 then
+  redis.call('HSETNX', OWNER, 'token', TOKEN)
+  -- Where the two do not agree, neither is believed.
+  if SEEN ~= '' and (TOLD == '' or TOLD == SEEN) and (not token or token == TOKEN) then
+    redis.call('HSET', OWNER, 'page', SEEN)
+  end
+else
   -- What made them known may not be on the server's disk yet; the reply to a write comes when all before it is.
-  redis.call('INCR', KEYS[3])
+  redis.call('INCR', KEYS[5])
 end
 return refused

@@ -1,27 +1,25 @@
-#!lua flags=allow-oom
 -- Takes the lease, or keeps it. Also where memory is full: only what is sent makes room.
--- KEYS: who has the lease, the epoch, the log. ARGV: who asks, the lease in milliseconds.
--- Returns the epoch and the last id of the log, or 0 and the milliseconds that another's lease still has.
-local holder, epoch = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then
-  return { '0', tostring(redis.call('PTTL', KEYS[1])) }
+-- KEYS, then: the epoch. ARGV, then: who asks, the lease in milliseconds.
+-- Returns the epoch and the time in milliseconds, or 0 and the milliseconds that another's lease still has.
+if is_anothers() then
+  return OTHERPAGE
 end
+local holder, epoch = redis.call('GET', LEADER), redis.call('GET', KEYS[4])
+if holder and holder ~= ARGV[4] then
+  return { '0', redis.call('PTTL', LEADER) }
+end
+local time = redis.call('TIME')
 if not holder or not epoch then
   -- A counter alone comes twice when a failover has lost its last value, and a clock alone may step back.
-  local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
   epoch = string.format('%.0f', math.max(now, (epoch or 0) + 1))
-  redis.call('SET', KEYS[2], epoch)
+  redis.call('SET', KEYS[4], epoch)
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-
-local last = '0-0'
-if redis.call('EXISTS', KEYS[3]) == 1 then
-  local told = redis.call('XINFO', 'STREAM', KEYS[3])
-  for i = 1, #told, 2 do
-    if told[i] == 'last-generated-id' then
-      last = told[i + 1]
-    end
+redis.call('SET', LEADER, ARGV[4], 'PX', ARGV[5])
+if token ~= TOKEN then
+  redis.call('HSET', OWNER, 'token', TOKEN)
+  if not is_ours then
+    redis.call('HDEL', OWNER, 'page')
   end
 end
-return { epoch, last }
+return { epoch, math.floor(time[1] * 1000 + time[2] / 1000) }

@@ -9,7 +9,7 @@ use crate::echo::Echo;
 use crate::event::Platform;
 use crate::outbox::{EchoId, StoredEcho};
 
-/// An echo as the log keeps it.
+/// An echo as the log keeps it. `came` is for version 0.2.0, which judges the age by it.
 pub(super) fn record(StoredEcho { echo, came, .. }: &StoredEcho) -> String {
     json!({
         "mid": echo.mid,
@@ -21,8 +21,14 @@ pub(super) fn record(StoredEcho { echo, came, .. }: &StoredEcho) -> String {
     .to_string()
 }
 
-/// An echo of the log; none for what no echobot wrote.
-pub(super) fn stored(id: &str, fields: &[String]) -> Option<StoredEcho> {
+/// An echo of the log, of which so many bytes were sent; none for what no echobot wrote. Its age is by the server's clock,
+/// which is so many milliseconds ahead of ours: those of the processes may differ by hours.
+pub(super) fn stored(
+    id: &str,
+    fields: &[String],
+    sent: Option<&usize>,
+    ahead: i64,
+) -> Option<StoredEcho> {
     let [_, person, _, record] = fields else {
         return None;
     };
@@ -31,17 +37,20 @@ pub(super) fn stored(id: &str, fields: &[String]) -> Option<StoredEcho> {
         true => Platform::Instagram,
         false => Platform::Messenger,
     };
+    let id = to_id(id)?;
+    let text = record["text"].as_str()?;
+    let sent = sent.filter(|sent| text.is_char_boundary(**sent));
     Some(StoredEcho {
-        id: to_id(id)?,
+        id,
         // The log knows its mids itself.
         mid: None,
-        sent: 0,
-        came: clock::instant(record["came"].as_u64()?),
+        sent: sent.copied().unwrap_or_default(),
+        came: clock::instant((id >> SEQUENCE).saturating_add_signed(-ahead)),
         echo: Arc::new(Echo {
             recipient: person.as_str().into(),
             mid: record["mid"].as_str().map(str::to_string),
             timestamp: record["at"].as_u64(),
-            text: record["text"].as_str()?.to_string(),
+            text: text.to_string(),
             platform,
         }),
     })
@@ -51,7 +60,7 @@ pub(super) fn stored(id: &str, fields: &[String]) -> Option<StoredEcho> {
 const SEQUENCE: u32 = 20;
 
 /// The id of an entry, `milliseconds-sequence`, as a number in the same order.
-pub(super) fn to_id(text: &str) -> Option<EchoId> {
+fn to_id(text: &str) -> Option<EchoId> {
     let (milliseconds, sequence) = text.split_once('-')?;
     let milliseconds: u64 = milliseconds.parse().ok()?;
     Some(milliseconds << SEQUENCE | sequence.parse::<u64>().ok()?)
@@ -63,7 +72,7 @@ pub(super) fn from_id(id: EchoId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_id, to_id};
+    use super::*;
 
     #[test]
     fn ids_are_numbers_in_the_servers_order() {
@@ -79,5 +88,16 @@ mod tests {
         for text in ["", "1", "a-1", "1-"] {
             assert_eq!(to_id(text), None, "{text}");
         }
+    }
+
+    /// Whatever the clock of the process that appended it said.
+    #[test]
+    fn the_age_of_an_entry_is_by_the_servers_clock() {
+        let record = json!({"mid": "m", "came": 1_795_542_211_000_u64, "text": "hello"});
+        let fields = ["person", "7", "record", &record.to_string()].map(str::to_string);
+        // The server's clock is an hour ahead, and it was appended a minute ago.
+        let time = clock::now() + 3_600_000 - 60_000;
+        let stored = stored(&format!("{time}-0"), &fields, None, 3_600_000).expect("it is an echo");
+        assert_eq!(stored.came.elapsed().as_secs(), 60);
     }
 }

@@ -2,41 +2,39 @@
 //! that nobody sees half of it.
 
 use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
 
-use super::Address;
-use super::record::{from_id, record, stored, to_id};
-use crate::clock::milliseconds;
+use super::Owner;
+use super::record::{from_id, record, stored};
+use super::server::Server;
+use crate::clock::{self, milliseconds};
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
-
-/// A connection is there within this time, and a reply within the next: together less than Messenger waits.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// One connection to the log.
 pub(super) struct Log {
-    address: Address,
+    server: Arc<Server>,
     connection: Option<Connection>,
-}
-
-/// Who sends.
-pub(super) enum Lease {
-    /// This process sends, in this epoch. The log's last record is this one.
-    Ours { epoch: u64, last: EchoId },
-    /// Another one does, for so long at least.
-    Others(Duration),
+    is_new_connection: bool,
+    /// Milliseconds that the server's clock is ahead of ours.
+    ahead: i64,
+    has_forgotten: bool,
 }
 
 impl Log {
-    pub(super) fn new(address: &Address) -> Log {
+    pub(super) fn new(server: &Arc<Server>) -> Log {
         Log {
-            address: address.clone(),
+            server: Arc::clone(server),
             connection: None,
+            is_new_connection: false,
+            ahead: 0,
+            has_forgotten: false,
         }
     }
 
@@ -48,43 +46,68 @@ impl Log {
         epoch: u64,
         max: usize,
         batch: &WriteBatch,
+        owner: &Owner,
     ) -> Result<(bool, Written), String> {
         let mut pipeline = redis::pipe();
         // First, because it makes room.
         pipeline.add_command(self.commit(epoch, batch));
         for chunk in batch.accepted.chunks(CHUNK) {
-            pipeline.add_command(self.append(max, chunk));
+            pipeline.add_command(self.append(max, chunk, owner));
         }
-        let replies: Vec<RedisResult<Vec<usize>>> = self.pipeline(pipeline.ignore_errors())?;
+        pipeline.ignore_errors();
+        loop {
+            let replies: Vec<RedisResult<Vec<usize>>> = self.pipeline(&pipeline)?;
+            let is_full =
+                |reply: &RedisResult<_>| matches!(reply, Err(error) if error.code() == Some("OOM"));
+            if !replies.iter().any(is_full) || self.forget()? == 0 {
+                return self.written(batch, replies);
+            }
+            if !mem::replace(&mut self.has_forgotten, true) {
+                log::warn!(
+                    "the memory of the shared outbox's server is full: the oldest mids are forgotten, and a redelivered \
+                     message is known for less than 36 hours; raise maxmemory"
+                );
+            }
+        }
+    }
+
+    fn written(
+        &self,
+        batch: &WriteBatch,
+        replies: Vec<RedisResult<Vec<usize>>>,
+    ) -> Result<(bool, Written), String> {
         let mut replies = replies.into_iter();
         let committed = replies.next().unwrap_or(Ok(Vec::new()));
-        let committed = committed.map_err(|error| self.address.explain(&error))?;
+        let committed = committed.map_err(|error| self.server.explain(&error))?;
         let mut written = Written::default();
         for (chunk, refused) in batch.accepted.chunks(CHUNK).zip(replies) {
             let refused = refused.unwrap_or_else(|error| {
-                written.why = Some(self.address.explain(&error));
+                written.why = Some(self.server.explain(&error));
                 (0..chunk.len()).collect()
             });
-            for (place, stored) in chunk.iter().enumerate() {
-                match refused.binary_search(&place) {
-                    Ok(_) => written.refused.push(stored.id),
-                    Err(_) => written.known.push(stored.id),
-                }
-            }
+            let ids = refused.into_iter().map(|place| chunk[place].id);
+            written.refused.extend(ids);
         }
+        // The refused ones too: the outbox looks for them first.
+        written.known = batch.accepted.iter().map(|stored| stored.id).collect();
         Ok((committed == [1], written))
     }
 
     /// Whether it would take what is accepted.
     pub(super) fn try_to_append(&mut self) -> Result<(), String> {
-        let _: Vec<usize> = self.query(&self.append(1, &[]))?;
+        let _: Vec<usize> = self.query(&self.append(1, &[], &Owner::default()))?;
         Ok(())
     }
 
-    fn append(&self, max: usize, accepted: &[StoredEcho]) -> Cmd {
-        let keys = ["log", "owed", "known"];
-        let mut command = self.script(include_str!("append.lua"), &keys);
-        command.arg(self.key("mids:")).arg(max);
+    fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+        let flags = "#!lua\n";
+        let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
+        let keys = ["page", "leader", "log", "owed", "known"];
+        let mut command = self.script(&script, &keys);
+        command
+            .arg(&owner[..])
+            .arg(self.server.key("mids:"))
+            .arg(max);
         command.arg(persons_share(max));
         for stored in accepted {
             let mid = stored.mid.as_ref();
@@ -108,18 +131,29 @@ impl Log {
         command
     }
 
-    /// Takes the lease for this time, or keeps it.
-    pub(super) fn lead(&mut self, name: &str, lease: Duration) -> Result<Lease, String> {
-        let mut command = self.script(include_str!("lead.lua"), &["leader", "epoch", "log"]);
-        command.arg(name).arg(milliseconds(lease));
-        let (epoch, other): (u64, String) = self.query(&command)?;
-        Ok(match epoch {
-            0 => Lease::Others(Duration::from_millis(other.parse().unwrap_or_default())),
-            epoch => Lease::Ours {
-                epoch,
-                last: to_id(&other).unwrap_or_default(),
-            },
-        })
+    /// Gives up some of the mids that are remembered, the oldest first. Returns how many.
+    fn forget(&mut self) -> Result<usize, String> {
+        let mut command = self.script(include_str!("forget.lua"), &["log"]);
+        self.query(command.arg(self.server.key("mids:")))
+    }
+
+    /// Takes the lease for this time, or keeps it. Returns its epoch, or how long another process has it at least.
+    pub(super) fn lead(
+        &mut self,
+        name: &str,
+        lease: Duration,
+        owner: &Owner,
+    ) -> Result<Result<u64, Duration>, String> {
+        let flags = "#!lua flags=allow-oom\n";
+        let script = [flags, include_str!("page.lua"), include_str!("lead.lua")].concat();
+        let mut command = self.script(&script, &["page", "leader", "log", "epoch"]);
+        command.arg(&owner[..]).arg(name).arg(milliseconds(lease));
+        let (epoch, time): (u64, i64) = self.query(&command)?;
+        if epoch == 0 {
+            return Ok(Err(Duration::from_millis(time.unsigned_abs())));
+        }
+        self.ahead = time.saturating_sub_unsigned(clock::now());
+        Ok(Ok(epoch))
     }
 
     /// Gives the lease back, if it is ours.
@@ -130,60 +164,50 @@ impl Log {
 
     /// All that is owed, in order.
     pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, String> {
-        let mut sent = redis::cmd("HGETALL");
-        let sent: HashMap<String, usize> = self.query(sent.arg(self.key("sent")))?;
         let mut all: Vec<StoredEcho> = Vec::new();
         loop {
             let after = all.last().map_or(0, |stored| stored.id);
-            let chunk = self.tail(after, None)?;
-            let is_last = chunk.len() < CHUNK;
-            all.extend(chunk);
-            if is_last {
-                break;
+            let (more, _) = self.tail(after, Duration::ZERO)?;
+            if more.is_empty() {
+                return Ok(all);
             }
+            all.extend(more);
         }
-        for stored in &mut all {
-            let sent = sent.get(&from_id(stored.id)).copied().unwrap_or_default();
-            stored.sent = if stored.echo.text.is_char_boundary(sent) {
-                sent
-            } else {
-                0
-            };
-        }
-        Ok(all)
     }
 
-    /// What stands after this record, in order; waits so long for it.
+    /// What stands after this record, in order, and the epoch after it was read; waits so long for it.
     pub(super) fn tail(
         &mut self,
         after: EchoId,
-        wait: Option<Duration>,
-    ) -> Result<Vec<StoredEcho>, String> {
-        type Entry = (String, Vec<String>);
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(CHUNK);
-        if let Some(wait) = wait {
-            command.arg("BLOCK").arg(milliseconds(wait));
+        wait: Duration,
+    ) -> Result<(Vec<StoredEcho>, u64), String> {
+        type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
+        let key = |name| self.server.key(name);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
+        if !wait.is_zero() {
+            // 0 is for ever there.
+            pipeline.arg("BLOCK").arg(milliseconds(wait));
         }
-        command
-            .arg("STREAMS")
-            .arg(self.key("log"))
-            .arg(from_id(after));
-        let streams: Option<Vec<(String, Vec<Entry>)>> = self.query(&command)?;
+        pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
+        pipeline.cmd("HGETALL").arg(key("sent"));
+        pipeline.cmd("GET").arg(key("epoch"));
+        let reply = self.pipeline(&pipeline)?;
+        let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
         let entries = streams
             .into_iter()
             .flatten()
             .flat_map(|(_, entries)| entries);
-        Ok(entries
-            .filter_map(|(id, fields)| stored(&id, &fields))
-            .collect())
+        let ahead = self.ahead;
+        let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
+        Ok((records.collect(), epoch.unwrap_or_default()))
     }
 
     /// How many echoes are owed, and whether a process has the lease.
     pub(super) fn state(&mut self) -> Result<(usize, bool), String> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("XLEN").arg(self.key("log"));
-        pipeline.cmd("EXISTS").arg(self.key("leader"));
+        pipeline.cmd("XLEN").arg(self.server.key("log"));
+        pipeline.cmd("EXISTS").arg(self.server.key("leader"));
         self.pipeline(&pipeline)
     }
 
@@ -197,18 +221,23 @@ impl Log {
         })
     }
 
+    /// Whether the server was connected to since this was last asked: it may be another one, or have lost something.
+    pub(super) fn was_connected(&mut self) -> bool {
+        mem::take(&mut self.is_new_connection)
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
     /// A script with these keys; its arguments follow.
     fn script(&self, script: &str, keys: &[&str]) -> Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(keys.len());
         for key in keys {
-            command.arg(self.key(key));
+            command.arg(self.server.key(key));
         }
         command
-    }
-
-    fn key(&self, name: &str) -> String {
-        format!("{{{}}}:{name}", self.address.prefix)
     }
 
     fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
@@ -219,28 +248,28 @@ impl Log {
         self.run(|connection| pipeline.query(connection))
     }
 
-    /// Once more on a new connection when an old one has broken: every verb may be repeated.
+    /// Once more on a new connection when one has broken, or a signal has interrupted it: every verb may be repeated.
     fn run<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, String> {
-        let ask = |mut connection| (ask(&mut connection), connection);
-        let is_dropped = |(result, _): &(RedisResult<T>, _)| matches!(result, Err(error) if error.is_connection_dropped());
-        let asked = self.connection.take().map(ask);
-        let (result, connection) = match asked.filter(|asked| !is_dropped(asked)) {
-            Some(asked) => asked,
-            None => ask(self
-                .connect()
-                .map_err(|error| self.address.explain(&error))?),
-        };
-        // A reply that did not come may come later: such a connection is not used again.
-        if !result.as_ref().is_err_and(RedisError::is_io_error) {
-            self.connection = Some(connection);
+        let mut result = self.try_once(&ask);
+        if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
+            result = self.try_once(&ask);
         }
-        result.map_err(|error| self.address.explain(&error))
+        result.map_err(|error| self.server.explain(&error))
     }
 
-    fn connect(&self) -> RedisResult<Connection> {
-        let connection = self.address.connect(CONNECTED_WITHIN)?;
-        connection.set_read_timeout(Some(ANSWERED_WITHIN))?;
-        connection.set_write_timeout(Some(ANSWERED_WITHIN))?;
-        Ok(connection)
+    fn try_once<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                self.is_new_connection = true;
+                none.insert(self.server.connect()?)
+            }
+        };
+        let result = ask(connection);
+        // A reply that did not come may come later: such a connection is not used again.
+        if result.as_ref().is_err_and(RedisError::is_io_error) {
+            self.connection = None;
+        }
+        result
     }
 }

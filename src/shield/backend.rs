@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use httparse::Status::Complete;
+use log::Level;
 
 use super::Shared;
+use super::refusal::{BUSY, LOST, Refusal};
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
@@ -29,7 +31,7 @@ pub(super) struct Backend {
     /// The last one used is used first.
     idle: Mutex<Vec<UnixStream>>,
     /// The probes in a row that were not answered.
-    unanswered: Mutex<u32>,
+    failed: Mutex<u32>,
 }
 
 impl Backend {
@@ -37,11 +39,10 @@ impl Backend {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One connection is opened at a time, of whatever kind. Of several that come at once tiny_http may accept one and
-    /// never read it; and what there was room for a moment ago nobody else has taken.
+    /// Held while a connection is opened to tiny_http, or let in. Of several that come at once tiny_http may accept one and
+    /// never read it; and the descriptors and threads that one needs are not taken by another.
     pub(super) fn lock_opening(&self) -> MutexGuard<'_, u32> {
-        let unanswered = self.unanswered.lock();
-        unanswered.unwrap_or_else(PoisonError::into_inner)
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps no more idle connections than so many clients can use.
@@ -53,29 +54,26 @@ impl Backend {
 }
 
 impl Shared {
-    /// A connection to tiny_http on which no request is in flight.
-    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+    /// Has tiny_http answer a request. It is passed on once at most: its response may be lost.
+    pub(super) fn ask(&self, request: [&[u8]; 2], to_head: bool) -> Result<Vec<u8>, Refusal> {
         let idle = self.backend.idle().pop();
-        idle.map_or_else(|| self.open(), Ok)
-    }
-
-    /// Sends a request and reads its response. The connection is kept for the next one.
-    pub(super) fn exchange(
-        &self,
-        mut backend: UnixStream,
-        request: [&[u8]; 2],
-        to_head: bool,
-    ) -> io::Result<Vec<u8>> {
-        for part in request {
-            backend.write_all(part)?;
-        }
-        let response = read_response(&backend, to_head)?;
+        let opened = idle.map_or_else(|| self.open(), Ok);
+        let backend = opened.map_err(|error| self.refuse("pass a request on", error, BUSY))?;
+        let response = exchange(&backend, request, to_head);
+        let response = response.map_err(|error| self.refuse("get a response", error, LOST))?;
         self.backend.idle().push(backend);
         Ok(response)
     }
 
+    /// Logs why a request is refused.
+    fn refuse(&self, what: &'static str, error: io::Error, refusal: Refusal) -> Refusal {
+        let line = format_args!("failed to {what}: {error}");
+        self.log.log(what, Level::Error, line);
+        refusal
+    }
+
     fn open(&self) -> io::Result<UnixStream> {
-        let mut unanswered = self.backend.lock_opening();
+        let mut failed = self.backend.lock_opening();
         // One may have become idle while this thread waited for the lock.
         if let Some(stream) = self.backend.idle().pop() {
             return Ok(stream);
@@ -87,13 +85,13 @@ impl Shared {
                 self.fail("accept connections", error);
             }
         })?;
-        *unanswered += 1;
+        *failed += 1;
         self.probe(&stream).inspect_err(|error| {
-            if *unanswered >= MAX_UNANSWERED {
+            if *failed >= MAX_UNANSWERED {
                 self.fail("answer", error);
             }
         })?;
-        *unanswered = 0;
+        *failed = 0;
         Ok(stream)
     }
 
@@ -104,11 +102,10 @@ impl Shared {
         spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
     }
 
-    fn probe(&self, mut stream: &UnixStream) -> io::Result<()> {
+    fn probe(&self, stream: &UnixStream) -> io::Result<()> {
         stream.set_read_timeout(Some(self.limits.deadlines.probe))?;
         stream.set_write_timeout(Some(self.limits.deadlines.handling))?;
-        stream.write_all(PROBE)?;
-        read_response(stream, false)?;
+        exchange(stream, [PROBE, b""], false)?;
         stream.set_read_timeout(Some(self.limits.deadlines.handling))
     }
 
@@ -118,7 +115,11 @@ impl Shared {
     }
 }
 
-fn read_response(mut stream: &UnixStream, to_head: bool) -> io::Result<Vec<u8>> {
+/// Sends a request and reads its response.
+fn exchange(mut stream: &UnixStream, request: [&[u8]; 2], to_head: bool) -> io::Result<Vec<u8>> {
+    for part in request {
+        stream.write_all(part)?;
+    }
     let (mut response, mut chunk) = (Vec::new(), [0; CHUNK]);
     loop {
         match stream.read(&mut chunk) {

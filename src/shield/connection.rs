@@ -1,6 +1,6 @@
 //! One client's connection: read a request, have tiny_http answer it, again.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,16 +47,16 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
     };
     connection.end(end);
     drop(connection);
-    shared
-        .backend
-        .trim(shared.registry.state().connections.len());
+    let clients = shared.registry.state().connections.len();
+    shared.backend.trim(clients);
 }
 
 impl Connection {
     fn serve_one(&mut self) -> Result<(), End> {
         let deadlines = self.shared.limits.deadlines;
-        if self.input.is_empty() {
-            self.read(Instant::now() + deadlines.idle, None)?;
+        let deadline = Instant::now() + deadlines.idle;
+        while self.input.is_empty() {
+            self.read(deadline, None)?;
         }
         self.slot.set_busy().then_some(()).ok_or(None)?;
         let deadline = Instant::now() + deadlines.request;
@@ -91,7 +91,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once. `late` is the end of a connection on which nothing comes until the deadline.
+    /// Reads once, or nothing after a signal. `late` is the end of a connection on which nothing comes until the deadline.
     fn read(&mut self, deadline: Instant, late: End) -> Result<(), End> {
         let left = deadline.saturating_duration_since(Instant::now());
         // A timeout of zero is an error, which is what it shall be here.
@@ -107,22 +107,11 @@ impl Connection {
     }
 
     fn pass_on(&self, head: &Head) -> Result<Vec<u8>, Refusal> {
-        let backend = self.shared.connect();
-        let backend =
-            backend.map_err(|error| self.log("pass a request on", &error, refusal::BUSY))?;
         let body = &self.input[head.head_len..head.total_len()];
         // Head and body in one write, unless that means to copy a large one.
         let (first, rest) = body.split_at(body.len().min(CHUNK));
         let first = [&head.canonical, first].concat();
-        let response = self.shared.exchange(backend, [&first, rest], head.is_head);
-        response.map_err(|error| self.log("get a response", &error, refusal::LOST))
-    }
-
-    /// Logs why the request is refused.
-    fn log(&self, what: &str, error: &io::Error, refusal: Refusal) -> Refusal {
-        let line = format_args!("failed to {what}: {error}");
-        self.shared.log.log("backend", Level::Error, line);
-        refusal
+        self.shared.ask([&first, rest], head.is_head)
     }
 
     /// One write in nearly every case. A client that takes its response in sips gets no more time than another.

@@ -218,18 +218,17 @@ impl Shared {
             return Ok(());
         };
         let (shared, client) = (Arc::clone(self), Arc::clone(client));
-        let thread = thread::Builder::new().name("connection".into());
-        let thread = thread.stack_size(STACK);
+        let thread = thread::Builder::new().stack_size(STACK);
         let spawned = thread.spawn(move || connection::run(shared, client, slot));
         spawned.map(drop)
     }
 
-    /// Fails when few descriptors are left: the lowest number that is free is the next one's. To take as many as shall be
+    /// Fails when few descriptors are left. The next one has the lowest number that is free; to open as many as are to be
     /// left would leave none to tiny_http meanwhile.
     fn check_descriptors(&self) -> io::Result<()> {
         let next = self.listener.try_clone()?.as_raw_fd();
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let has_room = u64::try_from(next).is_ok_and(|next| next + SPARE <= limit);
-        has_room.then_some(()).ok_or_else(|| Errno::MFILE.into())
+        has_room.then_some(()).ok_or(Errno::MFILE.into())
     }
 }

@@ -75,8 +75,7 @@ fn remedy(error: &io::Error) -> &'static str {
 /// connect to another process's either, but the error is another one, and tiny_http there notices nothing.
 fn remove_abandoned(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
         let probe = || UnixDatagram::unbound()?.connect(entry.path().join(SOCKET));
         if is_ours && probe().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
             let _ = fs::remove_dir_all(entry.path());

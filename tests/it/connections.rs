@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
-use crate::support::{PATIENCE, World, signal, start_bot};
+use crate::support::{PATIENCE, World, signal, start_bot, wait_for_end};
 
 const DELIVERED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"message_id\":\"m\"}";
 
@@ -111,8 +111,12 @@ fn tunnel(mut client: TcpStream) -> io::Result<String> {
 }
 
 #[test]
-fn a_bot_that_was_frozen_for_a_moment_answers_what_it_has_begun() {
-    let world = World::with(&[], |_| Reply::deliver().after(Duration::from_millis(500)));
+fn a_bot_that_was_frozen_for_a_moment_answers_what_it_has_begun_and_nothing_else() {
+    let mut world = World::with(&[], |_| Reply::deliver().after(Duration::from_millis(500)));
+    let mut idle = TcpStream::connect(world.bot.address()).expect("the bot listens");
+    let asked = idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: bot\r\n\r\n");
+    asked.expect("the bot reads");
+    while !read_some(&mut idle).ends_with(b"ok") {}
     thread::scope(|scope| {
         let answer = scope.spawn(|| world.deliver(&[text_message("7", "m_1", "hello")]).status);
         world.graph_api.wait_for_calls(1, PATIENCE);
@@ -122,4 +126,16 @@ fn a_bot_that_was_frozen_for_a_moment_answers_what_it_has_begun() {
         }
         assert_eq!(answer.join().expect("the thread ends"), 200);
     });
+    signal(&world.bot, "TERM");
+    assert_eq!(read_some(&mut idle), b"", "nothing was asked");
+    let status = wait_for_end(&mut world.bot, PATIENCE);
+    let log = world.bot.log();
+    assert!(status.is_some_and(|status| status.success()), "{log}");
+    assert!(!log.contains("not answered in time"), "{log}");
+}
+
+fn read_some(stream: &mut TcpStream) -> Vec<u8> {
+    let mut buffer = [0; 4096];
+    let count = stream.read(&mut buffer).expect("an answer or the end");
+    buffer[..count].to_vec()
 }

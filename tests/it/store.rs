@@ -1,5 +1,8 @@
 //! The outbox on disk: restarts, and data directories that cannot be used.
 
+mod refusals;
+pub mod upgrade;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -267,10 +267,10 @@ fn a_restart_begins_with_one_probe() {
         came: now,
     };
     let mut outbox: Outbox<u32> = Outbox::new(LIMITS, (1..=20).map(kept).collect(), now);
-    let probe = outbox.next_due(now).expect("one is due");
-    assert!(outbox.next_due(now).is_none());
+    let probe = outbox.take(now).expect("one is due");
+    assert!(outbox.take(now).is_none());
     outbox.ended(&probe, DELIVERED, now);
-    let rest = std::iter::from_fn(|| outbox.next_due(now)).count();
+    let rest = std::iter::from_fn(|| outbox.take(now)).count();
     assert_eq!(rest, 19);
 }
 
@@ -285,10 +285,10 @@ fn a_part_that_is_refused_for_itself_costs_that_part_only() {
     };
     outbox.accept(vec![long], 1, now);
     for outcome in [DELIVERED, Outcome::OwnFault] {
-        let part = outbox.next_due(now).expect("a part is due");
+        let part = outbox.take(now).expect("a part is due");
         assert!(outbox.ended(&part, outcome, now).safe.is_empty());
     }
-    let last = outbox.next_due(now).expect("the last part is due");
+    let last = outbox.take(now).expect("the last part is due");
     assert_eq!(last.text(), "c".repeat(2000));
     assert_eq!(outbox.ended(&last, DELIVERED, now).safe, [1]);
 }

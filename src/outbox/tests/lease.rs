@@ -27,7 +27,7 @@ fn what_the_log_brings_goes_out_in_its_order_to_each_person() {
     outbox.owe(vec![stored(3, "a", "a2")], now);
     assert_eq!(outbox.owed(), 3);
     let mut texts = Vec::new();
-    while let Some(due) = outbox.next_due(now) {
+    while let Some(due) = outbox.take(now) {
         texts.push(due.text().to_string());
         outbox.ended(&due, Outcome::Delivered, now);
     }
@@ -55,7 +55,7 @@ fn what_comes_of_a_call_from_before_a_new_lease_changes_nothing() {
     let now = Instant::now();
     let mut outbox = shared();
     outbox.lead(vec![stored(1, "a", "a1")], now);
-    let old = outbox.next_due(now).expect("it is due");
+    let old = outbox.take(now).expect("it is due");
     outbox.lead(vec![stored(1, "a", "a1")], now);
     outbox.ended(&old, Outcome::Delivered, now);
     assert_eq!(outbox.owed(), 1, "it may not have been written");
@@ -92,4 +92,30 @@ fn what_is_not_in_the_log_yet_stays_when_the_lease_changes() {
         (0, None),
         "the one with the lease sends it"
     );
+}
+
+#[test]
+fn what_is_done_and_not_written_yet_is_not_owed_again_when_the_log_is_read_once_more() {
+    let now = Instant::now();
+    let log = vec![
+        stored(1, "a", "a1"),
+        stored(2, "b", "b1"),
+        stored(3, "c", "c1"),
+    ];
+    let mut outbox = shared();
+    outbox.lead(log.clone(), now);
+    // One is done and in the commit that is under way, one is done since, and one is in flight.
+    let first = outbox.take(now).expect("it is due");
+    outbox.ended(&first, Outcome::Delivered, now);
+    let batch = outbox.take_batch().expect("its end is to be written");
+    let second = outbox.take(now).expect("it is due");
+    outbox.ended(&second, Outcome::Delivered, now);
+    let third = outbox.take(now).expect("it is due");
+    outbox.owe_again(log, now);
+    assert_eq!(outbox.owed(), 1);
+    outbox.written(&batch, &Written::default(), now);
+    outbox.owe_again(vec![stored(4, "a", "a2")], now);
+    outbox.ended(&third, Outcome::Delivered, now);
+    assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a2"));
+    assert_eq!(outbox.owed(), 1);
 }

@@ -6,6 +6,7 @@ mod page;
 mod random;
 mod situations;
 mod store;
+mod unknown;
 mod world;
 
 use super::*;
@@ -42,7 +43,7 @@ fn owe(outbox: &mut Outbox<u32>, to: &str, mids: &[&str], now: Instant) {
 }
 
 fn next_text(outbox: &mut Outbox<u32>, now: Instant) -> Option<String> {
-    outbox.next_due(now).map(|due| due.text().to_string())
+    outbox.take(now).map(|due| due.text().to_string())
 }
 
 #[test]
@@ -51,11 +52,11 @@ fn one_person_has_one_call_in_flight_and_the_others_go_on() {
     let mut outbox = outbox(LIMITS);
     owe(&mut outbox, "a", &["a1", "a2"], now);
     owe(&mut outbox, "b", &["b1"], now);
-    let a1 = outbox.next_due(now).expect("a is due");
+    let a1 = outbox.take(now).expect("a is due");
     assert_eq!(next_text(&mut outbox, now).as_deref(), Some("b1"));
     assert_eq!(next_text(&mut outbox, now), None, "a2 waits for a1");
     assert!(outbox.ended(&a1, Outcome::Delivered, now).safe.is_empty());
-    let a2 = outbox.next_due(now).expect("a is due again");
+    let a2 = outbox.take(now).expect("a is due again");
     assert_eq!(
         outbox.ended(&a2, Outcome::Delivered, now).safe,
         [1],
@@ -69,7 +70,7 @@ fn retries_come_later_each_time_and_never_after_more_than_five_minutes() {
     let mut outbox = outbox(LIMITS);
     owe(&mut outbox, "a", &["a1"], now);
     for seconds in [1, 10, 100, 300, 600, 1200] {
-        let due = outbox.next_due(now).expect("the pause is over");
+        let due = outbox.take(now).expect("the pause is over");
         outbox.ended(&due, Outcome::PerhapsSent, now);
         let pause = seconds * SECOND;
         assert_eq!(next_text(&mut outbox, now + pause * 9 / 10), None);
@@ -86,15 +87,15 @@ fn people_in_trouble_take_half_of_the_calls_at_most() {
     });
     for n in 0..5 {
         owe(&mut outbox, &format!("sick {n}"), &[&format!("s_{n}")], now);
-        let due = outbox.next_due(now).expect("it is due");
+        let due = outbox.take(now).expect("it is due");
         outbox.ended(&due, Outcome::PerhapsSent, now);
         owe(&mut outbox, "well", &[&format!("w_{n}")], now);
-        let due = outbox.next_due(now).expect("it is due");
+        let due = outbox.take(now).expect("it is due");
         outbox.ended(&due, Outcome::Delivered, now);
     }
     let later = now + MINUTE;
-    assert!(outbox.next_due(later).is_some());
-    assert!(outbox.next_due(later).is_some());
+    assert!(outbox.take(later).is_some());
+    assert!(outbox.take(later).is_some());
     assert_eq!(
         next_text(&mut outbox, later),
         None,
@@ -132,7 +133,7 @@ fn a_redelivery_adds_nothing_and_is_taken_however_much_is_owed() {
         ..LIMITS
     });
     owe(&mut outbox, "a", &["a1"], now);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     outbox.ended(&due, Outcome::Delivered, now);
     owe(&mut outbox, "b", &["b1", "b2"], now);
     assert!(!outbox.is_ok(now));
@@ -157,7 +158,7 @@ fn callers_come_back_after_four_seconds_and_a_redelivery_joins() {
         Accepted::Waiting
     );
     assert_eq!(outbox.owed(), 1);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     assert_eq!(outbox.ended(&due, Outcome::Delivered, now).safe, [2]);
     assert_eq!(
         outbox.accept(vec![echo("a", "a1")], 3, now),
@@ -184,14 +185,30 @@ fn what_is_not_sent_yet_stands_in_messengers_order() {
     let echoes = come.map(|(mid, timestamp)| at(mid, timestamp)).to_vec();
     let mut order = Vec::new();
     outbox.accept(echoes[..1].to_vec(), 1, now);
-    let first = outbox.next_due(now).expect("it is due");
+    let first = outbox.take(now).expect("it is due");
     order.push(first.text().to_string());
     outbox.accept(echoes[1..].to_vec(), 2, now);
     outbox.ended(&first, Outcome::Delivered, now);
-    while let Some(due) = outbox.next_due(now) {
+    while let Some(due) = outbox.take(now) {
         order.push(due.text().to_string());
         outbox.ended(&due, Outcome::Delivered, now);
     }
     // 5 was in flight already, and nothing passes an echo that has no time.
     assert_eq!(order, ["5", "3", "none", "1", "4", "6"]);
+}
+
+#[test]
+fn a_message_that_may_have_been_shown_is_not_passed_by_an_older_one() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    let at = |mid: &str, timestamp| Echo {
+        timestamp,
+        ..echo("a", mid)
+    };
+    outbox.accept(vec![at("5", Some(5))], 1, now);
+    let first = outbox.take(now).expect("it is due");
+    outbox.ended(&first, Outcome::PerhapsSent, now);
+    outbox.accept(vec![at("3", Some(3))], 2, now);
+    let later = now + MINUTE;
+    assert_eq!(next_text(&mut outbox, later).as_deref(), Some("5"));
 }

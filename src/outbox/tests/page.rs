@@ -19,7 +19,7 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
     for n in 0..4 {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
     }
-    let [first, second] = [(); 2].map(|()| outbox.next_due(now).expect("all are due"));
+    let [first, second] = [(); 2].map(|()| outbox.take(now).expect("all are due"));
     let refused = Outcome::PageRefused;
     assert_eq!(held(&mut outbox, &first, refused, now), Some(30 * SECOND));
     // The second was in flight then, and tells nothing new.
@@ -29,7 +29,7 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
 
     let mut now = now + 30 * SECOND;
     for seconds in [60, 120, 240, 480, 600, 600] {
-        let probe = outbox.next_due(now).expect("it is time for a probe");
+        let probe = outbox.take(now).expect("it is time for a probe");
         let next = now + Duration::from_secs(seconds);
         assert_eq!(
             next_text(&mut outbox, next - SECOND),
@@ -40,10 +40,10 @@ fn a_refused_page_is_held_back_and_probed_with_one_call_at_a_time() {
         now = next;
         assert_eq!(outbox.next_time(now), Some(now));
     }
-    let probe = outbox.next_due(now).expect("it is time for a probe");
+    let probe = outbox.take(now).expect("it is time for a probe");
     outbox.ended(&probe, Outcome::Delivered, now);
     assert!(
-        (0..3).all(|_| outbox.next_due(now).is_some()),
+        (0..3).all(|_| outbox.take(now).is_some()),
         "the page is well again"
     );
 }
@@ -53,7 +53,7 @@ fn a_page_is_held_back_as_long_as_meta_says() {
     let now = Instant::now();
     let mut outbox = outbox(LIMITS);
     owe(&mut outbox, "a", &["a1"], now);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     let hours = Some(120 * MINUTE);
     assert_eq!(
         held(&mut outbox, &due, Outcome::PageLimited(hours), now),
@@ -67,27 +67,56 @@ fn a_page_is_held_back_as_long_as_meta_says() {
 }
 
 #[test]
+fn what_meta_says_counts_for_more_than_a_doubled_pause() {
+    let mut now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    owe(&mut outbox, "a", &["a1"], now);
+    for _ in 0..5 {
+        let due = outbox.take(now).expect("it is time for a probe");
+        outbox.ended(&due, Outcome::PageLimited(None), now);
+        now = outbox.next_time(now).expect("one is owed");
+    }
+    let probe = outbox.take(now).expect("it is time for a probe");
+    outbox.ended(&probe, Outcome::PageLimited(Some(MINUTE)), now);
+    assert_eq!(outbox.next_time(now), Some(now + MINUTE));
+}
+
+#[test]
+fn calls_without_an_answer_are_no_refusals() {
+    let now = Instant::now();
+    let mut outbox = outbox(LIMITS);
+    let refused = Outcome::Refused { is_passing: false };
+    let outcomes = [Outcome::PerhapsSent, refused, Outcome::Unsent, refused];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
+        let due = outbox.take(now).expect("it is due");
+        assert_eq!(held(&mut outbox, &due, outcome, now), None);
+    }
+    owe(&mut outbox, "last", &["m_last"], now);
+    let due = outbox.take(now).expect("it is due");
+    assert_eq!(held(&mut outbox, &due, refused, now), Some(SECOND));
+}
+
+#[test]
 fn a_probe_that_the_network_loses_is_followed_by_another() {
     let now = Instant::now();
     let mut outbox = outbox(LIMITS);
     owe(&mut outbox, "a", &["a1"], now);
     owe(&mut outbox, "b", &["b1"], now);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     outbox.ended(&due, Outcome::PageRefused, now);
     let now = now + MINUTE;
-    let probe = outbox.next_due(now).expect("it is time for a probe");
+    let probe = outbox.take(now).expect("it is time for a probe");
     outbox.ended(&probe, Outcome::PerhapsSent, now);
     assert_eq!(
         next_text(&mut outbox, now + SECOND),
         None,
         "the page is still held back"
     );
-    let probe = outbox
-        .next_due(now + MINUTE)
-        .expect("it is time for a probe");
+    let probe = outbox.take(now + MINUTE).expect("it is time for a probe");
     outbox.ended(&probe, Outcome::OwnFault, now + MINUTE);
     assert!(
-        outbox.next_due(now + MINUTE).is_some(),
+        outbox.take(now + MINUTE).is_some(),
         "a refusal for good shows that the page is well"
     );
 }
@@ -99,13 +128,13 @@ fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
     for n in 0..3 {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], now);
     }
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     outbox.ended(&due, Outcome::PageLimited(Some(GIVE_UP_AFTER)), now);
     let now = now + GIVE_UP_AFTER;
-    let old = outbox.next_due(now).expect("it is time for a probe");
+    let old = outbox.take(now).expect("it is time for a probe");
     outbox.expire(&old, now);
     assert_eq!(outbox.owed(), 2);
-    let probe = outbox.next_due(now).expect("another one is the probe");
+    let probe = outbox.take(now).expect("another one is the probe");
     assert_eq!(next_text(&mut outbox, now), None, "one probe at a time");
     assert_eq!(
         held(&mut outbox, &probe, Outcome::PageLimited(None), now),
@@ -125,7 +154,7 @@ fn calls_are_made_at_the_rate() {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], start);
     }
     let mut now = start;
-    while outbox.next_due(now).is_some() || outbox.next_time(now).is_some() {
+    while outbox.take(now).is_some() || outbox.next_time(now).is_some() {
         now = outbox.next_time(now).unwrap_or(now).max(now);
     }
     let took = now - start;
@@ -145,9 +174,9 @@ fn what_was_missed_is_made_up_for_but_never_as_a_burst() {
     for n in 0..100 {
         owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], start);
     }
-    assert!(outbox.next_due(start).is_some());
+    assert!(outbox.take(start).is_some());
     let later = start + MINUTE;
-    let burst = std::iter::from_fn(|| outbox.next_due(later)).count();
+    let burst = std::iter::from_fn(|| outbox.take(later)).count();
     assert!(
         (2..=6).contains(&burst),
         "{burst} calls at once after a quiet minute"
@@ -173,7 +202,7 @@ fn people_whose_calls_fail_do_not_keep_the_others_waiting_after_a_restart() {
     let mut well = 0;
     while well < 5 {
         now = outbox.next_time(now).expect("something is owed").max(now);
-        let due = outbox.next_due(now).expect("it is time");
+        let due = outbox.take(now).expect("it is time");
         let is_well = due.text().starts_with("well");
         well += usize::from(is_well);
         let outcome = if is_well {
@@ -199,7 +228,7 @@ fn where_each_message_fails_once_each_soon_has_its_second_call() {
     let mut tried = HashSet::new();
     while outbox.owed() > 0 {
         now = outbox.next_time(now).expect("something is owed").max(now);
-        let due = outbox.next_due(now).expect("it is time");
+        let due = outbox.take(now).expect("it is time");
         let outcome = match tried.insert(due.id) {
             true => Outcome::PerhapsSent,
             false => Outcome::Delivered,

@@ -40,7 +40,7 @@ fn with_a_store_nothing_is_safe_or_sent_before_it_is_written() {
         Accepted::Waiting
     );
     assert_eq!(written(&mut outbox, &batch, &[], now), [1, 2]);
-    let due = outbox.next_due(now).expect("it is due now");
+    let due = outbox.take(now).expect("it is due now");
     assert_eq!(
         outbox.accept(vec![echo("a", "a1")], 3, now),
         Accepted::Safe(3)
@@ -79,7 +79,7 @@ fn what_could_not_be_written_is_refused_kept_and_joined_by_a_redelivery() {
     owe(&mut outbox, "a", &["a1"], now);
     let batch = outbox.take_batch().expect("there is something to write");
     written(&mut outbox, &batch, &[], now);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(
         outbox.accept(vec![echo("b", "b1"), echo("c", "c1")], 2, now),
@@ -184,7 +184,7 @@ fn a_call_counts_as_unwritten_from_its_end_until_that_is_on_disk() {
     owe(&mut outbox, "a", &["a1"], now);
     let batch = outbox.take_batch().expect("there is something to write");
     written(&mut outbox, &batch, &[], now);
-    let due = outbox.next_due(now).expect("it is due");
+    let due = outbox.take(now).expect("it is due");
     assert_eq!(outbox.unwritten(), 0);
     outbox.ended(&due, Outcome::Delivered, now);
     assert_eq!(outbox.unwritten(), 1);

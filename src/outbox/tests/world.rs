@@ -148,7 +148,7 @@ impl World {
 
     fn begin_calls(&mut self) {
         while self.in_flight.len() < SENDERS
-            && let Some(due) = self.outbox.next_due(self.now)
+            && let Some(due) = self.outbox.take(self.now)
         {
             let call = Call {
                 at: self.now - self.start,

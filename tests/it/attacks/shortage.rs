@@ -297,10 +297,11 @@ fn when_tiny_http_cannot_be_reached_the_process_ends_and_says_so() {
 #[test]
 fn when_the_accept_thread_of_tiny_http_ends_the_process_ends_and_says_so() {
     // Without a descriptor for a connection it panics; without one for the next connection it ends with an error.
-    for (left, said) in [
-        (0, "tiny_http does not accept connections any more"),
-        (1, "tiny_http has stopped accepting: Too many open files"),
-    ] {
+    let said = [
+        "tiny_http does not accept connections any more",
+        "tiny_http has stopped accepting: Too many open files",
+    ];
+    for left in [0, 1] {
         let place = Directory::new("accept");
         let mut world = World::with(&[("TMPDIR", place.text())], |_| Reply::deliver());
         let socket = names_in(&place)[0].join("tiny_http");
@@ -316,8 +317,10 @@ fn when_the_accept_thread_of_tiny_http_ends_the_process_ends_and_says_so() {
         }
         let status = wait_for_end(&mut world.bot, PATIENCE).expect("it ends");
         assert_eq!(status.code(), Some(1));
-        let line = format!("echobot: failed to receive requests: {said}");
-        let line = world.bot.wait_for_log(&line, PATIENCE);
-        assert!(line.is_some(), "{}", world.bot.log());
+        let line = world
+            .bot
+            .wait_for_log("echobot: failed to receive requests: ", PATIENCE);
+        let is_said = line.is_some_and(|line| said.iter().any(|said| line.contains(said)));
+        assert!(is_said, "{}", world.bot.log());
     }
 }

@@ -134,7 +134,7 @@ fn the_package_is_used_as_its_guide_says_and_removed_again() {
     let Some(machine) = Machine::boot() else {
         return;
     };
-    machine.run("cp target/debian/echobot.deb /root");
+    machine.run("cp target/debian/echobot.deb /root/echobot_0_amd64.deb");
     machine.run(&format!(
         "cd /root; {}",
         block(GUIDE, "apt install").replace("apt install", "apt install --yes")

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "what was left out is said")]
 
+mod builds;
 mod container;
 mod guide;
 mod heroku;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
 use super::name_server::NameServer;
-use super::{STATIC_FILE, block, built, leave_out};
+use super::{STATIC_FILE, built, leave_out};
 use crate::graph_api::GraphApi;
 use crate::process::run;
 use crate::support::{Directory, PATIENCE, copy_program, wait_for_end};
@@ -31,39 +31,6 @@ fn empty_root() -> Option<Directory> {
         return None;
     }
     Some(root)
-}
-
-#[test]
-fn a_static_file_of_glibc_is_refused_by_the_compiler_with_advice() {
-    let compile = |flags: &[&str]| {
-        let mut rustc = Command::new("rustc");
-        rustc.args([
-            "--edition",
-            "2024",
-            "--crate-type",
-            "lib",
-            "--emit",
-            "metadata",
-        ]);
-        rustc.args(["--target", "x86_64-unknown-linux-gnu", "-o", "/dev/null"]);
-        rustc.args(flags).arg("src/lib.rs");
-        rustc.current_dir(env!("CARGO_MANIFEST_DIR"));
-        let ended = rustc.output().expect("who runs tests has a compiler");
-        String::from_utf8_lossy(&ended.stderr).into_owned()
-    };
-    // It lacks the dependencies, and says more.
-    let advice = "build the static file for musl";
-    assert!(compile(&["-C", "target-feature=+crt-static"]).contains(advice));
-    assert!(!compile(&[]).contains(advice));
-}
-
-#[test]
-fn the_static_file_is_built_and_tested_as_the_guide_says() {
-    let command = block(include_str!("../../../deploy/README.md"), "musl");
-    let ci = include_str!("../../../.ci/run");
-    assert!(ci.contains(&format!("\nstep env {command}")), "{command}");
-    let toolchain = include_str!("../../../rust-toolchain.toml");
-    assert!(toolchain.contains("\"x86_64-unknown-linux-musl\""));
 }
 
 /// As in a container without an init.

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use echobot::simulator::Reply;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::*;
 use crate::deploy::proxy::{Kind, Proxy, answer};
 use crate::deploy::{STATIC_FILE, built};
 use crate::graph_api::GraphApi;
-use crate::support::copy_program;
+use crate::support::{Directory, copy_program};
 
 /// The proxy's file has both where it had one; `between` is what stands between the two. What it sends over a
 /// connection that it had kept to the dead one is lost, and delivered again.
@@ -49,27 +50,48 @@ fn a_machine_dies_behind_nginx_and_the_other_answers() {
     a_machine_dies_behind(Kind::Nginx, ";\n    server ");
 }
 
+/// By a name that only the hosts file of its root has, without TLS and with it.
 #[test]
 fn the_static_file_finds_the_server_by_its_name() {
     let Some(server) = server() else { return };
-    let program = built(STATIC_FILE);
-    let (Some(program), Some(root)) = (program, built("debian-13")) else {
+    let Some(program) = built(STATIC_FILE) else {
         return leave_out("the static file", ".ci/run builds and tests it");
     };
-    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    copy_program(&program, &root.join("echobot-shared"));
-    let settings = [
-        ("GRAPH_URL", graph_api.url()),
-        ("REDIS_URL", server.url().replace("127.0.0.1", "localhost")),
+    let root = Directory::new("shared-root");
+    copy_program(&program, root.path());
+    std::fs::create_dir(root.path().join("etc")).expect("a directory can be made");
+    root.file("etc/hosts", b"127.0.0.1 redis.test\n");
+    let made = generate_simple_self_signed(vec!["redis.test".to_string()]);
+    let CertifiedKey { cert, signing_key } = made.expect("a certificate is made");
+    let certificate = root.file("etc/certificate.pem", cert.pem().as_bytes());
+    let key = root.file("key.pem", signing_key.serialize_pem().as_bytes());
+    let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
+    let port = redis_server::free_port().to_string();
+    let tls = [
+        ["--tls-port", &port],
+        ["--tls-auth-clients", "no"],
+        ["--tls-cert-file", &certificate],
+        ["--tls-key-file", &key],
     ];
-    let mut command = Bot::command(Path::new("/usr/sbin/chroot"), &settings);
-    let bot = Bot::run(command.arg(&root).arg("/echobot-shared"));
-    let bot = bot.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(
-        write_to(&bot, "7", "m_1", "hello").status,
-        200,
-        "{}",
-        bot.log()
-    );
-    assert_says(&bot, "echoed: mid m_1");
+    let Some(_with_tls) = server_with(&[tls.as_flattened(), &SAFE].concat()) else {
+        return;
+    };
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    for url in [
+        server.url().replace("127.0.0.1", "redis.test"),
+        format!("rediss://redis.test:{port}"),
+    ] {
+        let settings = [
+            ("GRAPH_URL", graph_api.url()),
+            ("REDIS_URL", url.clone()),
+            ("SSL_CERT_FILE", "/etc/certificate.pem".to_string()),
+            ("TMPDIR", "/etc".to_string()),
+        ];
+        let mut command = Bot::command(Path::new("/usr/sbin/chroot"), &settings);
+        let bot = Bot::run(command.arg(root.path()).arg("/echobot"));
+        let bot = bot.unwrap_or_else(|error| panic!("{error}"));
+        let answer = write_to(&bot, "7", &url, "hello");
+        assert_eq!(answer.status, 200, "{}", bot.log());
+        assert_says(&bot, &format!("echoed: mid {url}"));
+    }
 }

@@ -9,11 +9,15 @@
 )]
 
 mod basics;
+mod failover;
 mod load;
 mod machines;
+mod memory;
+mod pages;
 mod redis_server;
 mod servers;
 mod simulate;
+mod upgrade;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,10 +68,17 @@ fn write_to(bot: &Bot, person: &str, mid: &str, text: &str) -> Received {
     delivered.expect("the bot answers")
 }
 
+#[track_caller]
 fn wait_until_nothing_is_owed(server: &RedisServer) {
+    let is_empty = || server.ask("XLEN {echobot}:log").starts_with(":0");
+    wait_until(is_empty, "nothing is owed");
+}
+
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + PATIENCE;
-    while !server.ask("XLEN {echobot}:log").starts_with(":0") {
-        assert!(Instant::now() < deadline, "echoes are owed");
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not so: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -43,6 +43,28 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sends a signal (`STOP`, `CONT`) to it.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill can be run").success());
+    }
+
+    /// Sends it commands as they go over the network.
+    pub fn feed(&self, commands: &[u8]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.write_all(commands).expect("it reads");
+        stream.write_all(b"QUIT\r\n").expect("it reads");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        read.expect("it answers");
+        assert!(!answer.contains("-ERR"), "{answer}");
+    }
+
     /// What it answers to a command in one line.
     pub fn ask(&self, command: &str) -> String {
         self.try_to_ask(command).expect("the server answers")

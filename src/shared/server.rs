@@ -1,0 +1,117 @@
+//! The server: how to connect to it, and what its refusals mean.
+
+use std::time::Duration;
+
+use redis::ConnectionAddr::TcpTls;
+use redis::{
+    Client, Connection, ConnectionInfo, IntoConnectionInfo as _, RedisError, RedisResult,
+    TlsCertificates,
+};
+
+use crate::config::SharedOutbox;
+
+/// A connection is there within this time, and a reply within the next: together less than Messenger waits.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// The server, and how our keys in it begin.
+pub(super) struct Server {
+    info: ConnectionInfo,
+    prefix: String,
+    authorities: Option<Vec<u8>>,
+}
+
+impl Server {
+    /// # Errors
+    /// When the URL is not understood.
+    pub(super) fn new(setting: &SharedOutbox) -> Result<Server, String> {
+        // So the redis crate wants to hear it.
+        let fragment = if setting.is_insecure { "#insecure" } else { "" };
+        let url = format!("{}{fragment}", setting.url.expose());
+        let info = url.into_connection_info();
+        let info = info.and_then(|info| Client::open(info.clone()).map(|_| info));
+        Ok(Server {
+            info: info.map_err(|_| {
+                "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
+                 rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
+            })?,
+            prefix: setting.prefix.clone(),
+            authorities: setting.authorities.clone(),
+        })
+    }
+
+    /// With the certificates that are built in, or else with those of its own: the server may have a public one.
+    pub(super) fn connect(&self) -> RedisResult<Connection> {
+        let connect = |client: Client| client.get_connection_with_timeout(CONNECTED_WITHIN);
+        let mut connected = connect(Client::open(self.info.clone())?);
+        let is_verified = matches!(self.info.addr(), TcpTls { insecure, .. } if !insecure);
+        if connected.is_err() && is_verified && self.authorities.is_some() {
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert: self.authorities.clone(),
+            };
+            connected = connect(Client::build_with_tls(self.info.clone(), certificates)?);
+        }
+        let connection = connected?;
+        connection.set_read_timeout(Some(ANSWERED_WITHIN))?;
+        connection.set_write_timeout(Some(ANSWERED_WITHIN))?;
+        Ok(connection)
+    }
+
+    /// All keys share a hash tag, so that one script may use several of them.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.prefix)
+    }
+
+    /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
+    pub(super) fn explain(&self, error: &RedisError) -> String {
+        let said = format!("{} {error}", error.code().unwrap_or_default());
+        let known = REFUSALS.iter().find(|(part, _)| said.contains(part));
+        let why = match known {
+            _ if error.is_timeout() => "it does not answer in time".to_string(),
+            Some((_, why)) => why
+                .replace('%', &self.prefix)
+                .replace('$', &error.to_string()),
+            None => error.to_string(),
+        };
+        format!("REDIS_URL: failed to use {}: {why}", self.info.addr())
+    }
+}
+
+const PASSWORD: &str =
+    "it asks for another password: write it into the URL, as in redis://:PASSWORD@host";
+const REPLICA: &str = "it is a replica: name the primary";
+const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
+
+/// Parts of what servers say, what it means, and what to do. `%` is the prefix, `$` what was said.
+const REFUSALS: [(&str, &str); 15] = [
+    ("NOAUTH", PASSWORD),
+    ("WRONGPASS", PASSWORD),
+    ("unauthenticated", PASSWORD),
+    (
+        "Password authentication failed",
+        "it refuses the password of the URL",
+    ),
+    ("READONLY", REPLICA),
+    ("MASTERDOWN", REPLICA),
+    ("readonly replica", REPLICA),
+    ("read only replica", REPLICA),
+    ("unexpected symbol near '#'", TOO_OLD),
+    ("unknown command", TOO_OLD),
+    (
+        "OOM",
+        "its memory is full: raise maxmemory, or let what is owed be sent",
+    ),
+    ("LOADING", "it is still reading its data"),
+    ("MISCONF", "it cannot write to its disk"),
+    (
+        "OTHERPAGE",
+        "its outbox % belongs to another page's bot, or to another PAGE_ACCESS_TOKEN whose page is not known yet: give \
+         each page's bot a REDIS_PREFIX of its own",
+    ),
+    (
+        "invalid peer certificate",
+        "$; name its authority with SSL_CERT_FILE, or, if the server is yours and makes its own \
+         as Heroku's do, set REDIS_TLS_INSECURE=true",
+    ),
+];

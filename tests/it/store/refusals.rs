@@ -1,0 +1,98 @@
+//! Starts in which the system refuses something: injected by strace.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use echobot::simulator::Bot;
+
+use crate::support::{Directory, program};
+
+/// Starts a bot that must not start, while the system refuses some of its calls: an expression of strace's `inject`.
+fn refused_with(injected: &str, data_dir: &Path) -> (Option<i32>, String) {
+    let script = "exec strace -f -o \"$0\" -e inject=\"$1\" \"$2\"";
+    let data = data_dir.to_str().expect("the path is Unicode").to_string();
+    let mut command = Bot::command(Path::new("/bin/sh"), &[("DATA_DIR", data)]);
+    let trace = data_dir.with_extension("strace");
+    command
+        .args(["-c", script])
+        .arg(&trace)
+        .arg(injected)
+        .arg(program());
+    let output = command.output().expect("strace can be run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+/// Such as 80.
+#[test]
+fn a_port_that_wants_a_right_is_not_taken_for_one_that_is_in_use() {
+    let data = Directory::new("port");
+    let inner = data.path().join("inner");
+    let (code, said) = refused_with("bind:error=EACCES:when=1", &inner);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("a port below 1024 needs a right"), "{said}");
+    assert!(!said.contains("another program"), "{said}");
+}
+
+/// The remedy fits.
+#[test]
+fn a_directory_that_is_read_only_is_called_that() {
+    let data = Directory::new("read-only");
+    let inner = data.path().join("inner");
+    for (error, remedy) in [
+        ("EROFS", "mount it for writing"),
+        ("EACCES", "let echobot write there"),
+        ("ENOSPC", "make room"),
+    ] {
+        let (code, said) = refused_with(&format!("mkdir:error={error}"), &inner);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(remedy), "{said}");
+    }
+}
+
+#[test]
+fn a_file_system_without_locks_ends_the_start() {
+    for error in ["ENOSYS", "EOPNOTSUPP", "ENOLCK"] {
+        let data = Directory::new("no-locks");
+        let inner = data.path().join("inner");
+        let (code, said) = refused_with(&format!("flock:error={error}"), &inner);
+        assert_eq!(code, Some(2), "{error}: {said}");
+        assert!(said.contains("this file system has no locks"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!inner.join("outbox.redb").exists());
+    }
+}
+
+/// NFS 4 answers EBADF otherwise (flock(2)).
+#[test]
+fn only_files_that_are_open_for_writing_are_locked() {
+    let data = Directory::new("nfs");
+    let trace = data.path().join("strace");
+    let settings = [("DATA_DIR", data.text().to_string())];
+    let mut command = Bot::command(Path::new("strace"), &settings);
+    command
+        .args(["-f", "-e", "trace=flock,openat,fcntl", "-o"])
+        .arg(&trace)
+        .arg(program());
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    drop(bot);
+    let trace = fs::read_to_string(&trace).expect("strace has written it");
+    let mut locked = 0;
+    let mut is_writable = HashMap::new();
+    for line in trace.lines() {
+        let call = line
+            .split_once(' ')
+            .map_or(line, |(_, call)| call.trim_start());
+        let number = |text: &str| text.trim().parse::<i32>().ok();
+        if call.starts_with("openat(") {
+            let opened = call.rsplit_once("= ").and_then(|(_, fd)| number(fd));
+            is_writable.insert(opened, call.contains("O_RDWR") || call.contains("O_WRONLY"));
+        } else if let Some(rest) = call.strip_prefix("flock(") {
+            let fd = rest.split_once(',').and_then(|(fd, _)| number(fd));
+            assert_eq!(is_writable.get(&fd), Some(&true), "{line}");
+            locked += 1;
+        }
+    }
+    assert!(locked > 0, "{trace}");
+}
