@@ -60,34 +60,31 @@ impl TokenPage {
     /// Whether an event is to be answered. An app hears all its pages, and the token is for one of them; but as long as
     /// it is not certain for which one, the Graph API decides: what was answered 200 is not thrown away for a guess.
     pub(crate) fn is_ours(&self, event: &Event) -> bool {
-        let Some(page) = &event.page else {
+        // Instagram's accounts have ids of their own.
+        let is_on_messenger = event.platform == Platform::Messenger;
+        let Some(page) = event.page.as_ref().filter(|_| is_on_messenger) else {
             return true;
         };
         let mut guard = self.known();
         let known = &mut *guard;
-        // Instagram's accounts have ids of their own.
-        let is_on_messenger = event.platform == Platform::Messenger;
-        let other = known.owner.as_ref().filter(|owner| owner.id != *page);
-        let Some(owner) = other.filter(|_| is_on_messenger) else {
-            if is_on_messenger {
-                known.has_come |= known.owner.is_some();
-                known.last.clone_from(page);
+        match known.owner.as_ref().filter(|owner| owner.id != *page) {
+            None => known.has_come |= known.owner.is_some(),
+            Some(owner) if known.has_come => {
+                let line = format_args!(
+                    "passed over: an event of the page {page}; PAGE_ACCESS_TOKEN is for {owner}: unsubscribe \
+                     the app from the other page, or run another bot with that page's token"
+                );
+                self.other_pages.log("passed over", Level::Warn, line);
+                return false;
             }
-            return true;
-        };
-        if known.has_come {
-            let line = format_args!(
-                "passed over: an event of the page {page}; PAGE_ACCESS_TOKEN is for {owner}: unsubscribe \
-                 the app from the other page, or run another bot with that page's token"
-            );
-            self.other_pages.log("passed over", Level::Warn, line);
-            return false;
+            Some(owner) => {
+                let line = format_args!(
+                    "an event of the page {page} has come, and none yet of {owner}, the owner of \
+                     PAGE_ACCESS_TOKEN: is it the token of another page, or of a person? echobot check tells"
+                );
+                self.other_pages.log("not certain", Level::Warn, line);
+            }
         }
-        let line = format_args!(
-            "an event of the page {page} has come, and none yet of {owner}, the owner of PAGE_ACCESS_TOKEN: \
-             is it the token of another page, or of a person? echobot check tells"
-        );
-        self.other_pages.log("not certain", Level::Warn, line);
         known.last.clone_from(page);
         true
     }
