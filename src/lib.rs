@@ -120,8 +120,6 @@ pub mod server;
 mod shared;
 pub mod shield;
 mod signals;
-#[cfg(feature = "simulator")]
-pub mod simulator;
 pub mod store;
 mod watchdog;
 pub mod webhook;
@@ -131,3 +129,7 @@ pub use self::config::Config;
 pub use self::echo::Reply;
 pub use self::event::{Event, EventKind};
 pub use self::server::serve;
+/// A Messenger on this machine, for the tests of this bot and of any other: a crate of its own, in `simulator/`.
+#[cfg(feature = "simulator")]
+#[doc(no_inline)]
+pub use messenger_simulator as simulator;

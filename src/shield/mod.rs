@@ -45,7 +45,6 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::private_directory::LONGEST_PLACE;
 pub use self::refusal::Refusal;
 
 /// The pause of the accept loop after an error. Without it a full descriptor table would be a busy loop.

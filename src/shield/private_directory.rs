@@ -13,7 +13,7 @@ const PREFIX: &str = "echobot-private-";
 const SOCKET: &str = "tiny_http";
 
 /// The path of a Unix socket has 107 bytes at most (unix(7)); the names of the directory and the socket are in it.
-pub(crate) const LONGEST_PLACE: usize = 107 - PREFIX.len() - 16 - SOCKET.len() - "//".len();
+const LONGEST_PLACE: usize = 107 - PREFIX.len() - 16 - SOCKET.len() - "//".len();
 
 /// It is removed when this is dropped, or, when the process was killed, by the next shield there.
 pub(super) struct PrivateDirectory(PathBuf);

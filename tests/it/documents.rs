@@ -13,7 +13,7 @@ const DOCUMENTS: [&str; 6] = [
     "benches/README.md",
     "deploy/README.md",
     "fuzz/README.md",
-    "src/simulator/README.md",
+    "simulator/README.md",
 ];
 
 fn root() -> &'static Path {
@@ -164,9 +164,10 @@ fn every_flag_of_echobot_is_one_that_it_has() {
     let help = help.concat();
     let mut checked = 0;
     for (place, words) in commands() {
+        let programs = ["simulate", "exec", "messenger-simulator"];
         let program = words
             .iter()
-            .position(|word| word.ends_with("echobot") || word == "simulate" || word == "exec");
+            .position(|word| word.ends_with("echobot") || programs.contains(&word.as_str()));
         // There it is the name of a file, a package or a container.
         let is_name = |word: &String| ["build", "install", "podman"].contains(&word.as_str());
         let Some(program) = program.filter(|_| !words.iter().any(is_name)) else {

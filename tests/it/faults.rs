@@ -259,11 +259,16 @@ fn events_of_another_page_are_silence_and_one_warning() {
             .expect("the bot answers")
             .status
     };
-    // When it is known which page the token is for.
+    // When it is known which page the token is for, and an event of that page has come.
     let deadline = Instant::now() + PATIENCE;
     let mut n = 0;
-    while !world.bot.log().contains("an event of the page 1234") {
+    while !world
+        .bot
+        .log()
+        .contains("passed over: an event of the page 1234")
+    {
         n += 1;
+        assert_eq!(deliver(PAGE, &format!("m_own_{n}")), 200);
         assert_eq!(deliver("1234", &format!("m_other_{n}")), 200);
         assert!(Instant::now() < deadline, "{}", world.bot.log());
     }

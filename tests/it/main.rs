@@ -32,7 +32,6 @@ mod setup;
 mod shared;
 mod signature;
 mod simulate;
-mod simulator;
 mod store;
 mod support;
 mod tidy;

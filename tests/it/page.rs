@@ -1,52 +1,12 @@
-//! What the simulator's page asks and gets, without a browser.
-
-use std::time::Instant;
+//! What the simulator's page asks and gets of this bot, without a browser.
 
 use serde_json::{Value, json};
 
-use crate::simulate::Simulator;
-use crate::support::PATIENCE;
+pub use self::client::*;
 
-pub fn post(simulator: &Simulator, path: &str, click: &Value) {
-    let answer = ureq::post(format!("{}{path}", simulator.url))
-        .header("Content-Type", "application/json")
-        .send(click.to_string());
-    assert!(answer.is_ok(), "{path}: {answer:?}");
-}
-
-/// Waits until the news since the start are as wanted, and returns them.
-pub fn wait_for_news(simulator: &Simulator, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    let mut asked = String::new();
-    loop {
-        // The answer comes at once the first time, then when there is something new.
-        let wait = ureq::get(format!("{}log?{asked}", simulator.url)).call();
-        wait.expect("the page's address answers");
-        let all = ureq::get(format!("{}log", simulator.url)).call();
-        let all = all.expect("the page's address answers").into_body();
-        let news: Value = serde_json::from_reader(all.into_reader()).expect("it is JSON");
-        if wanted(&news) {
-            return news;
-        }
-        assert!(Instant::now() < deadline, "{news:#}");
-        let instance = news["instance"].as_str().expect("it is a text");
-        asked = format!("instance={instance}&after={}", news["version"]);
-    }
-}
-
-/// The texts that the bot has sent.
-pub fn echoes(news: &Value) -> Vec<&str> {
-    let messages = news["messages"].as_array().into_iter().flatten();
-    let of_bot = messages.filter(|message| message["bot"] == true);
-    of_bot
-        .filter_map(|message| message["text"].as_str())
-        .collect()
-}
-
-pub fn exchanges<'a>(news: &'a Value, what: &'static str) -> impl Iterator<Item = &'a Value> {
-    let exchanges = news["exchanges"].as_array().into_iter().flatten();
-    exchanges.filter(move |exchange| exchange["what"] == what)
-}
+#[path = "../../simulator/tests/it/client.rs"]
+#[allow(dead_code, reason = "the simulator's own tests use all of it")]
+mod client;
 
 #[test]
 fn clicks_are_done_and_their_consequences_are_news() {

@@ -21,6 +21,11 @@ pub fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_echobot"))
 }
 
+/// `echobot simulate` with these arguments.
+pub fn simulate(arguments: &[&str]) -> Command {
+    crate::process::command(&[&["simulate"], arguments].concat())
+}
+
 /// Copies a program, by another process: a program that is started beside this would inherit a file
 /// that we write, and as long as anybody may write to a file it cannot be run.
 pub fn copy_program(from: &Path, to: &Path) {

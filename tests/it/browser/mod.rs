@@ -1,54 +1,16 @@
-//! The simulator's page in a real browser: headless Chromium, driven by ChromeDriver.
-//!
-//! Where ChromeDriver is missing this is left out, with a word about it; with
-//! `ECHOBOT_BROWSER=required` it fails instead.
+//! The simulator's page in a real browser, with this bot behind it.
 
-#![allow(clippy::print_stdout, reason = "what was left out is said")]
-
-pub mod driver;
-
-use self::driver::Browser;
+use self::shared::{bubbles, open, say, wait_for_bubbles};
+use crate::page as client;
 use crate::simulate::Simulator;
 
-/// A browser on the page, or none where there is no browser.
-pub fn open(simulator: &Simulator) -> Option<Browser> {
-    let Some(browser) = Browser::start() else {
-        let is_required = std::env::var("ECHOBOT_BROWSER").is_ok_and(|value| value == "required");
-        assert!(!is_required, "there is no chromedriver");
-        println!(
-            "left out: the page in a browser; install chromium and chromium-driver, then run \
-             cargo test --locked --test it browser"
-        );
-        return None;
-    };
-    browser.go(&simulator.url);
-    browser.wait_until(
-        "connected",
-        "return document.querySelector('#link').textContent === 'connected'",
-    );
-    Some(browser)
-}
+#[path = "../../../simulator/tests/it/browser/mod.rs"]
+#[allow(dead_code, reason = "the simulator's own tests use all of it")]
+mod shared;
 
-/// The texts of the bubbles: the bot's, or the person's.
-pub fn bubbles(browser: &Browser, of_bot: bool) -> Vec<String> {
-    let not = if of_bot { ":not(.me)" } else { ".me" };
-    let script = format!(
-        "return [...document.querySelectorAll('.row{not} .bubble')].map(b => b.textContent)"
-    );
-    serde_json::from_value(browser.run(&script)).expect("they are texts")
-}
-
-pub fn wait_for_bubbles(browser: &Browser, count: usize) -> Vec<String> {
-    let script =
-        format!("return document.querySelectorAll('.row:not(.me) .bubble').length >= {count}");
-    browser.wait_until(&format!("{count} bubbles of the bot"), &script);
-    bubbles(browser, true)
-}
-
-pub fn say(browser: &Browser, text: &str) {
-    browser.click("#text");
-    browser.insert(text);
-    browser.press_enter("#text");
+fn port_of(simulator: &Simulator) -> String {
+    let port = simulator.url.trim_end_matches('/').rsplit(':').next();
+    port.unwrap_or_default().to_string()
 }
 
 #[test]
@@ -165,7 +127,7 @@ fn several_browsers_see_the_same_and_find_back_after_a_restart() {
     };
     say(&first, "from the first");
     assert_eq!(wait_for_bubbles(&second, 1), ["from the first"]);
-    let port = simulator.port();
+    let port = port_of(&simulator);
     drop(simulator);
     let is_away = "return document.querySelector('#link').className === 'away'";
     first.wait_until("nobody to be there", is_away);
@@ -182,7 +144,7 @@ fn several_browsers_see_the_same_and_find_back_after_a_restart() {
 #[test]
 fn a_page_with_another_name_is_turned_away() {
     let simulator = Simulator::start(&[]);
-    let port = simulator.port();
+    let port = port_of(&simulator);
     let curl = |host: &str| {
         let mut command = std::process::Command::new("curl");
         let url = format!("http://127.0.0.1:{port}/log");

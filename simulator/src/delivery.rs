@@ -1,0 +1,163 @@
+//! Delivery of webhooks: each person's one after the other, again until it is answered 200.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::event_log::EventLog;
+use super::{Messenger, lock};
+
+/// The pause before a redelivery, and how many there are.
+const REDELIVERY: Duration = Duration::from_secs(1);
+const REDELIVERIES: u32 = 30;
+
+/// A bot calls within this time, or the log says that it has not.
+pub(crate) const CALLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A webhook on its way.
+#[derive(Clone, Default)]
+pub(crate) struct Delivery {
+    pub(crate) body: Vec<u8>,
+    pub(crate) person: String,
+    /// The message in it.
+    pub(crate) message: Option<u64>,
+    pub(crate) is_signed: bool,
+    /// The exchange that it repeats.
+    pub(crate) group: Option<u64>,
+}
+
+/// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
+#[derive(Clone)]
+pub(crate) struct Deliveries {
+    messenger: Arc<Messenger>,
+    log: Arc<EventLog>,
+    /// Where the Graph API is, if another bot has to be told.
+    graph_url: Option<String>,
+    queues: Arc<Mutex<HashMap<String, Sender<Delivery>>>>,
+    /// Person -> what the bot answered to the webhook that keeps the others back.
+    failures: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Deliveries {
+    pub(crate) fn new(
+        messenger: &Arc<Messenger>,
+        log: &Arc<EventLog>,
+        graph_url: Option<String>,
+    ) -> Deliveries {
+        Deliveries {
+            messenger: Arc::clone(messenger),
+            log: Arc::clone(log),
+            graph_url,
+            queues: Arc::default(),
+            failures: Arc::default(),
+        }
+    }
+
+    /// Delivers a webhook behind those of the same person; a repetition overtakes them.
+    pub(crate) fn send(&self, delivery: Delivery) {
+        let is_repeated = delivery.group.is_some();
+        let person = delivery.person.clone();
+        let failures = lock(&self.failures);
+        let failure = failures.get(&person).filter(|_| !is_repeated);
+        if let (Some(failure), Some(message)) = (failure, delivery.message) {
+            let why = format!("waits behind a message whose webhook failed: {failure}");
+            self.log.tell(message, "waits", &why);
+        }
+        drop(failures);
+        let mut queues = lock(&self.queues);
+        let name = if is_repeated { String::new() } else { person };
+        let queue = queues.entry(name).or_insert_with(|| {
+            let (queue, deliveries) = mpsc::channel();
+            let all = self.clone();
+            thread::spawn(move || all.deliver_all(&deliveries));
+            queue
+        });
+        // It fails only when the thread has panicked.
+        let _ = queue.send(delivery);
+    }
+
+    /// Delivers webhooks one after the other. An unsigned one is not Messenger's and comes once.
+    fn deliver_all(&self, deliveries: &Receiver<Delivery>) {
+        for mut delivery in deliveries {
+            let mut left = if delivery.is_signed { REDELIVERIES } else { 0 };
+            let person = delivery.person.clone();
+            let failure = loop {
+                match self.deliver(&mut delivery) {
+                    Some(failure) if left > 0 => {
+                        lock(&self.failures).insert(person.clone(), failure);
+                    }
+                    end => break end,
+                }
+                left -= 1;
+                thread::sleep(REDELIVERY);
+            };
+            lock(&self.failures).remove(&person);
+            if let Some(failure) = failure.filter(|_| delivery.is_signed) {
+                self.log.note(&format!(
+                    "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \
+                     the same person has waited"
+                ));
+            }
+        }
+    }
+
+    /// Delivers a webhook once; why it was not answered 200, if it was not.
+    fn deliver(&self, delivery: &mut Delivery) -> Option<String> {
+        let (messenger, log) = (&self.messenger, &self.log);
+        let mut headers = messenger.headers(&delivery.body);
+        if !delivery.is_signed {
+            headers.retain(|(name, _)| !name.starts_with("X-Hub-Signature"));
+        }
+        let mut request = format!("POST {} HTTP/1.1\n", messenger.target());
+        for (name, value) in &headers {
+            request += &format!("{name}: {value}\n");
+        }
+        request = request + "\n" + &String::from_utf8_lossy(&delivery.body);
+        let (person, message) = (&delivery.person, delivery.message);
+        let exchange = log.repeated("webhook", person, &request, message, delivery.group);
+        delivery.group.get_or_insert(exchange);
+        let (status, answer, failure) = match messenger.post(&headers, &delivery.body) {
+            Ok(answer) => {
+                let text = format!("{}\n{}", answer.headers, answer.body);
+                let failure = format!("the bot answered {}: {}", answer.status, answer.body);
+                (Some(answer.status), text, failure)
+            }
+            Err(error) => (None, error.to_string(), error.to_string()),
+        };
+        if let (Some(401 | 403), true) = (status, delivery.is_signed) {
+            let words = "the bot refused a signed webhook: is --app-secret the bot's?";
+            log.tell(exchange, "remark", words);
+        }
+        log.answered(exchange, status, &answer);
+        if status != Some(200) {
+            return Some(failure);
+        }
+        if let (Some(url), Some(_)) = (self.graph_url.clone(), message) {
+            self.look_for_call(exchange, url);
+        }
+        None
+    }
+
+    /// A bot that answers and never calls probably talks to the real Graph API.
+    fn look_for_call(&self, exchange: u64, url: String) {
+        if self.log.is_called() {
+            return;
+        }
+        let log = Arc::clone(&self.log);
+        thread::spawn(move || {
+            thread::sleep(CALLED_WITHIN);
+            if !log.is_called() {
+                log.tell(exchange, "remark", &not_called(&url));
+            }
+        });
+    }
+}
+
+/// What is to be said of a bot that answers and does not call.
+pub(crate) fn not_called(url: &str) -> String {
+    format!(
+        "the bot answered 200, but has not called {url}: does it still talk to graph.facebook.com?"
+    )
+}

@@ -1,0 +1,301 @@
+//! The event log: who wrote what, and what went over the wires for it.
+//!
+//! Its entries are JSON, as the page and tests of bots get them: see README.md.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::messenger::milliseconds_since_1970;
+use super::{PEOPLE, lock};
+
+/// Messages and exchanges that are kept, each. A page that is open for days must not grow.
+const KEPT: usize = 2000;
+
+/// The entries. Many threads may write and read at once.
+#[derive(Default)]
+pub(crate) struct EventLog {
+    entries: Mutex<Entries>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Entries {
+    /// Counts changes. An entry has the count at its last change, and that at its first as its id.
+    version: u64,
+    /// Bubbles of the chat. `rest` is what the bot has not yet sent of its reply, where one knows what it owes.
+    messages: VecDeque<Value>,
+    /// Requests with their answers, and notes.
+    exchanges: VecDeque<Value>,
+    /// Person -> whether the bot types, and when it has seen the last message.
+    shown: Map<String, Value>,
+    /// Who has written, ever, by their id; and by their `user_ref`.
+    known: Vec<(String, String)>,
+}
+
+impl EventLog {
+    /// A person can be answered by this name: their id, or a `user_ref`.
+    pub(crate) fn know(&self, name: &str, person: &str) {
+        self.change(|entries, _| entries.know(name, person));
+    }
+
+    /// A person writes something: `bubble` is what [`message`] makes; `owed` is the text that the bot is to reply. Returns
+    /// the message's id.
+    pub(crate) fn written(&self, bubble: Value, owed: Option<String>) -> u64 {
+        self.change(|entries, now| {
+            let person = text(&bubble["person"]);
+            entries.know(person, person);
+            entries.add_message(now, bubble, owed)
+        })
+    }
+
+    /// A request goes out or comes in. Returns the exchange's id.
+    pub(crate) fn requested(&self, what: &str, person: &str, request: &str) -> u64 {
+        self.repeated(what, person, request, None, None)
+    }
+
+    /// The same, for a message, and as a repetition of another exchange, if there are such.
+    pub(crate) fn repeated(
+        &self,
+        what: &str,
+        person: &str,
+        request: &str,
+        message: Option<u64>,
+        group: Option<u64>,
+    ) -> u64 {
+        self.change(|entries, now| {
+            let exchange = json!({
+                "what": what, "person": person, "message": message, "group": group, "at": now, "request": request,
+                "answer": null, "status": null, "took": null, "remark": null,
+            });
+            add(&mut entries.exchanges, exchange, entries.version)
+        })
+    }
+
+    /// A request was answered. A webhook that was answered 200 is acknowledged; else its message tells of it.
+    pub(crate) fn answered(&self, id: u64, status: Option<u16>, answer: &str) {
+        self.change(|entries, now| {
+            let Some(exchange) = entries.entry(id) else {
+                return;
+            };
+            let took = now.saturating_sub(exchange["at"].as_u64().unwrap_or(now));
+            exchange["status"] = status.into();
+            exchange["answer"] = answer.into();
+            exchange["took"] = took.into();
+            let of = exchange["message"].as_u64();
+            let Some(message) = of.and_then(|id| entries.entry(id)) else {
+                return;
+            };
+            if status != Some(200) {
+                let failures = message["failures"].as_u64().unwrap_or(0) + 1;
+                message["failures"] = failures.into();
+                message["failure"] = status.map_or(answer.into(), Value::from);
+            } else if message["acknowledged"].is_null() {
+                message["acknowledged"] = now.into();
+                message["waits"] = Value::Null;
+            }
+        });
+    }
+
+    /// Something to be said about an exchange (`remark`) or a message (`waits`).
+    pub(crate) fn tell(&self, id: u64, name: &str, what: &str) {
+        self.change(|entries, _| {
+            if let Some(entry) = entries.entry(id) {
+                entry[name] = what.into();
+            }
+        });
+    }
+
+    /// Something that a person should know.
+    pub(crate) fn note(&self, text: &str) {
+        let id = self.requested("note", "", text);
+        self.answered(id, None, "");
+    }
+
+    /// The bot's message has reached the person. It is a part of what is owed, where something is, and else the answer to
+    /// all that the person wrote before.
+    pub(crate) fn reached(&self, bubble: Value) {
+        self.change(|entries, now| {
+            let (person, sent) = (text(&bubble["person"]), text(&bubble["text"]));
+            let (version, mut is_found) = (entries.version, false);
+            // Of somebody who has never written nothing can be owed.
+            let has_written = entries.known.iter().any(|(_, known)| known == person);
+            for message in entries.messages.iter_mut().filter(|_| has_written) {
+                if message["person"] != person || message["bot"] == true {
+                    continue;
+                }
+                let rest = match message["rest"].as_str() {
+                    None if message["echoed"].is_null() => Value::Null,
+                    Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(sent) => {
+                        is_found = true;
+                        rest[sent.len()..].into()
+                    }
+                    _ => continue,
+                };
+                if rest.is_null() || rest == "" {
+                    message["echoed"] = now.into();
+                }
+                message["rest"] = rest;
+                message["changed"] = version.into();
+            }
+            entries.shown(person)["typing"] = false.into();
+            entries.version += 1;
+            entries.add_message(now, bubble, None);
+        });
+    }
+
+    /// The bot types, or has seen what the person wrote.
+    pub(crate) fn acted(&self, person: &str, action: &str) {
+        self.change(|entries, now| match action {
+            "mark_seen" => entries.shown(person)["seen"] = now.into(),
+            "typing_on" => entries.shown(person)["typing"] = true.into(),
+            "typing_off" => entries.shown(person)["typing"] = false.into(),
+            _ => {}
+        });
+    }
+
+    /// The entries that have changed after this version, how many replies are owed, and who has written.
+    pub(crate) fn since(&self, version: u64) -> Value {
+        let entries = lock(&self.entries);
+        let news = |kept: &VecDeque<Value>| -> Vec<Value> {
+            let is_new = |entry: &&Value| entry["changed"].as_u64() > Some(version);
+            kept.iter().filter(is_new).cloned().collect()
+        };
+        let mut people: Vec<Value> = PEOPLE.map(person).to_vec();
+        for (id, _) in entries.known.iter().filter(|(name, person)| name == person) {
+            if people.iter().all(|person| person["id"] != *id) {
+                people.push(person((id, id, "")));
+            }
+        }
+        let owed = entries
+            .messages
+            .iter()
+            .filter(|one| !text(&one["rest"]).is_empty());
+        json!({
+            "version": entries.version, "owed": owed.count(), "shown": entries.shown, "people": people,
+            "messages": news(&entries.messages), "exchanges": news(&entries.exchanges),
+        })
+    }
+
+    /// Who is meant by an id or a `user_ref`; none when the bot may not write to them.
+    pub(crate) fn person(&self, name: &str) -> Option<String> {
+        if PEOPLE.iter().any(|(id, ..)| *id == name) {
+            return Some(name.to_string());
+        }
+        let entries = lock(&self.entries);
+        let mut known = entries.known.iter();
+        Some(known.find(|(known, _)| known == name)?.1.clone())
+    }
+
+    /// The mid of the last message to or from this person.
+    pub(crate) fn last_mid(&self, person: &str, of_bot: bool) -> Option<String> {
+        let entries = lock(&self.entries);
+        let mut messages = entries.messages.iter().rev();
+        let last = messages.find(|one| one["person"] == person && one["bot"] == of_bot)?;
+        Some(text(&last["mid"]).to_string())
+    }
+
+    /// A webhook that was sent.
+    pub(crate) fn webhook(&self, id: u64) -> Option<Value> {
+        let entries = lock(&self.entries);
+        let mut exchanges = entries.exchanges.iter();
+        let is_it = |one: &&Value| one["id"] == id && one["what"] == "webhook";
+        exchanges.find(is_it).cloned()
+    }
+
+    /// Whether a bot has called the Graph API.
+    pub(crate) fn is_called(&self) -> bool {
+        let entries = lock(&self.entries);
+        let mut exchanges = entries.exchanges.iter();
+        exchanges.any(|one| one["what"] == "call" || one["what"] == "other")
+    }
+
+    /// Something that is not in the log has changed: pages are to look again.
+    pub(crate) fn touch(&self) {
+        self.change(|_, _| ());
+    }
+
+    /// The number of changes up to now.
+    pub(crate) fn version(&self) -> u64 {
+        lock(&self.entries).version
+    }
+
+    /// Waits for a change after this version; the version then, or the same in vain.
+    pub(crate) fn wait(&self, version: u64, at_most: Duration) -> u64 {
+        let entries = lock(&self.entries);
+        let is_old = |entries: &mut Entries| entries.version <= version;
+        let waited = self.changed.wait_timeout_while(entries, at_most, is_old);
+        waited.unwrap_or_else(PoisonError::into_inner).0.version
+    }
+
+    /// Makes one change, at this time.
+    fn change<T>(&self, change: impl FnOnce(&mut Entries, u64) -> T) -> T {
+        let mut entries = lock(&self.entries);
+        entries.version += 1;
+        let result = change(&mut entries, milliseconds_since_1970());
+        drop(entries);
+        self.changed.notify_all();
+        result
+    }
+}
+
+impl Entries {
+    fn know(&mut self, name: &str, person: &str) {
+        if self.known.iter().all(|(known, _)| known != name) {
+            self.known.push((name.to_string(), person.to_string()));
+        }
+    }
+
+    fn add_message(&mut self, now: u64, mut message: Value, owed: Option<String>) -> u64 {
+        message["at"] = now.into();
+        message["rest"] = owed.into();
+        add(&mut self.messages, message, self.version)
+    }
+
+    /// The entry with this id, to be changed.
+    fn entry(&mut self, id: u64) -> Option<&mut Value> {
+        for kept in [&mut self.messages, &mut self.exchanges] {
+            if let Ok(at) = kept.binary_search_by_key(&Some(id), |one| one["id"].as_u64()) {
+                kept[at]["changed"] = self.version.into();
+                return kept.get_mut(at);
+            }
+        }
+        None
+    }
+
+    fn shown(&mut self, person: &str) -> &mut Value {
+        let nothing = || json!({"typing": false, "seen": null});
+        self.shown.entry(person).or_insert_with(nothing)
+    }
+}
+
+/// A bubble: what somebody wrote, in words, and the message of the event or of the call.
+pub(crate) fn message(person: &str, of_bot: bool, text: &str, content: &Value) -> Value {
+    json!({
+        "person": person, "bot": of_bot, "text": text, "content": content, "mid": content["mid"], "persona": null,
+        "files": {}, "exchange": null, "acknowledged": null, "echoed": null, "waits": null, "failure": null,
+    })
+}
+
+fn person((id, first, last): (&str, &str, &str)) -> Value {
+    json!({"id": id, "name": first, "last_name": last})
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64) -> u64 {
+    entry["id"] = version.into();
+    entry["changed"] = version.into();
+    if kept.len() >= KEPT {
+        kept.pop_front();
+    }
+    kept.push_back(entry);
+    version
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! A Graph API that reads the calls it gets, refuses what the real one refuses, and replies as it is told.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::event_log::{EventLog, message};
+use super::http::{Handler, HttpServer, Request, Response};
+use super::page_api::PageApi;
+use super::parameters::Parameters;
+use super::reply::Reply;
+use super::{lock, random, send_api};
+
+/// A Graph API that runs until it is dropped.
+pub struct GraphApi {
+    server: HttpServer,
+    /// What answers requests that come in another way.
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) log: Arc<EventLog>,
+    /// What bots have set for the page.
+    pub(crate) page: Arc<Mutex<PageApi>>,
+}
+
+/// A call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What it is: of the Send API, or any other.
+    pub kind: Kind,
+    /// The id of the person, or what they are named by otherwise, of a call of the Send API.
+    pub recipient: String,
+    /// Their id, when they have written.
+    pub person: Option<String>,
+    /// The text of the message, or the message as JSON where it has none.
+    pub text: String,
+    /// The message as it was sent.
+    pub message: Value,
+    /// Why the real Graph API would refuse it, if it would.
+    pub mistake: Option<String>,
+    /// Something that the real one lets pass, and should not be so.
+    pub remark: Option<String>,
+    /// With which reply, then.
+    refusal: Option<Reply>,
+    /// The request as it came: request line, headers, body.
+    pub request: String,
+}
+
+/// What a call is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Sends a message.
+    Message,
+    /// Shows that the bot has seen the message, or types.
+    Action(String),
+    /// Asks for something, or sets something.
+    Other,
+}
+
+impl Call {
+    /// The real Graph API's reply to a call with a mistake.
+    pub fn refusal(&self) -> Option<Reply> {
+        self.refusal.clone()
+    }
+}
+
+/// Decides the reply to a call; [`Reply::deliver`]: nothing is in the way of what the Graph API would reply.
+type Behave = dyn Fn(&Call) -> Reply + Send + Sync;
+
+/// What the connections share.
+struct Calls {
+    behave: Box<Behave>,
+    log: Arc<EventLog>,
+    page: Arc<Mutex<PageApi>>,
+}
+
+impl GraphApi {
+    /// Starts a Graph API behind this listener. `behave` decides the reply to each call. Every token is right, and every
+    /// version, because bots have secrets of their own.
+    ///
+    /// # Errors
+    /// When the system has no thread or no descriptor for it.
+    pub fn start(
+        listener: TcpListener,
+        behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> io::Result<GraphApi> {
+        let page = PageApi::new(format!("http://{}", listener.local_addr()?));
+        let (log, page) = (Arc::<EventLog>::default(), Arc::new(Mutex::new(page)));
+        let calls = Calls {
+            behave: Box::new(behave),
+            log: Arc::clone(&log),
+            page: Arc::clone(&page),
+        };
+        let handler: Arc<Handler> = Arc::new(move |request, waits| calls.answer(request, waits));
+        Ok(GraphApi {
+            server: HttpServer::start(listener, Arc::clone(&handler))?,
+            handler,
+            log,
+            page,
+        })
+    }
+
+    /// Its address, for `GRAPH_URL`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+}
+
+impl Calls {
+    /// All that becomes of a call: it is logged, decided, answered when it is time, and shown.
+    fn answer(&self, request: &Request, waits: &dyn Fn(Duration) -> bool) -> Option<Response> {
+        if let Some(file) = lock(&self.page).file(request.path()) {
+            return Some(file);
+        }
+        let parameters = Parameters::of(request);
+        let is_root = without_version(request.path()).trim_matches('/').is_empty();
+        if let (true, Value::Array(batch)) = (is_root, parameters.get("batch")) {
+            let one = |one| self.answer_one(request, &parameters.text("access_token"), one, waits);
+            let all: Option<Vec<Value>> = batch.iter().map(one).collect();
+            return Some(Response::new(200, JSON, Value::from(all?).to_string()));
+        }
+        let call = self.read(request, &parameters);
+        let is_other = call.kind == Kind::Other;
+        let person = call.person.as_ref().unwrap_or(&call.recipient);
+        let what = if is_other { "other" } else { "call" };
+        let exchange = self.log.requested(what, person, &call.request);
+        if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
+            self.log.tell(exchange, "remark", remark);
+        }
+        let mut reply = (self.behave)(&call);
+        if is_other && reply.body.is_none() {
+            reply = self.other(request, &parameters).after(reply.after);
+        }
+        if !waits(reply.after) {
+            let words = "the bot did not wait for the answer";
+            self.log.answered(exchange, None, words);
+            return None;
+        }
+        let mid = format!("m_sent_{:016x}", random());
+        let body = reply
+            .body
+            .unwrap_or_else(|| delivered(&call, &parameters, &mid));
+        let header = reply.header.as_ref();
+        let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
+        let answer = format!("{header}\n{body}");
+        self.log.answered(exchange, Some(reply.status), &answer);
+        match &call.kind {
+            Kind::Message if reply.is_shown => {
+                let mut shown = message(person, true, &call.text, &call.message);
+                (shown["persona"], shown["files"]) = lock(&self.page).shown(&parameters);
+                (shown["exchange"], shown["mid"]) = (exchange.into(), mid.into());
+                self.log.reached(shown);
+            }
+            Kind::Action(action) if reply.is_shown => self.log.acted(person, action),
+            _ => {}
+        }
+        let is_html = body.starts_with('<');
+        let content_type = if is_html { "text/html" } else { JSON };
+        let mut response = Response::new(reply.status, content_type, body);
+        response.headers.extend(reply.header);
+        Some(response)
+    }
+
+    /// One call of a batch (Graph API, "Batch Requests").
+    fn answer_one(
+        &self,
+        batch: &Request,
+        token: &str,
+        one: &Value,
+        waits: &dyn Fn(Duration) -> bool,
+    ) -> Option<Value> {
+        let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
+        let token = ("Authorization".to_string(), format!("Bearer {token}"));
+        let mut request = Request {
+            method: text("method").to_uppercase(),
+            target: format!("/{}", text("relative_url").trim_start_matches('/')),
+            headers: batch.headers.iter().cloned().chain([token]).collect(),
+            body: text("body").into_bytes(),
+        };
+        let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+        request.headers.retain(|(name, _)| !is_type(name));
+        let response = self.answer(&request, waits)?;
+        let body = String::from_utf8_lossy(&response.body);
+        Some(json!({"code": response.status, "headers": [], "body": body}))
+    }
+
+    fn read(&self, request: &Request, parameters: &Parameters) -> Call {
+        let is_send = request.path().ends_with("/messages") && request.method == "POST";
+        let action = parameters.text("sender_action").to_lowercase();
+        let recipient = send_api::recipient(parameters).unwrap_or_default();
+        let message = parameters.get("message").clone();
+        let text = message["text"].as_str().map(str::to_string);
+        let mistake = is_send
+            .then(|| self.check(parameters, &recipient))
+            .flatten();
+        let (mistake, refusal) = mistake.unzip();
+        Call {
+            kind: match (is_send, action.is_empty()) {
+                (false, _) => Kind::Other,
+                (true, true) => Kind::Message,
+                (true, false) => Kind::Action(action),
+            },
+            person: self.log.person(&recipient),
+            recipient,
+            text: text.unwrap_or_else(|| message.to_string()),
+            message,
+            mistake,
+            remark: send_api::remark(parameters).filter(|_| is_send),
+            refusal,
+            request: request.head("\n") + &String::from_utf8_lossy(&request.body),
+        }
+    }
+
+    /// Why the real Send API would refuse the call, and how.
+    fn check(&self, parameters: &Parameters, recipient: &str) -> Option<(String, Reply)> {
+        if parameters.text("access_token").is_empty() {
+            let words = "An active access token must be used to query information about the \
+                         current user.";
+            return Some((words.to_string(), Reply::refusal(400, 2500, None, words)));
+        }
+        match send_api::check(parameters) {
+            Err(refusal) => Some((refusal.message.clone(), refusal.reply())),
+            Ok(()) => lock(&self.page).check_message(recipient, parameters),
+        }
+    }
+
+    /// A call that is not for the Send API.
+    fn other(&self, request: &Request, parameters: &Parameters) -> Reply {
+        let path = without_version(request.path());
+        let method = match parameters.get("method").as_str() {
+            Some(method) if request.method == "POST" => method.to_uppercase(),
+            _ => request.method.clone(),
+        };
+        let tokens = ["access_token", "input_token", "grant_type"];
+        if tokens.iter().all(|name| parameters.get(name).is_null()) {
+            let words = "An access token is required to request this resource.";
+            return Reply::refusal(400, 104, None, words);
+        }
+        let is_known = |id: &str| self.log.person(id).is_some();
+        lock(&self.page).answer(&method, path, parameters, &is_known)
+    }
+}
+
+/// The answer to a message that was delivered; somebody who was named otherwise than by an id stays unknown.
+fn delivered(call: &Call, parameters: &Parameters, mid: &str) -> String {
+    let mut body = json!({});
+    if !parameters.get("recipient")["id"].is_null() {
+        body["recipient_id"] = call.recipient.clone().into();
+    }
+    if call.kind == Kind::Message {
+        body["message_id"] = mid.into();
+    }
+    body.to_string()
+}
+
+const JSON: &str = "application/json; charset=UTF-8";
+
+/// `/v26.0/me` -> `/me`.
+fn without_version(path: &str) -> &str {
+    match path
+        .strip_prefix("/v")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        Some((version, _)) if version.starts_with(|c: char| c.is_ascii_digit()) => {
+            &path[2 + version.len()..]
+        }
+        _ => path,
+    }
+}

@@ -1,0 +1,112 @@
+//! Bots that the simulator starts itself, kills, and starts again on what they have kept.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::Value;
+
+use super::{Bot, SimulatorError, lock, random};
+
+/// How their directories begin.
+const PREFIX: &str = "echobot-simulate-";
+
+/// This very program as one or more bots: processes with the made-up secrets and `GRAPH_URL` in their environment, which
+/// log `listening on http://…`.
+#[derive(Debug, Clone)]
+pub struct OwnBots {
+    /// How many there are.
+    pub count: usize,
+    /// The arguments that make the program a bot. It is to call [`end_with_simulator`] then.
+    pub arguments: &'static [&'static str],
+    /// The settings of each.
+    pub settings: Vec<(&'static str, String)>,
+    /// The settings that name a directory of its own, which survives when it is killed.
+    pub directories: Vec<&'static str>,
+    /// The text that is owed for a webhook with one event; none: nothing.
+    pub owes: fn(&Value) -> Option<String>,
+}
+
+pub(crate) struct OwnBot {
+    arguments: &'static [&'static str],
+    settings: Vec<(&'static str, String)>,
+    bot: Mutex<Bot>,
+    directory: PathBuf,
+}
+
+impl OwnBot {
+    pub(crate) fn start(bots: &OwnBots, graph_url: &str) -> Result<OwnBot, SimulatorError> {
+        let name = format!("{PREFIX}{:08x}", random() >> 32);
+        let directory = std::env::temp_dir().join(name);
+        let mut settings = bots.settings.clone();
+        settings.push(("GRAPH_URL", graph_url.to_string()));
+        // Where nothing can be written there is none.
+        if DirBuilder::new().mode(0o700).create(&directory).is_ok() {
+            let path = directory.to_string_lossy();
+            let named = bots
+                .directories
+                .iter()
+                .map(|name| (*name, path.to_string()));
+            settings.extend(named);
+        }
+        let bot = run(bots.arguments, &settings);
+        Ok(OwnBot {
+            arguments: bots.arguments,
+            settings,
+            bot: Mutex::new(bot.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?),
+            directory,
+        })
+    }
+
+    /// Kills it and starts it again; the address of its webhook then.
+    pub(crate) fn restart(&self) -> Result<String, SimulatorError> {
+        let mut bot = lock(&self.bot);
+        bot.kill();
+        *bot = run(self.arguments, &self.settings)?;
+        Ok(bot.url())
+    }
+
+    /// Kills it and removes what it has left.
+    pub(crate) fn tear_down(&self) {
+        lock(&self.bot).kill();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        lock(&self.bot).url()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        lock(&self.bot).log()
+    }
+}
+
+impl Drop for OwnBot {
+    fn drop(&mut self) {
+        self.tear_down();
+    }
+}
+
+fn run(arguments: &[&str], settings: &[(&str, String)]) -> Result<Bot, SimulatorError> {
+    // Without /proc only the command line knows the program.
+    let named = || std::env::args_os().next().map(PathBuf::from);
+    let program = std::env::current_exe().ok().or_else(named);
+    Bot::run(Bot::command(&program.unwrap_or_default(), settings).args(arguments))
+}
+
+/// In a bot that the simulator has started: when the simulator ends, however that happens, nobody holds the other end of
+/// stdin any more. Then the bot ends too, and what it has written to the directories that these settings name goes.
+pub fn end_with_simulator(directories: &'static [&'static str]) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        for directory in directories.iter().filter_map(std::env::var_os) {
+            if directory.to_string_lossy().contains(PREFIX) {
+                let _ = fs::remove_dir_all(directory);
+            }
+        }
+        std::process::exit(0);
+    });
+}

@@ -1,0 +1,256 @@
+//! The HTTP interface: the page to chat on, and what it and tests of bots ask and do. README.md documents it.
+//!
+//! Whoever asks for the log hears what has changed since, and the answer comes when something has. Many may ask at once,
+//! and one that was away catches up.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::http::{HttpServer, Request, Response};
+use super::options::{Options, listen_near};
+use super::parameters::Parameters;
+use super::platform::Platform;
+use super::say::{Until, converse};
+use super::{FAULTS, Fault, PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
+
+const PAGE: &str = include_str!("page.html");
+
+/// The first port that is tried.
+const PORT: u16 = 8080;
+
+/// The answer comes after this time at the latest, so that a page notices when nobody is there.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Changes that come within this time are sent together.
+const GATHER: Duration = Duration::from_millis(15);
+
+/// Messages in one burst at most.
+const LARGEST_BURST: u64 = 1000;
+
+/// Nothing from elsewhere is loaded but pictures, sounds and films that the bot sends, and nothing is sent elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+                      img-src data: http: https:; media-src http: https:; base-uri 'none'; form-action 'none'";
+
+/// Serves the page until SIGINT, SIGTERM or SIGHUP, and says where.
+///
+/// # Errors
+/// When something cannot be started; in words.
+pub fn serve(options: &Options) -> Result<(), SimulatorError> {
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = signals.map_err(failed_to("watch signals"))?;
+    let listener = listen_near(options.bind, options.ports.page, PORT, "--port")?;
+    let port = listener.local_addr().map_err(failed_to("listen"))?.port();
+    let platform = Platform::set_up(options)?;
+    let page = Page {
+        platform: Arc::clone(&platform),
+        port,
+        is_local: options.bind.is_loopback(),
+        instance: format!("{:016x}", random()),
+    };
+    let server = HttpServer::start(
+        listener,
+        Arc::new(move |request, _| Some(page.answer(request))),
+    );
+    let _server = server.map_err(failed_to("serve the page"))?;
+    let _ = writeln!(
+        io::stdout(),
+        "open http://localhost:{port}/ and say hello; Ctrl-C ends it"
+    );
+    let shaking = Arc::clone(&platform);
+    // The bot may not be up yet, and the page is there meanwhile.
+    thread::spawn(move || {
+        if shaking.shake_hands(None).is_ok() && shaking.own_bots.is_empty() {
+            shaking.log.note("the handshake was accepted");
+        }
+    });
+    signals.forever().next();
+    // The threads that share the platform may never end, so it is not dropped by itself.
+    platform.tear_down();
+    Ok(())
+}
+
+struct Page {
+    platform: Arc<Platform>,
+    port: u16,
+    is_local: bool,
+    /// Tells a page that has been open for longer that everything has begun anew.
+    instance: String,
+}
+
+impl Page {
+    fn answer(&self, request: &Request) -> Response {
+        // A page elsewhere must not talk to this one, by whatever name it calls it.
+        let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
+        if self.is_local && !own.iter().any(|own| own == request.header("Host")) {
+            return refuse(403, "this page is for this machine only");
+        }
+        let is_json = request
+            .header("Content-Type")
+            .starts_with("application/json");
+        match (request.method.as_str(), request.path()) {
+            ("GET" | "HEAD", "/") => respond(200, "text/html; charset=utf-8", PAGE),
+            ("GET", "/log") => self.wait_for_news(&Parameters::of(request)),
+            // A form of another site cannot have this type.
+            ("POST", _) if !is_json => {
+                refuse(415, "say it in JSON: Content-Type: application/json")
+            }
+            ("POST", path) => match serde_json::from_slice(&request.body) {
+                Ok(click) => match self.act(path, &click) {
+                    Ok(answer) => respond(200, "application/json", answer.to_string()),
+                    Err((status, reason)) => refuse(status, &reason),
+                },
+                Err(error) => refuse(400, &format!("this is no JSON: {error}")),
+            },
+            _ => refuse(404, "nothing is here"),
+        }
+    }
+
+    /// Does what somebody has clicked, or what a test asks for.
+    fn act(&self, path: &str, click: &Value) -> Result<Value, (u16, String)> {
+        let platform = &self.platform;
+        let person = click["person"].as_str().unwrap_or(PERSON);
+        let text = |name: &str| click[name].as_str().unwrap_or_default();
+        let number = |name: &str| click[name].as_u64();
+        let wrong = |status, words: &str| Err((status, words.to_string()));
+        match path {
+            "/say" if text("text").is_empty() => return wrong(400, "say wants a text"),
+            "/say" if click["payload"].is_string() => {
+                return self.send(person, "quick_reply", click);
+            }
+            "/say" => return self.send(person, "text", click),
+            "/send" => return self.send(person, text("event"), click),
+            "/redeliver" if platform.redeliver(number("exchange")).is_none() => {
+                return wrong(404, "there is no such webhook");
+            }
+            "/redeliver" => {}
+            "/unsigned" => platform.send_unsigned(person),
+            "/burst" => {
+                let count = number("count").unwrap_or(10).min(LARGEST_BURST);
+                for n in 1..=count {
+                    platform.send(person, "text", &json!({"text": format!("{n} of {count}")}));
+                }
+            }
+            "/trouble" => {
+                let Some(mut fault) = Fault::parse(text("fault")) else {
+                    return wrong(400, &format!("fault is {FAULTS}"));
+                };
+                fault.person = click["person"].as_str().map(str::to_string);
+                fault.calls = number("calls").filter(|calls| *calls > 0);
+                *lock(&platform.trouble) = (trouble(click), fault);
+                platform.log.touch();
+            }
+            "/kill" => {
+                let bot = usize::try_from(number("bot").unwrap_or(0)).unwrap_or(usize::MAX);
+                let bot = platform.own_bots.get(bot);
+                bot.into_iter().for_each(|bot| platform.kill_bot(bot));
+            }
+            _ => return wrong(404, "nothing is here"),
+        }
+        Ok(json!({}))
+    }
+
+    /// Sends an event, or a whole webhook; with `quiet` or `wait` the answer tells what came back.
+    fn send(&self, person: &str, name: &str, with: &Value) -> Result<Value, (u16, String)> {
+        let (platform, webhook) = (&self.platform, &with["webhook"]);
+        let sender = webhook["entry"][0]["messaging"][0]["sender"]["id"].as_str();
+        let person = sender.unwrap_or(person);
+        let before = platform.log.version();
+        let message = if webhook.is_object() {
+            platform.send_webhook(person, webhook)
+        } else {
+            let Some(sent) = platform.send(person, name, with) else {
+                let names: Vec<&str> = event_names().map(|(name, _)| name).collect();
+                return Err((400, format!("event is one of {}", names.join(", "))));
+            };
+            sent
+        };
+        let (quiet, count) = (with["quiet"].as_u64(), with["wait"].as_u64());
+        if quiet.or(count).is_none() {
+            return Ok(json!({"message": message}));
+        }
+        let usual = platform.options.quiet;
+        let until = Until {
+            quiet: quiet.map_or(usual, |quiet| Duration::from_millis(quiet.min(60_000))),
+            count: count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            is_first: false,
+        };
+        let heard = converse(platform, person, before, message, until);
+        let mut heard = heard.map_err(|error| (502, error))?;
+        heard["said"] = with["text"].as_str().unwrap_or(name).into();
+        Ok(heard)
+    }
+
+    /// Answers when something has changed that the page does not know.
+    fn wait_for_news(&self, asked: &Parameters) -> Response {
+        let (instance, log) = (asked.text("instance"), &self.platform.log);
+        let is_known = instance.is_empty() || instance == self.instance;
+        let after = asked.text("after").parse().ok().filter(|_| is_known);
+        if let Some(version) = after {
+            let wait = asked.text("wait").parse();
+            let wait = wait.map_or(LONGEST_WAIT, Duration::from_millis);
+            if log.wait(version, wait.min(LONGEST_WAIT)) != version {
+                thread::sleep(GATHER);
+            }
+        }
+        let mut news = log.since(after.unwrap_or(0));
+        if let (Some(news), Value::Object(more)) = (news.as_object_mut(), self.setting()) {
+            news.extend(more);
+        }
+        respond(200, "application/json", news.to_string())
+    }
+
+    /// What is not in the log.
+    fn setting(&self) -> Value {
+        let platform = &self.platform;
+        let (trouble, fault) = lock(&platform.trouble).clone();
+        let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
+        json!({
+            "instance": self.instance, "own_bots": platform.own_bots.len(),
+            "page": platform.options.page, "events": events.collect::<Value>(),
+            "bot_url": platform.bot_url(), "graph_url": platform.graph_api.url(),
+            "profile": lock(&platform.graph_api.page).profile,
+            "trouble": {
+                "latency": u64::try_from(trouble.latency.as_millis()).unwrap_or_default(),
+                "errors": (trouble.transient * 100.0).round(), "hanging": trouble.hanging > 0.0,
+                "outage": trouble.outage, "fault": fault.what, "person": fault.person,
+                "calls": fault.calls,
+            },
+        })
+    }
+}
+
+/// What is left out is off.
+fn trouble(click: &Value) -> Trouble {
+    let latency = click["latency"].as_u64().unwrap_or_default();
+    let errors = click["errors"].as_f64().unwrap_or_default();
+    Trouble {
+        latency: Duration::from_millis(latency.min(60_000)),
+        transient: (errors / 100.0).clamp(0.0, 1.0),
+        hanging: f64::from(u8::from(click["hanging"] == true)),
+        outage: click["outage"] == true,
+    }
+}
+
+fn refuse(status: u16, reason: &str) -> Response {
+    respond(
+        status,
+        "application/json",
+        json!({"error": reason}).to_string(),
+    )
+}
+
+fn respond(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
+    let mut response = Response::new(status, content_type, body);
+    response.headers.extend([
+        ("Cache-Control", "no-store".to_string()),
+        ("Content-Security-Policy", POLICY.to_string()),
+        ("X-Content-Type-Options", "nosniff".to_string()),
+    ]);
+    response
+}

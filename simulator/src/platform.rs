@@ -1,0 +1,281 @@
+//! The platform: people who write, Messenger, the Graph API and the bot, put together.
+
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::bubble::{content, events, words};
+use super::delivery::{Deliveries, Delivery};
+use super::event_log::{EventLog, message};
+use super::events::Occasion;
+use super::messenger::{NoHandshake, as_meta_writes};
+use super::options::{Options, listen, listen_near};
+use super::own_bot::OwnBot;
+use super::proxy::Proxy;
+use super::{APP_ID, failed_to, lock, random};
+use super::{Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
+
+/// A bot that is not up yet is asked this often.
+const ASKED_EVERY: Duration = Duration::from_millis(300);
+
+/// The first port that the Graph API for another bot takes, if it is free.
+const GRAPH_PORT: u16 = 8090;
+
+/// A Messenger Platform with a bot on it.
+pub(crate) struct Platform {
+    pub(crate) log: Arc<EventLog>,
+    pub(crate) options: Options,
+    pub(crate) trouble: Arc<Mutex<(Trouble, Fault)>>,
+    messenger: Arc<Messenger>,
+    pub(crate) own_bots: Vec<OwnBot>,
+    deliveries: Deliveries,
+    last: Mutex<Option<Delivery>>,
+    proxy: Option<Proxy>,
+    /// It runs until this is dropped.
+    pub(crate) graph_api: GraphApi,
+}
+
+impl Platform {
+    /// Sets up everything; the handshake is still to be made.
+    ///
+    /// # Errors
+    /// When something cannot be started; in words.
+    pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
+        let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
+        let (ip, port) = (options.bind, options.ports.graph);
+        let listener = match options.other_bot {
+            // Another bot is told the address by hand: the same one each time, if it is free.
+            Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
+            None => listen(ip, port.unwrap_or(0), "--graph-port")?,
+        };
+        let makes = Arc::clone(&trouble);
+        let graph_api = GraphApi::start(listener, move |call| reply(&mut lock(&makes), call));
+        let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
+        lock(&graph_api.page).page.clone_from(&options.page);
+        let url = graph_api.url();
+        let mut own_bots = Vec::new();
+        for bots in options
+            .own_bots
+            .iter()
+            .filter(|_| options.other_bot.is_none())
+        {
+            for _ in 0..bots.count {
+                own_bots.push(OwnBot::start(bots, &url)?);
+            }
+        }
+        let messenger = match &options.other_bot {
+            Some(bot) => {
+                if !bot.webhook.starts_with("http") {
+                    let words = "is no address of a webhook; it begins with http:// or https://";
+                    return Err(SimulatorError(format!("{} {words}", bot.webhook)));
+                }
+                // Before the handshake: the bot may want to know it before it starts.
+                let words = "the Graph API for your bot, instead of https://graph.facebook.com";
+                say(&format!("{words}: {url}"));
+                Messenger::with_secrets(&bot.webhook, &bot.verify_token, &bot.app_secret)
+            }
+            None => Messenger::new(""),
+        };
+        let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
+        let graph_url = options.other_bot.is_some().then_some(url);
+        let platform = Platform {
+            deliveries: Deliveries::new(&messenger, &log, graph_url),
+            log,
+            options: options.clone(),
+            trouble,
+            messenger,
+            own_bots,
+            last: Mutex::default(),
+            proxy: Proxy::start(options, &graph_api)?,
+            graph_api,
+        };
+        platform.find_own_bots();
+        let webhook = platform.bot_url();
+        let first = webhook.split(' ').next().unwrap_or_default();
+        lock(&platform.graph_api.page).webhook = first.to_string();
+        Ok(Arc::new(platform))
+    }
+
+    fn find_own_bots(&self) {
+        if !self.own_bots.is_empty() {
+            let urls = self.own_bots.iter().map(OwnBot::url);
+            self.messenger.take_turns(urls.collect());
+        }
+    }
+
+    /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
+    ///
+    /// # Errors
+    /// When the bot does not pass it; in words.
+    pub(crate) fn shake_hands(&self, at_most: Option<Duration>) -> Result<(), SimulatorError> {
+        let (begun, mut told) = (Instant::now(), String::new());
+        loop {
+            let Err(NoHandshake { is_for_now, error }) = self.messenger.try_handshake() else {
+                return Ok(());
+            };
+            if at_most.is_some_and(|most| !is_for_now || begun.elapsed() >= most) {
+                return Err(error);
+            }
+            let words = format!("{error}; waiting until it is");
+            if words != told {
+                say(&words);
+                self.log.note(&words);
+                told = words;
+            }
+            thread::sleep(ASKED_EVERY);
+        }
+    }
+
+    /// Where the bot is.
+    pub(crate) fn bot_url(&self) -> String {
+        match &self.options.other_bot {
+            Some(bot) => bot.webhook.clone(),
+            None => join(self.own_bots.iter().map(OwnBot::url), " "),
+        }
+    }
+
+    /// A person does something: an event by its name, with what it is to have besides. Returns the id of the bubble, if
+    /// it has one; none when there is no such event.
+    pub(crate) fn send(&self, person: &str, name: &str, with: &Value) -> Option<Option<u64>> {
+        let mut webhook = self.occasion(person, name, with).webhook(name)?;
+        let mut page = lock(&self.graph_api.page);
+        let entry = &mut webhook["entry"][0];
+        if name.ends_with("_control") {
+            let is_taken = name == "take_thread_control";
+            let owner = if is_taken { "1" } else { APP_ID };
+            if !name.starts_with("request") {
+                page.hand_over(person, owner);
+            }
+        } else if page.is_handed_over(person) && entry["messaging"].is_array() {
+            // Another app answers, and ours is only told.
+            entry["standby"] = entry["messaging"].take();
+            entry.as_object_mut()?.remove("messaging");
+        }
+        drop(page);
+        Some(self.send_webhook(person, &webhook))
+    }
+
+    fn occasion(&self, person: &str, name: &str, with: &Value) -> Occasion {
+        let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
+        let about = with["mid"].as_str().map(str::to_string);
+        Occasion {
+            page: self.options.page.clone(),
+            person: person.to_string(),
+            // Mids of another run are others: a bot remembers those that it has answered.
+            mid: format!("m_{:016x}", random()),
+            about: about.or_else(|| self.log.last_mid(person, is_about_bot)),
+            files: format!("{}/files", self.graph_api.url()),
+            with: with.clone(),
+        }
+    }
+
+    /// The webhook is delivered as it is. Returns the id of its last bubble.
+    pub(crate) fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
+        let (mut last, page) = (None, &self.options.page);
+        for event in events(webhook) {
+            if let Some(user_ref) = event["optin"]["user_ref"].as_str() {
+                self.log.know(person, person);
+                self.log.know(user_ref, person);
+            }
+            let sender = event["sender"]["id"].as_str().unwrap_or(person);
+            if let Some(text) = words(event).filter(|_| sender != page) {
+                let owed = self.options.own_bots.as_ref().map(|bots| {
+                    let is_standby = webhook["entry"][0]["standby"].is_array();
+                    let name = if is_standby { "standby" } else { "messaging" };
+                    let entry = json!({"id": page, name: [event]});
+                    let alone = json!({"object": webhook["object"], "entry": [entry]});
+                    (bots.owes)(&alone).unwrap_or_default()
+                });
+                let bubble = message(sender, false, &text, content(event));
+                last = Some(self.log.written(bubble, owed));
+            }
+        }
+        let delivery = Delivery {
+            body: as_meta_writes(webhook),
+            person: person.to_string(),
+            message: last,
+            is_signed: true,
+            group: None,
+        };
+        *lock(&self.last) = Some(delivery.clone());
+        self.deliveries.send(delivery);
+        last
+    }
+
+    /// Messenger delivers a webhook once more: this one, or the last. None when there is no such webhook.
+    pub(crate) fn redeliver(&self, exchange: Option<u64>) -> Option<()> {
+        let Some(id) = exchange else {
+            self.deliveries.send(lock(&self.last).clone()?);
+            return Some(());
+        };
+        let webhook = self.log.webhook(id)?;
+        let (head, body) = webhook["request"].as_str()?.split_once("\n\n")?;
+        self.deliveries.send(Delivery {
+            body: body.into(),
+            person: webhook["person"].as_str()?.to_string(),
+            message: webhook["message"].as_u64(),
+            is_signed: head.contains("\nX-Hub-Signature"),
+            group: Some(id),
+        });
+        Some(())
+    }
+
+    /// Somebody who does not know the app secret sends a webhook.
+    pub(crate) fn send_unsigned(&self, person: &str) {
+        let with = json!({"text": "nobody has signed this"});
+        let webhook = self.occasion(person, "text", &with).webhook("text");
+        self.deliveries.send(Delivery {
+            body: as_meta_writes(&webhook.unwrap_or_default()),
+            person: person.to_string(),
+            ..Delivery::default()
+        });
+    }
+
+    /// This bot is killed without a warning, and started again.
+    pub(crate) fn kill_bot(&self, bot: &OwnBot) {
+        let what = format!("kill -9 of the bot at {}, and start again", bot.url());
+        let exchange = self.log.requested("bot", "", &what);
+        let answer = match bot.restart() {
+            Ok(url) => format!("it listens at {url} and has its outbox back"),
+            Err(error) => error.to_string(),
+        };
+        self.find_own_bots();
+        self.log.answered(exchange, None, &answer);
+    }
+
+    /// Ends the bots that are our own, and removes what has been left.
+    pub(crate) fn tear_down(&self) {
+        self.own_bots.iter().for_each(OwnBot::tear_down);
+        self.proxy.iter().for_each(Proxy::tear_down);
+    }
+
+    /// What the bots have logged that are our own.
+    pub(crate) fn bot_log(&self) -> String {
+        join(self.own_bots.iter().map(OwnBot::log), "\n")
+    }
+}
+
+/// What the Graph API replies: a mistake is refused first, then fault and trouble have their turn.
+fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
+    let person = call.person.as_deref();
+    if let Some(refusal) = call.refusal() {
+        return refusal;
+    }
+    if call.kind != Kind::Other && person.is_none() {
+        return Reply::error(400, 100, Some(2018001));
+    }
+    let has_fault = fault.take(person.unwrap_or_default());
+    has_fault.unwrap_or_else(|| trouble.reply())
+}
+
+fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
+    texts.collect::<Vec<_>>().join(between)
+}
+
+/// Tells the person at the terminal.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

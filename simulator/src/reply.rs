@@ -1,0 +1,130 @@
+//! How the Graph API answers: at once and well, or with trouble of a chosen kind.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::random;
+
+/// Longer than any bot waits.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// How a call is answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status; 200 for a delivery.
+    pub status: u16,
+    /// The body; none for a delivery: then it names recipient and message.
+    pub body: Option<String>,
+    /// A header besides, as name and value.
+    pub header: Option<(&'static str, String)>,
+    /// How long the answer takes.
+    pub after: Duration,
+    /// The person sees the message, whatever is answered.
+    pub is_shown: bool,
+}
+
+impl Reply {
+    /// The message is delivered, at once.
+    pub fn deliver() -> Reply {
+        Reply {
+            status: 200,
+            body: None,
+            header: None,
+            after: Duration::ZERO,
+            is_shown: true,
+        }
+    }
+
+    /// Any answer.
+    pub fn answer(status: u16, body: impl Into<String>) -> Reply {
+        Reply {
+            status,
+            body: Some(body.into()),
+            is_shown: false,
+            ..Reply::deliver()
+        }
+    }
+
+    /// A call was done that delivers nothing.
+    pub fn done(answer: &Value) -> Reply {
+        Reply::answer(200, answer.to_string())
+    }
+
+    /// An error of the Graph API, with the words that it has for this code.
+    pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
+        Reply::refusal(status, code, subcode, words(code, subcode))
+    }
+
+    /// The same with these words.
+    pub fn refusal(status: u16, code: i64, subcode: Option<i64>, message: &str) -> Reply {
+        let mut error = json!({
+            "message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AsimulatedTrace",
+        });
+        if let Some(subcode) = subcode {
+            error["error_subcode"] = subcode.into();
+        }
+        if [1, 2].contains(&code) {
+            error["is_transient"] = true.into();
+        }
+        Reply::answer(status, json!({ "error": error }).to_string())
+    }
+
+    /// A parameter is wrong, in these words.
+    pub(crate) fn wrong(words: &str) -> Reply {
+        Reply::refusal(400, 100, None, &format!("(#100) {words}"))
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Reply {
+        Reply { after, ..self }
+    }
+
+    /// No answer for as long as anybody waits.
+    pub fn hang() -> Reply {
+        Reply::deliver().after(FOR_EVER)
+    }
+}
+
+/// What the Graph API says with a code, as public reports quote it.
+fn words(code: i64, subcode: Option<i64>) -> &'static str {
+    let exact = format!("{code}/{} ", subcode.unwrap_or_default());
+    let find = |start: &str| {
+        include_str!("errors.txt")
+            .lines()
+            .find_map(|line| line.strip_prefix(start))
+    };
+    let words = find(&exact).or_else(|| find(&format!("{code} ")));
+    words.unwrap_or("An error occurred")
+}
+
+/// The trouble that a Graph API makes. Shares are from 0 to 1, of all calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trouble {
+    /// How long an answer takes.
+    pub latency: Duration,
+    /// The share of calls that fail for the moment (code 2).
+    pub transient: f64,
+    /// The share of calls that are never answered.
+    pub hanging: f64,
+    /// All calls are answered 503, with words that are not the Graph API's.
+    pub outage: bool,
+}
+
+impl Trouble {
+    /// The reply to the next call.
+    pub fn reply(&self) -> Reply {
+        let chance = random() as f64 / u64::MAX as f64;
+        let reply = if self.outage {
+            Reply::answer(503, "<html>Service Unavailable</html>")
+        } else if chance < self.hanging {
+            return Reply::hang();
+        } else if chance < self.hanging + self.transient {
+            Reply::error(500, 2, None)
+        } else {
+            Reply::deliver()
+        };
+        reply.after(self.latency)
+    }
+}

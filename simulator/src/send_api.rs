@@ -1,0 +1,246 @@
+//! What the Graph API refuses, of any bot: the rules are in `rules.txt`, and this walks over a value with them.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::Reply;
+use super::parameters::Parameters;
+
+const ACTIONS: &[&str] = &["mark_seen", "typing_on", "typing_off", "react", "unreact"];
+
+/// Shape, field, kind and arguments.
+static RULES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
+    let lines = include_str!("rules.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
+    let rules = lines.map(|line| line.split(' ').collect::<Vec<_>>());
+    rules.filter(|rule| rule.len() > 2).collect()
+});
+
+/// A refusal of Meta's: code 100, with this subcode and these words.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    subcode: Option<i64>,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(message: impl Into<String>) -> Refusal {
+        let message = format!("(#100) {}", message.into());
+        Refusal {
+            subcode: None,
+            message,
+        }
+    }
+
+    pub(crate) fn reply(&self) -> Reply {
+        Reply::refusal(400, 100, self.subcode, &self.message)
+    }
+}
+
+/// Whom a call is for; none without a recipient.
+pub(crate) fn recipient(parameters: &Parameters) -> Option<String> {
+    let recipient = parameters.get("recipient").as_object()?;
+    let names = [
+        "id",
+        "user_ref",
+        "phone_number",
+        "comment_id",
+        "post_id",
+        "notification_messages_token",
+    ];
+    let mut named = names.iter().filter_map(|name| match recipient.get(*name)? {
+        Value::String(name) => Some(name.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    });
+    named.find(|name| !name.is_empty())
+}
+
+/// Something that Meta's reference requires, and the Graph API lets pass.
+pub(crate) fn remark(parameters: &Parameters) -> Option<String> {
+    let is_message = parameters.get("message").is_object();
+    if is_message && parameters.get("messaging_type").is_null() {
+        return Some("messaging_type is missing; Meta's reference requires it".to_string());
+    }
+    parameters.remark.clone()
+}
+
+/// Whether Meta would take the call.
+pub(crate) fn check(parameters: &Parameters) -> Result<(), Refusal> {
+    let at = |name: &str| At(name.to_string(), parameters.get(name));
+    if recipient(parameters).is_none() {
+        return Err(at("recipient").missing());
+    }
+    if parameters.get("messaging_type") == "MESSAGE_TAG" && parameters.text("tag").is_empty() {
+        let words = "Tag is required for messaging_type MESSAGE_TAG";
+        return Err(Refusal::new(words));
+    }
+    check_shape("call", parameters)?;
+    if !at("sender_action").1.is_null() {
+        let action = Value::from(parameters.text("sender_action").to_lowercase());
+        let action = At("sender_action".to_string(), &action);
+        return action.one_of(ACTIONS).map(drop);
+    }
+    let message = at("message");
+    if !message.1.is_object() {
+        return Err(message.missing());
+    }
+    message.check("message", parameters.file.is_some())?;
+    let text = message.1["text"].as_str().unwrap_or_default();
+    let contents = ["attachment", "attachments", "sticker_id", "template"];
+    let is_empty = contents.iter().all(|name| message.1[*name].is_null());
+    if is_empty && text.trim().is_empty() {
+        let words = "Message cannot be empty, must provide valid attachment or text";
+        let mut refusal = Refusal::new(words);
+        refusal.subcode = Some(2018034);
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+/// The fields of a messenger profile.
+pub(crate) fn profile_fields() -> Vec<&'static str> {
+    let rules = RULES.iter().filter(|rule| rule[0] == "profile");
+    rules
+        .map(|rule| rule[1])
+        .chain(["target_audience"])
+        .collect()
+}
+
+/// Whether Meta would take a call of this shape.
+pub(crate) fn check_shape(shape: &str, parameters: &Parameters) -> Result<(), Refusal> {
+    let call = At(String::new(), &parameters.values);
+    call.check(shape, parameters.file.is_some())
+}
+
+/// Whether Meta would take this value of a profile's field.
+pub(crate) fn check_profile(name: &str, value: &Value) -> Result<(), Refusal> {
+    // The older form of ice breakers is a list of questions.
+    let is_older = name == "ice_breakers" && value[0]["question"].is_string();
+    let newer = serde_json::json!([{"locale": "default", "call_to_actions": value}]);
+    let value = if is_older { &newer } else { value };
+    let profile = serde_json::json!({ name: value });
+    At(String::new(), &profile).check("profile", false)
+}
+
+/// A value, and where it stands: `message[quick_replies][0][title]`.
+struct At<'a>(String, &'a Value);
+
+impl<'a> At<'a> {
+    fn get(&self, name: &str) -> At<'a> {
+        let At(place, value) = self;
+        match (place.as_str(), name) {
+            (_, ".") => At(place.clone(), value),
+            ("", name) => At(name.to_string(), &value[name]),
+            (place, name) => At(format!("{place}[{name}]"), &value[name]),
+        }
+    }
+
+    /// Whether it has this shape.
+    fn check(&self, shape: &str, has_file: bool) -> Result<(), Refusal> {
+        for rule in RULES.iter().filter(|rule| rule[0] == shape) {
+            let is_required = rule[1].ends_with('!');
+            let at = self.get(rule[1].trim_end_matches('!'));
+            // A choice tells what it is one of.
+            let is_choice = rule[2] == "choice" || rule[2] == "type";
+            match at.1.is_null() {
+                true if !is_required => continue,
+                true if !is_choice => return Err(at.missing()),
+                _ => {}
+            }
+            let number = |n: usize| rule.get(n).and_then(|text| text.parse().ok()).unwrap_or(0);
+            match rule[2] {
+                "text" if is_required && at.1 == "" => return Err(at.missing()),
+                "text" | "string" => at.text(number(3))?,
+                "list" => {
+                    for item in at.list(number(3), number(4))? {
+                        item.check(rule[5], has_file)?;
+                    }
+                }
+                "object" if at.1.is_object() => at.check(rule[3], has_file)?,
+                "choice" => self.check(&format!("{shape}.{}", at.one_of(&rule[3..])?), has_file)?,
+                "type" => match at.one_of(&rule[3..]) {
+                    Ok(chosen) => self.check(&format!("{shape}.{chosen}"), has_file)?,
+                    Err(_) => return Err(at.unsupported()),
+                },
+                "file" => at.file(has_file)?,
+                "url" if is_url(at.1) => {}
+                "some" => {}
+                "flag" if at.1.is_boolean() || at.1 == "true" || at.1 == "false" => {}
+                kind => return Err(Refusal::new(format!("Param {} must be {kind}", at.0))),
+            }
+        }
+        Ok(())
+    }
+
+    /// It is a text of so many characters at most.
+    fn text(&self, longest: usize) -> Result<(), Refusal> {
+        let At(place, value) = self;
+        let Some(text) = value.as_str() else {
+            return Err(Refusal::new(format!("Param {place} must be a string")));
+        };
+        let words = || format!("Length of param {place} must be less than or equal to {longest}");
+        let is_fine = text.chars().count() <= longest;
+        is_fine.then_some(()).ok_or_else(|| Refusal::new(words()))
+    }
+
+    fn list(&self, least: usize, most: usize) -> Result<Vec<At<'a>>, Refusal> {
+        let At(place, value) = self;
+        let Some(items) = value.as_array() else {
+            return Err(Refusal::new(format!("Param {place} must be an array")));
+        };
+        let count = items.len();
+        if count == 0 && least == 1 {
+            return Err(self.missing());
+        }
+        if count < least || count > most {
+            let limit = if count < least { "least" } else { "most" };
+            let number = least.max(count.min(most));
+            let words = format!("Number of elements in param {place} must be at {limit} {number}");
+            return Err(Refusal::new(words));
+        }
+        let item = |(n, item)| At(format!("{place}[{n}]"), item);
+        Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    fn one_of(&self, known: &[&str]) -> Result<&'a str, Refusal> {
+        let At(place, value) = self;
+        let found = value.as_str().filter(|text| known.contains(text));
+        let words = || format!("Param {place} must be one of {{{}}}", known.join(", "));
+        found.ok_or_else(|| Refusal::new(words()))
+    }
+
+    fn file(&self, has_file: bool) -> Result<(), Refusal> {
+        let At(place, value) = self;
+        let is_named = !value["attachment_id"].is_null() || has_file;
+        match &value["url"] {
+            url if is_url(url) => Ok(()),
+            Value::String(url) if !url.is_empty() => {
+                Err(Refusal::new(format!("{url} should represent a valid URL")))
+            }
+            _ if is_named => Ok(()),
+            _ => Err(Refusal::new(format!(
+                "Param {place} needs url, attachment_id or an upload"
+            ))),
+        }
+    }
+
+    fn unsupported(&self) -> Refusal {
+        let words = "is not supported. Please check developer docs for details";
+        Refusal::new(format!("Param {} {words}", self.0))
+    }
+
+    fn missing(&self) -> Refusal {
+        Refusal::new(format!("param {} must be non-empty.", self.0))
+    }
+}
+
+fn is_url(value: &Value) -> bool {
+    let starts = |start| value.as_str().is_some_and(|text| text.starts_with(start));
+    starts("http://") || starts("https://")
+}
+
+#[cfg(test)]
+mod tests;
