@@ -72,7 +72,7 @@ impl Echo {
 }
 
 /// The next part of a text of which so many bytes are sent. No part is blank, because the Graph API
-/// refuses it: blanks that fill a part are passed over, and so are those at the end.
+/// refuses it: blanks that fill a part, or end the text, are passed over.
 pub fn next_part(text: &str, sent: usize, platform: Platform) -> Range<usize> {
     let rest = &text[sent..];
     let part = first_part(rest, platform);

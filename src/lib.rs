@@ -12,8 +12,8 @@
 //!
 //! 1. [`shield`] accepts the connection, reads one whole, well-formed, bounded request, and passes it on to tiny_http.
 //!    The response goes back the same way.
-//! 2. A receiver (`worker.rs`) gets the request from tiny_http and asks [`webhook`], which checks size, signature (over
-//!    the raw bytes) and JSON, in this order. Nothing of a body is parsed before its signature is right.
+//! 2. A receiver (`worker.rs`) gets the request from tiny_http and asks [`webhook`], which checks the signature (over
+//!    the raw bytes) and then reads the JSON. Nothing of a body is parsed before its signature is right.
 //! 3. [`event`] reads the events of the webhook. An event that it does not understand costs its neighbours nothing.
 //! 4. [`echo`] decides what to answer. **Add another reply here**; another bot is another function, see [`serve`] and
 //!    `examples/shout.rs`.
