@@ -12,7 +12,7 @@ use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
 use crate::clock::{self, milliseconds};
-use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
+use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
@@ -20,7 +20,7 @@ const CHUNK: usize = 1000;
 /// One connection to the log.
 pub(super) struct Log {
     server: Arc<Server>,
-    connection: Option<Connection>,
+    pub(super) connection: Option<Connection>,
     is_new_connection: bool,
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
@@ -93,22 +93,13 @@ impl Log {
         Ok((committed == [1], written))
     }
 
-    /// Whether it would take what is accepted.
-    pub(super) fn try_to_append(&mut self) -> Result<(), String> {
-        let _: Vec<usize> = self.query(&self.append(1, &[], &Owner::default()))?;
-        Ok(())
-    }
-
     fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
         let flags = "#!lua\n";
         let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
         let keys = ["page", "leader", "log", "owed", "known"];
         let mut command = self.script(&script, &keys);
-        command
-            .arg(&owner[..])
-            .arg(self.server.key("mids:"))
-            .arg(max);
-        command.arg(persons_share(max));
+        command.arg(&owner[..]).arg(self.server.key("mids:"));
+        command.arg(max).arg(free_room(max)).arg(persons_share(max));
         for stored in accepted {
             let mid = stored.mid.as_ref();
             let mid = mid.map_or(&[][..], |MidDigest(mid)| mid);
@@ -204,30 +195,21 @@ impl Log {
     }
 
     /// How many echoes are owed, and whether a process has the lease.
+    ///
+    /// # Errors
+    /// Also when an echo could not be appended.
     pub(super) fn state(&mut self) -> Result<(usize, bool), String> {
         let mut pipeline = redis::pipe();
+        pipeline.add_command(self.append(1, &[], &Owner::default()));
+        pipeline.ignore();
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
         self.pipeline(&pipeline)
     }
 
-    /// What the server's own settings are; nothing when it does not tell.
-    pub(super) fn settings(&mut self, names: &[&str]) -> Result<HashMap<String, String>, String> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET").arg(names);
-        self.run(|connection| match command.query(connection) {
-            Err(error) if !error.is_io_error() => Ok(HashMap::new()),
-            told => told,
-        })
-    }
-
     /// Whether the server was connected to since this was last asked: it may be another one, or have lost something.
     pub(super) fn was_connected(&mut self) -> bool {
         mem::take(&mut self.is_new_connection)
-    }
-
-    pub(super) fn disconnect(&mut self) {
-        self.connection = None;
     }
 
     /// A script with these keys; its arguments follow.
@@ -249,7 +231,10 @@ impl Log {
     }
 
     /// Once more on a new connection when one has broken, or a signal has interrupted it: every verb may be repeated.
-    fn run<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, String> {
+    pub(super) fn run<T>(
+        &mut self,
+        ask: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
         if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
             result = self.try_once(&ask);
