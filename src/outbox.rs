@@ -71,7 +71,7 @@ pub struct Outbox<R> {
     in_flight: usize,
     /// Whether this token has delivered anything to anybody.
     has_delivered: bool,
-    lease: Lease,
+    pub(crate) lease: Lease,
 }
 
 /// One call of the Send API that is to be made now: an echo, or the next part of a long one.
@@ -151,7 +151,7 @@ impl<R> Outbox<R> {
             }
             let joined = mid.and_then(|mid| self.pending.owed_for(mid));
             let id = joined.unwrap_or_else(|| self.add(echo, mid, now));
-            if let Some(pending) = self.pending.get_mut(id).filter(|one| !one.is_safe) {
+            if let Some(pending) = self.pending.echoes.get_mut(&id).filter(|one| !one.is_safe) {
                 pending.waiting.push(acknowledgement);
                 open += 1;
             }
@@ -171,7 +171,12 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let stored = &self.pending.get(id).expect("what is queued is owed").stored;
+        let stored = &self
+            .pending
+            .echoes
+            .get(&id)
+            .expect("what is queued is owed")
+            .stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -214,7 +219,7 @@ impl<R> Outbox<R> {
 
     /// How many echoes are owed.
     pub fn owed(&self) -> usize {
-        self.pending.len()
+        self.pending.echoes.len()
     }
 
     /// Why nothing is sent, if the page is held and that was told.
@@ -224,7 +229,7 @@ impl<R> Outbox<R> {
 
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
     pub fn is_ok(&self, now: Instant) -> bool {
-        let has_room = self.pending.len() < self.limits.max_pending;
+        let has_room = self.pending.echoes.len() < self.limits.max_pending;
         let takes = self.writes.full_until.is_none_or(|until| until <= now);
         has_room && takes && !self.writes.has_failed && !self.lease.is_log_away
     }
@@ -256,13 +261,13 @@ impl<R> Outbox<R> {
     /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
     fn enqueue(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.pending.get(id) else {
+        let Some(new) = self.pending.echoes.get(&id) else {
             return;
         };
         let time = |one: &Pending| one.stored.echo.timestamp;
         let comes_before = |other: EchoId| {
             let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
-            let other = self.pending.get(other).filter(is_untried);
+            let other = self.pending.echoes.get(&other).filter(is_untried);
             let times = time(new).zip(other.and_then(time));
             times.is_some_and(|(new, other)| new < other)
         };
@@ -278,7 +283,7 @@ impl<R> Outbox<R> {
     /// The person's first message.
     fn first(&self, recipient: &Recipient) -> Option<&Pending> {
         let id = self.queues.echoes(recipient).next()?;
-        self.pending.get(id)
+        self.pending.echoes.get(&id)
     }
 
     /// `false` when the call began under an earlier lease: its result is ignored.

@@ -130,7 +130,8 @@ impl<R> Outbox<R> {
             return (fate, None);
         }
         let is_known = |pending: &Pending| pending.tries.is_known;
-        let is_news = reason != Reason::Evidence || !self.pending.get(due.id).is_some_and(is_known);
+        let is_news =
+            reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
         let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.is_held() {
@@ -143,7 +144,7 @@ impl<R> Outbox<R> {
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         self.has_delivered |= fate == Fate::Done;
         let is_saved = |pending: &Pending| pending.tries.are_unknown();
-        self.page.saved += u64::from(self.pending.get(due.id).is_some_and(is_saved));
+        self.page.saved += u64::from(self.pending.echoes.get(&due.id).is_some_and(is_saved));
         let was_told = self.page.succeeded(due.number, recipient(&due.echo), now);
         self.retry_waiting(due.number, was_told.is_some(), now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
@@ -168,7 +169,7 @@ impl<R> Outbox<R> {
     fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
         let me = &recipient(&due.echo);
         let next = self.unrefused(me).filter(|id| *id != due.id);
-        let Some(pending) = self.pending.get_mut(due.id) else {
+        let Some(pending) = self.pending.echoes.get_mut(&due.id) else {
             return Fate::Held;
         };
         let tries = &mut pending.tries;
@@ -194,7 +195,7 @@ impl<R> Outbox<R> {
     fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
         let is_unrefused = |one: &Pending| one.tries.refusals == 0;
         let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| self.pending.get(*id).is_some_and(is_unrefused))
+        echoes.find(|id| self.pending.echoes.get(id).is_some_and(is_unrefused))
     }
 
     fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
@@ -207,7 +208,7 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.remove(due, now);
         }
-        if let Some(pending) = self.pending.get_mut(due.id) {
+        if let Some(pending) = self.pending.echoes.get_mut(&due.id) {
             pending.stored.sent = due.part.end;
             mem::take(&mut pending.tries);
         }
