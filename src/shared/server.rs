@@ -16,9 +16,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The server, and how our keys in it begin.
 pub(super) struct Server {
+    setting: SharedOutbox,
     info: ConnectionInfo,
-    prefix: String,
-    authorities: Option<Vec<u8>>,
 }
 
 impl Server {
@@ -35,8 +34,7 @@ impl Server {
                 "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
                  rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
-            prefix: setting.prefix.clone(),
-            authorities: setting.authorities.clone(),
+            setting: setting.clone(),
         })
     }
 
@@ -45,10 +43,11 @@ impl Server {
         let connect = |client: Client| client.get_connection_with_timeout(CONNECTED_WITHIN);
         let mut connected = connect(Client::open(self.info.clone())?);
         let is_verified = matches!(self.info.addr(), TcpTls { insecure, .. } if !insecure);
-        if connected.is_err() && is_verified && self.authorities.is_some() {
+        let root_cert = self.setting.authorities.clone();
+        if connected.is_err() && is_verified && root_cert.is_some() {
             let certificates = TlsCertificates {
                 client_tls: None,
-                root_cert: self.authorities.clone(),
+                root_cert,
             };
             connected = connect(Client::build_with_tls(self.info.clone(), certificates)?);
         }
@@ -60,7 +59,7 @@ impl Server {
 
     /// All keys share a hash tag, so that one script may use several of them.
     pub(super) fn key(&self, name: &str) -> String {
-        format!("{{{}}}:{name}", self.prefix)
+        format!("{{{}}}:{name}", self.setting.prefix)
     }
 
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
@@ -70,7 +69,7 @@ impl Server {
         let why = match known {
             _ if error.is_timeout() => "it does not answer in time".to_string(),
             Some((_, why)) => why
-                .replace('%', &self.prefix)
+                .replace('%', &self.setting.prefix)
                 .replace('$', &error.to_string()),
             None => error.to_string(),
         };

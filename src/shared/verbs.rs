@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
+use redis::{Cmd, Connection, RedisError, RedisResult};
 
 use super::Owner;
 use super::record::{from_id, record, stored};
@@ -56,7 +56,7 @@ impl Log {
         }
         pipeline.ignore_errors();
         loop {
-            let replies: Vec<RedisResult<Vec<usize>>> = self.pipeline(&pipeline)?;
+            let replies: Vec<RedisResult<Vec<usize>>> = self.run(|to| pipeline.query(to))?;
             let is_full =
                 |reply: &RedisResult<_>| matches!(reply, Err(error) if error.code() == Some("OOM"));
             if !replies.iter().any(is_full) || self.forget()? == 0 {
@@ -125,7 +125,8 @@ impl Log {
     /// Gives up some of the mids that are remembered, the oldest first. Returns how many.
     fn forget(&mut self) -> Result<usize, String> {
         let mut command = self.script(include_str!("forget.lua"), &["log"]);
-        self.query(command.arg(self.server.key("mids:")))
+        command.arg(self.server.key("mids:"));
+        self.run(|to| command.query(to))
     }
 
     /// Takes the lease for this time, or keeps it. Returns its epoch, or how long another process has it at least.
@@ -139,7 +140,7 @@ impl Log {
         let script = [flags, include_str!("page.lua"), include_str!("lead.lua")].concat();
         let mut command = self.script(&script, &["page", "leader", "log", "epoch"]);
         command.arg(&owner[..]).arg(name).arg(milliseconds(lease));
-        let (epoch, time): (u64, i64) = self.query(&command)?;
+        let (epoch, time): (u64, i64) = self.run(|to| command.query(to))?;
         if epoch == 0 {
             return Ok(Err(Duration::from_millis(time.unsigned_abs())));
         }
@@ -150,7 +151,9 @@ impl Log {
     /// Gives the lease back, if it is ours.
     pub(super) fn resign(&mut self, name: &str) -> Result<(), String> {
         let script = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
-        self.query(self.script(script, &["leader"]).arg(name))
+        let mut command = self.script(script, &["leader"]);
+        command.arg(name);
+        self.run(|to| command.query(to))
     }
 
     /// All that is owed, in order.
@@ -183,7 +186,7 @@ impl Log {
         pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
-        let reply = self.pipeline(&pipeline)?;
+        let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
         let entries = streams
             .into_iter()
@@ -204,7 +207,7 @@ impl Log {
         pipeline.ignore();
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
-        self.pipeline(&pipeline)
+        self.run(|to| pipeline.query(to))
     }
 
     /// Whether the server was connected to since this was last asked: it may be another one, or have lost something.
@@ -220,14 +223,6 @@ impl Log {
             command.arg(self.server.key(key));
         }
         command
-    }
-
-    fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
-        self.run(|connection| command.query(connection))
-    }
-
-    fn pipeline<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> Result<T, String> {
-        self.run(|connection| pipeline.query(connection))
     }
 
     /// Once more on a new connection when one has broken, or a signal has interrupted it: every verb may be repeated.
