@@ -58,7 +58,7 @@ pub struct Limits {
 /// The echoes owed, and the callers who wait for them: `R` is whatever is to be answered when a
 /// webhook is safe.
 pub struct Outbox<R> {
-    limits: Limits,
+    pub(crate) limits: Limits,
     pending: PendingEchoes,
     queues: RecipientQueues,
     page: Page,
@@ -144,13 +144,13 @@ impl<R> Outbox<R> {
         let acknowledgement = self.last_acknowledgement + 1;
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
-            if mid.is_some_and(|mid| self.pending.was_answered(mid)) {
+            if mid.is_some_and(|mid| self.pending.answered.contains(mid)) {
                 let mid = echo.mid.as_deref().unwrap_or("-");
                 log::debug!("passed over, answered before: mid {mid}");
                 continue;
             }
-            let joined = mid.and_then(|mid| self.pending.owed_for(mid));
-            let id = joined.unwrap_or_else(|| self.add(echo, mid, now));
+            let joined = mid.and_then(|mid| self.pending.by_mid.get(&mid));
+            let id = joined.copied().unwrap_or_else(|| self.add(echo, mid, now));
             if let Some(pending) = self.pending.echoes.get_mut(&id).filter(|one| !one.is_safe) {
                 pending.waiting.push(acknowledgement);
                 open += 1;
@@ -232,11 +232,6 @@ impl<R> Outbox<R> {
         let has_room = self.pending.echoes.len() < self.limits.max_pending;
         let takes = self.writes.full_until.is_none_or(|until| until <= now);
         has_room && takes && !self.writes.has_failed && !self.lease.is_log_away
-    }
-
-    /// Whether there is a store behind it.
-    pub fn is_durable(&self) -> bool {
-        self.limits.durable
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.

@@ -36,14 +36,6 @@ impl Place {
         Ok((Place::Disk(store), kept))
     }
 
-    /// Whether calls may begin: in a shared outbox only one process sends.
-    pub(crate) fn may_send(&self) -> bool {
-        match self {
-            Place::Memory | Place::Disk(_) => true,
-            Place::Shared(log) => log.may_send(),
-        }
-    }
-
     /// Writes a batch: it is safe when this returns.
     ///
     /// # Errors

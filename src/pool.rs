@@ -165,6 +165,6 @@ impl<R> State<R> {
 
     /// On the way down a store keeps what is owed: it need not be sent.
     fn may_stop(&self) -> bool {
-        self.is_stopping && (self.outbox.is_durable() || self.outbox.owed() == 0)
+        self.is_stopping && (self.outbox.limits.durable || self.outbox.owed() == 0)
     }
 }

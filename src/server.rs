@@ -230,7 +230,7 @@ impl Bot {
     /// there is time.
     fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
         let pool = &self.worker.pool;
-        let is_durable = pool.change(|outbox, _| outbox.is_durable());
+        let is_durable = pool.change(|outbox, _| outbox.limits.durable);
         let within = match is_durable {
             true => CALLS_END_WITHIN,
             false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,

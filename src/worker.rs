@@ -188,7 +188,7 @@ impl Worker {
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
         let result = place.commit(&batch, &self.page.outbox_owner());
         let Callers { safe, refused } = self.pool.change(|outbox, now| {
-            if !place.may_send() {
+            if matches!(place, Place::Shared(log) if !log.may_send()) {
                 outbox.lease.calls_until = Some(now);
             }
             match &result {

@@ -23,9 +23,10 @@ pub fn persons_share(max: usize) -> usize {
 #[derive(Default)]
 pub(super) struct PendingEchoes {
     pub(super) echoes: HashMap<EchoId, Pending>,
-    by_mid: HashMap<MidDigest, EchoId>,
+    /// The echo that is owed for a message.
+    pub(super) by_mid: HashMap<MidDigest, EchoId>,
     by_person: HashMap<Recipient, usize>,
-    answered: Dedup,
+    pub(super) answered: Dedup,
 }
 
 pub(super) struct Pending {
@@ -97,27 +98,12 @@ impl PendingEchoes {
         mem::take(&mut pending.waiting)
     }
 
-    /// The page was held: refusals count from the start.
-    pub(super) fn forget_refusals(&mut self) {
-        let pending = self.echoes.values_mut();
-        pending.for_each(|pending| pending.tries.forget_refusals());
-    }
-
-    /// The echo that is owed for this message.
-    pub(super) fn owed_for(&self, mid: MidDigest) -> Option<EchoId> {
-        self.by_mid.get(&mid).copied()
-    }
-
-    pub(super) fn was_answered(&self, mid: MidDigest) -> bool {
-        self.answered.contains(mid)
-    }
-
     /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
     /// is owed.
     pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
         let mut new: HashMap<Recipient, usize> = HashMap::new();
         for (echo, mid) in echoes.iter().zip(mids) {
-            let is_known = |mid| self.was_answered(mid) || self.owed_for(mid).is_some();
+            let is_known = |mid| self.answered.contains(mid) || self.by_mid.contains_key(&mid);
             if !mid.is_some_and(is_known) {
                 *new.entry(recipient(echo)).or_default() += 1;
             }

@@ -155,7 +155,8 @@ impl<R> Outbox<R> {
     /// held until now, all that waited is.
     fn retry_waiting(&mut self, number: u64, was_held: bool, now: Instant) {
         if was_held {
-            self.pending.forget_refusals();
+            let pending = self.pending.echoes.values_mut();
+            pending.for_each(|pending| pending.tries.forget_refusals());
         }
         for me in self.queues.of(Class::Retry) {
             let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
