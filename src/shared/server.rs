@@ -87,10 +87,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("NOAUTH", PASSWORD),
     ("WRONGPASS", PASSWORD),
     ("unauthenticated", PASSWORD),
-    (
-        "Password authentication failed",
-        "it refuses the password of the URL",
-    ),
+    ("Password authentication failed", PASSWORD),
     ("READONLY", REPLICA),
     ("MASTERDOWN", REPLICA),
     ("readonly replica", REPLICA),

@@ -203,10 +203,11 @@ impl Log {
     /// Also when an echo could not be appended.
     pub(super) fn state(&mut self) -> Result<(usize, bool), String> {
         let mut pipeline = redis::pipe();
-        pipeline.add_command(self.append(1, &[], &Owner::default()));
-        pipeline.ignore();
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
+        // Last: a server that wants a password ends the connection at so long a command.
+        let append = self.append(1, &[], &Owner::default());
+        pipeline.add_command(append).ignore();
         self.run(|to| pipeline.query(to))
     }
 
