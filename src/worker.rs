@@ -12,7 +12,7 @@ use tiny_http::{Header, Request, Response};
 
 use crate::account::TokenPage;
 use crate::call_log;
-use crate::clock;
+use crate::clock::{self, milliseconds};
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
@@ -214,8 +214,7 @@ impl Worker {
 /// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
 /// loses a message.
 fn is_too_old(due: &Due) -> bool {
-    let age = |at| Duration::from_millis(clock::now().saturating_sub(at));
-    let is_old = |at| age(at) >= GIVE_UP_AFTER;
+    let is_old = |at| clock::now().saturating_sub(at) >= milliseconds(GIVE_UP_AFTER);
     due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)
 }
 

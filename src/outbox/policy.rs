@@ -1,6 +1,6 @@
 //! The policy of faults: what follows from the end of a call, for the message, its recipient and the page.
 //!
-//! A code of the Graph API does not tell whom a refusal concerns: the message, the person, the page or the app. Other people's
+//! A code of the Graph API does not tell what a refusal concerns: the message, the person, the page or the app. Other people's
 //! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: a
 //! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through, copied into [`Due`]
 //! when a call begins.
@@ -53,7 +53,7 @@ pub enum Outcome {
     PageLimited(Option<Duration>),
     /// The whole page is refused until the operator acts.
     PageRefused,
-    /// Refused, and it is to be found out for whom.
+    /// Refused, and it is to be found out whether for the message, the person or the page.
     Refused {
         /// Whether it may be over in a few minutes.
         is_passing: bool,

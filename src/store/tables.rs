@@ -51,10 +51,9 @@ pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error
 fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
     let sent = usize::try_from(sent).unwrap_or_default();
-    let platform = if is_instagram {
-        Platform::Instagram
-    } else {
-        Platform::Messenger
+    let platform = match is_instagram {
+        true => Platform::Instagram,
+        false => Platform::Messenger,
     };
     StoredEcho {
         id,
