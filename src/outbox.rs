@@ -205,10 +205,8 @@ impl<R> Outbox<R> {
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        let is_too_late = self
-            .lease
-            .calls_until
-            .is_some_and(|last| time.max(now) > last);
+        let last = self.lease.calls_until;
+        let is_too_late = last.is_some_and(|last| time.max(now) > last);
         (!is_too_late).then_some(time)
     }
 

@@ -188,10 +188,8 @@ impl Log {
         pipeline.cmd("GET").arg(key("epoch"));
         let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
-        let entries = streams
-            .into_iter()
-            .flatten()
-            .flat_map(|(_, entries)| entries);
+        let streams = streams.into_iter().flatten();
+        let entries = streams.flat_map(|(_, entries)| entries);
         let ahead = self.ahead;
         let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
         Ok((records.collect(), epoch.unwrap_or_default()))
