@@ -37,7 +37,7 @@ impl<R> Outbox<R> {
     /// The log was read once more, and no other process has sent meanwhile: what is in it is owed, unless that is done
     /// and not written yet.
     pub fn owe_again(&mut self, mut logged: Vec<StoredEcho>, now: Instant) {
-        logged.retain(|one| self.pending.echoes.get(&one.id).is_none() && !self.is_done(one.id));
+        logged.retain(|one| !self.pending.echoes.contains_key(&one.id) && !self.is_done(one.id));
         self.owe(logged, now);
     }
 
