@@ -1,4 +1,4 @@
-//! How many descriptors there are, and who may take how many: together no more than there are, so
+//! How many descriptors there are, and how many threads and connections may take: together no more than there are, so
 //! that none is ever asked for in vain.
 
 use std::io;
@@ -30,15 +30,12 @@ impl Share {
     }
 
     /// As much of it as so many descriptors are enough for, if they are enough for anything.
-    fn within(self, descriptors: usize) -> Option<Share> {
+    fn within(mut self, descriptors: usize) -> Option<Share> {
         let spare = descriptors.checked_sub(OTHERS)?;
-        let threads = self.threads.min(spare / 3);
-        let connections = (spare - threads) / DESCRIPTORS_PER_CONNECTION;
-        let connections = self.connections.min(connections);
-        (connections > 0 && threads > 1).then_some(Share {
-            threads,
-            connections,
-        })
+        self.threads = self.threads.min(spare / 3);
+        let connections = (spare - self.threads) / DESCRIPTORS_PER_CONNECTION;
+        self.connections = self.connections.min(connections);
+        (self.connections > 0 && self.threads > 1).then_some(self)
     }
 }
 
