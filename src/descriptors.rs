@@ -1,5 +1,5 @@
-//! How many descriptors there are, and who may take how many: together no more than there are, so
-//! that none is ever asked for in vain.
+//! Divides the descriptors that this process may open among threads and connections, so that
+//! opening one does not fail.
 
 use std::io;
 
@@ -29,7 +29,7 @@ impl Share {
         OTHERS + self.threads + self.connections * DESCRIPTORS_PER_CONNECTION
     }
 
-    /// As much of it as so many descriptors are enough for, if they are enough for anything.
+    /// The largest share that needs no more than `descriptors`; none when they are too few to serve.
     fn within(self, descriptors: usize) -> Option<Share> {
         let spare = descriptors.checked_sub(OTHERS)?;
         let threads = self.threads.min(spare / 3);

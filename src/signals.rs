@@ -12,7 +12,7 @@ use crate::logger;
 use crate::notify::Notifier;
 use crate::shield::Shield;
 
-/// From now on these signals wait for [`close_on`]. Who starts it with `nohup` wants it to outlive SIGHUP.
+/// From now on these signals wait for [`close_on`]. With `nohup` the bot outlives SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
     if !is_ignored(SIGHUP) {

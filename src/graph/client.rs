@@ -34,7 +34,7 @@ const BUFFER: usize = 16 * 1024;
 /// The time after which a name is looked up again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// An agent with so many idle connections. `authorities` are trusted beside those that are built in.
+/// An agent that keeps up to `connections` idle connections. It trusts `authorities` and those that are built in.
 pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize) -> Agent {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()
@@ -165,7 +165,7 @@ impl Connector<()> for Explained {
     }
 }
 
-/// ureq itself makes no error of this kind.
+/// Marks an error as unsent: it becomes `Error::Other`, which ureq itself does not make.
 fn unsent(failed: &str, error: &Error) -> Error {
     Error::Other(format!("{failed}: {}", describe(error)).into())
 }

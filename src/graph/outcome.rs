@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::outbox::Outcome;
 
-/// What a call came to, and how that is told in the log. It quotes nothing of the Graph API but
-/// codes, because its texts can quote the token.
+/// The outcome of a call, and its text in the log. The text quotes only codes of the Graph API, because
+/// Meta's own texts can quote the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// What it means.
@@ -99,7 +99,7 @@ pub(crate) struct GraphError {
 }
 
 impl GraphError {
-    /// Reads the error object. Without a code it is not the Graph API's: then there is none.
+    /// Reads the error object. Returns none when it has no code: then it is not the Graph API's.
     pub(crate) fn read(status: u16, error: &Value) -> Option<GraphError> {
         let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
         Some(GraphError {
