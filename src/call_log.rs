@@ -6,14 +6,13 @@ use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 
 /// Logs the end of one call. While the page is held, failures are not logged one by one.
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
-    let label = due.echo.label();
+    let (label, wrong) = (due.echo.label(), &report.wrong);
     match ended.fate {
-        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {report}"),
-        Fate::Done => {}
-        Fate::Dropped => log::warn!("echo dropped: {label}: {report}"),
-        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {report}"),
-        Fate::Delayed => log::warn!("echo delayed: {label}: {report}"),
-        Fate::Held => {}
+        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {wrong}"),
+        Fate::Dropped => log::warn!("echo dropped: {label}: {wrong}"),
+        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {wrong}"),
+        Fate::Delayed => log::warn!("echo delayed: {label}: {wrong}"),
+        Fate::Done | Fate::Held => {}
     }
     if ended.fate == Fate::Done && due.is_last_part() {
         log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
@@ -37,28 +36,19 @@ pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: &TokenPag
         Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),
         Notice::Held(reason, pause) => (reason, pause.as_secs()),
     };
-    let why = why(reason);
-    match reason {
-        Reason::Outage => {
-            log::error!("{why}: {report}; {owed} echoes are owed, and sent when it does")
-        }
-        Reason::Limit => {
-            log::error!(
-                "{why}: {report}; {owed} echoes are owed; the page is held back: \
-                 nothing is sent for {pause} s"
-            );
-        }
-        Reason::Operator => log::error!(
-            "{why}: {report}; is PAGE_ACCESS_TOKEN still valid, and \
-             is the page restricted? Set it and restart: {owed} echoes are owed; the page is held \
-             back: nothing is sent for {pause} s"
+    let held = format!("the page is held back: nothing is sent for {pause} s");
+    let what = match reason {
+        Reason::Outage => "they are sent when it does".to_string(),
+        Reason::Limit => held,
+        Reason::Operator => format!(
+            "is PAGE_ACCESS_TOKEN still valid, and is the page restricted? Set it and restart: {held}"
         ),
-        Reason::Evidence => {
-            log::error!(
-                "{why}: {report}; is PAGE_ACCESS_TOKEN{page} \
-                 of the page that they write to, has it lost a permission, is APP_SECRET the app's, \
-                 is the app live? echobot check tells. Nothing is dropped: {owed} echoes are owed"
-            );
-        }
-    }
+        Reason::Evidence => format!(
+            "none is dropped; is PAGE_ACCESS_TOKEN{} of the page that they write to, has it lost a \
+             permission, is APP_SECRET the app's, is the app live? echobot check tells",
+            page.hint()
+        ),
+    };
+    let (why, wrong) = (why(reason), &report.wrong);
+    log::error!("{why}: {wrong}; {owed} echoes are owed: {what}");
 }

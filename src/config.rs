@@ -12,10 +12,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use log::LevelFilter;
-use rustls::pki_types::CertificateDer;
 
+use self::authorities::Certificates;
 pub use self::shared::{SharedOutbox, shared_outbox_texts};
 pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::Meaning;
@@ -47,8 +48,8 @@ pub struct Config {
     pub graph_url: String,
     /// The version of the Graph API, for example `v26.0`.
     pub graph_version: String,
-    /// Certificates of authorities that are trusted beside those that are built in.
-    pub authorities: Vec<CertificateDer<'static>>,
+    /// Certificates of authorities that are trusted besides the built-in ones.
+    pub authorities: Certificates,
     /// The app's id, a number; for `check`, `setup`, and to notice an unsubscribed page.
     pub app_id: Option<String>,
     /// The log level.
@@ -57,30 +58,18 @@ pub struct Config {
     pub systemd: Systemd,
 }
 
-/// What is wrong with the settings: a line for each that names the variable, the mistake and what
-/// to do.
-#[derive(Debug)]
-pub struct ConfigError(String);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Reads the settings from the environment of this process.
     ///
     /// # Errors
-    /// All settings that are missing, empty or not understood.
-    pub fn from_environment() -> Result<Config, ConfigError> {
+    /// All settings that are missing, empty or not understood: a line for each that names the variable, the mistake and
+    /// what to do.
+    pub fn from_environment() -> Result<Config, String> {
         Config::read(&|name| std::env::var_os(name))
     }
 
     /// Reads the settings from `lookup`, which returns variables as an environment does.
-    fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, ConfigError> {
+    fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, String> {
         let problems = Vec::new();
         let mut settings = Settings { lookup, problems };
         let config = Config {
@@ -101,7 +90,10 @@ impl Config {
             threads: settings.value("THREADS", "64", values::THREADS),
             max_pending: settings.value("MAX_PENDING", "100000", values::MAX_PENDING),
             send_rate: settings.value("SEND_RATE", "300", values::SEND_RATE),
-            graph_url: settings.value("GRAPH_URL", "https://graph.facebook.com", values::GRAPH_URL),
+            graph_url: settings
+                .value("GRAPH_URL", "https://graph.facebook.com", values::GRAPH_URL)
+                .trim_end_matches('/')
+                .to_string(),
             graph_version: settings.value("GRAPH_VERSION", "v26.0", values::GRAPH_VERSION),
             authorities: settings.authorities("SSL_CERT_FILE", "SSL_CERT_DIR"),
             app_id: settings.optional("APP_ID", values::APP_ID),
@@ -110,7 +102,7 @@ impl Config {
         };
         match settings.problems.is_empty() {
             true => Ok(config),
-            false => Err(ConfigError(settings.problems.join("\n"))),
+            false => Err(settings.problems.join("\n")),
         }
     }
 }
@@ -131,38 +123,27 @@ impl Settings<'_> {
     /// pasted texts often end in a newline.
     fn text(&mut self, name: &str, expected: &str) -> Option<String> {
         let text = (self.lookup)(name)?;
-        let Some(text) = text.to_str().map(str::trim) else {
-            return self.problem(format!("{name} is not valid UTF-8: set it to {expected}"));
-        };
-        if let Some(how) = values::spoiled(text) {
-            return self.problem(format!("{name} {how}"));
-        }
-        if text.is_empty() {
-            let line = format!("{name} is empty: set it to {expected}, or remove it");
-            return self.problem(line);
-        }
-        Some(text.to_string())
+        let text = text.to_str().ok_or("is not valid UTF-8".to_string());
+        let text = text.and_then(values::usable);
+        text.map_or_else(|how| self.wrong(name, &how, expected), Some)
     }
 
     /// A setting without a default.
-    fn optional<T>(&mut self, name: &str, (expected, parse): Meaning<T>) -> Option<T> {
+    fn optional<T: FromStr>(&mut self, name: &str, (expected, is_fine): Meaning<T>) -> Option<T> {
         let text = self.text(name, expected)?;
-        let value = parse(&text);
-        if value.is_none() {
-            let shown = match values::may_be_a_secret(&text) {
-                true => String::new(),
-                false => format!("{text:?}, which is "),
-            };
-            let line = format!("{name} is {shown}not understood: set it to {expected}");
-            self.problems.push(line);
-        }
-        value
+        let shown = match values::may_be_a_secret(&text) {
+            true => "is not understood".to_string(),
+            false => format!("is {text:?}, which is not understood"),
+        };
+        let value = text.parse().ok().filter(is_fine);
+        value.or_else(|| self.wrong(name, &shown, expected))
     }
 
     /// A setting with a default, which also stands in for a text that is not understood, so that
     /// the other settings are still read.
-    fn value<T>(&mut self, name: &str, default: &str, meaning: Meaning<T>) -> T {
-        let value = self.optional(name, meaning).or_else(|| meaning.1(default));
+    fn value<T: FromStr>(&mut self, name: &str, default: &str, meaning: Meaning<T>) -> T {
+        let value = self.optional(name, meaning);
+        let value = value.or_else(|| default.parse().ok());
         value.expect("the default is understood because a test reads it")
     }
 
@@ -187,24 +168,28 @@ impl Settings<'_> {
         if (self.lookup)("DATA_DIR").is_some() || self.is_set("REDIS_URL") {
             return self.path("DATA_DIR", "a directory that echobot may write to");
         }
-        // systemd separates several with colons.
-        let directories = (self.lookup)("STATE_DIRECTORY")?;
-        let first = std::env::split_paths(&directories).next();
-        first.filter(|path| !path.as_os_str().is_empty())
+        self.directories("STATE_DIRECTORY").into_iter().next()
+    }
+
+    /// The directories in a variable; several have colons between.
+    fn directories(&self, name: &str) -> Vec<PathBuf> {
+        let paths = (self.lookup)(name).unwrap_or_default();
+        let is_some = |path: &PathBuf| !path.as_os_str().is_empty();
+        std::env::split_paths(&paths).filter(is_some).collect()
     }
 
     /// The path of a file or directory. Not every one is UTF-8.
     fn path(&mut self, name: &str, expected: &str) -> Option<PathBuf> {
         let path = (self.lookup)(name)?;
         if path.to_str().is_none() {
-            return Some(PathBuf::from(path));
+            return Some(path.into());
         }
         let text = self.text(name, expected)?;
         if text.starts_with('~') {
-            let line = "begins with ~, which only a shell understands: write the whole path";
-            return self.problem(format!("{name} {line}"));
+            let how = "begins with ~, which only a shell understands";
+            return self.problem(format!("{name} {how}: write the whole path"));
         }
-        Some(PathBuf::from(text))
+        Some(text.into())
     }
 
     /// A secret for an HTTP header, which takes only visible ASCII.
@@ -212,10 +197,8 @@ impl Settings<'_> {
         let secret = self.secret(name, what);
         let is_fine = |b: u8| b.is_ascii_graphic() && !b"\"'".contains(&b);
         if !secret.expose().bytes().all(is_fine) {
-            self.problems.push(format!(
-                "{name} has a space, a quote or another character that no token has: copy it again, \
-                 whole and without quotes ({what})"
-            ));
+            let how = "has a space, a quote or another character that no token has";
+            self.wrong::<()>(name, how, what);
         }
         secret
     }
@@ -235,14 +218,16 @@ impl Settings<'_> {
                 "{name} and {file_name} are both set: remove one of them"
             )),
             (Some(_), None) => self.text(name, what),
-            (None, Some(_)) => self
-                .path(&file_name, "the path of a file with the secret")
-                .and_then(|path| self.file(&file_name, &path)),
+            (None, Some(_)) => {
+                let path = self.path(&file_name, "the path of a file with the secret");
+                path.and_then(|path| self.file(&file_name, &path))
+            }
             (None, None) => match self.credential(name) {
                 Some(path) => self.file(name, &path),
-                None => self.problem(format!(
-                    "{name} is missing: set it to {what}, or set {file_name} to the path of a file with it"
-                )),
+                None => {
+                    let what = format!("{what}, or set {file_name} to the path of a file with it");
+                    self.wrong(name, "is missing", &what)
+                }
             },
         };
         Secret::new(text.unwrap_or_default())
@@ -250,28 +235,29 @@ impl Settings<'_> {
 
     /// The text of a file, without the white space around it.
     fn file(&mut self, name: &str, path: &Path) -> Option<String> {
-        let text = std::fs::read_to_string(path).map(|text| text.trim().to_string());
-        let why = match text {
-            Ok(text) => match values::spoiled(&text) {
-                Some(how) => return self.problem(format!("{name}: what is in the file {how}")),
-                None if text.is_empty() => "it is empty".to_string(),
-                None => return Some(text),
-            },
-            Err(error) => error.to_string(),
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let usable = |text: String| values::usable(&text).map_err(|how| format!("it {how}"));
+        let why = match text.and_then(usable) {
+            Ok(text) => return Some(text),
+            Err(why) => why,
         };
         // The variable may hold the secret itself by mistake, which is not an absolute path.
         let shown = match path.is_absolute() {
             true => path.display().to_string(),
             false => "the file".to_string(),
         };
-        let advice = "put the secret into it and let echobot read it";
-        self.problem(format!("{name}: failed to read {shown}: {why}; {advice}"))
+        let failed = format!("{name}: failed to read {shown}: {why}");
+        self.problem(failed + "; put the secret into it and let echobot read it")
     }
 
     /// The path of a credential that systemd passes on (`LoadCredential=`), if it is there.
     fn credential(&self, name: &str) -> Option<PathBuf> {
         let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
         Some(directory.join(name.to_lowercase())).filter(|path| path.exists())
+    }
+
+    fn wrong<T>(&mut self, name: &str, how: &str, expected: &str) -> Option<T> {
+        self.problem(format!("{name} {how}: set it to {expected}"))
     }
 
     fn problem<T>(&mut self, line: String) -> Option<T> {

@@ -71,8 +71,8 @@ impl Echo {
     }
 }
 
-/// The next part of a text, after its first `sent` bytes. No part is blank, because the Graph API
-/// refuses that: blanks that would fill a part are skipped, and so are those at the end.
+/// The next part of a text of which so many bytes are sent. No part is blank, because the Graph API
+/// refuses it: blanks that fill a part, or end the text, are passed over.
 pub fn next_part(text: &str, sent: usize, platform: Platform) -> Range<usize> {
     let rest = &text[sent..];
     let part = first_part(rest, platform);

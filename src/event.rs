@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::hex;
+
 /// Something that happened in a conversation with the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -72,15 +74,14 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, &'static str> {
 }
 
 fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
-    let sender = id(&event["sender"]["id"]);
-    let kind = if sender.is_some() && sender == id(page) {
-        EventKind::Other("from the page itself")
-    } else {
-        kind(event)
+    let (page, sender) = (id(page), id(&event["sender"]["id"]));
+    let kind = match sender.is_some() && sender == page {
+        true => EventKind::Other("from the page itself"),
+        false => kind(event),
     };
     Event {
         platform,
-        page: id(page),
+        page,
         sender,
         mid: id(&event["message"]["mid"]).or_else(|| id(&event["postback"]["mid"])),
         timestamp: timestamp(&event["timestamp"]),
@@ -90,22 +91,12 @@ fn read_event(platform: Platform, page: &Value, event: &Value) -> Event {
 
 fn kind(event: &Value) -> EventKind {
     let message = &event["message"];
-    if !message.is_object() {
-        return if event["postback"].is_object() {
-            EventKind::Postback
-        } else {
-            EventKind::Other("not a message")
-        };
-    }
-    let flags = [
-        ("is_echo", "echo"),
-        ("is_deleted", "deleted message"),
-        ("is_unsupported", "unsupported message"),
-    ];
-    if let Some((_, name)) = flags.iter().find(|(flag, _)| is_set(&message[flag])) {
-        return EventKind::Other(name);
-    }
     match message["text"].as_str() {
+        _ if !message.is_object() && event["postback"].is_object() => EventKind::Postback,
+        _ if !message.is_object() => EventKind::Other("not a message"),
+        _ if is_set(&message["is_echo"]) => EventKind::Other("echo"),
+        _ if is_set(&message["is_deleted"]) => EventKind::Other("deleted message"),
+        _ if is_set(&message["is_unsupported"]) => EventKind::Other("unsupported message"),
         Some(text) if !text.is_empty() => EventKind::Text(text.to_string()),
         _ if is_set(&message["attachments"]) => EventKind::Attachments,
         _ => EventKind::Other("message without text or attachments"),
@@ -125,7 +116,7 @@ fn is_set(value: &Value) -> bool {
 }
 
 /// An id: a string, or a number where a string belongs.
-fn id(value: &Value) -> Option<String> {
+pub(crate) fn id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -172,10 +163,8 @@ pub fn mend_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
 /// The UTF-16 code unit written as `\uXXXX` at this position.
 fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + 6)?.strip_prefix(br"\u")?;
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    let bytes = hex::decode(std::str::from_utf8(digits).ok()?)?;
+    Some(u16::from_be_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -5,36 +5,32 @@ mod outcome;
 
 use ring::hmac;
 use serde_json::json;
-use ureq::Agent;
 use ureq::http::HeaderValue;
+use ureq::{Agent, RequestBuilder as Call};
 
-use self::client::{agent, describe, is_unsent, read_body};
+use self::client::{agent, is_unsent, read_body, unreached};
 pub(crate) use self::outcome::GraphError;
 pub use self::outcome::Report;
 use crate::config::{Config, Secret};
 use crate::hex;
 use crate::outbox::Outcome;
 
-/// The Graph API, called in the page's name.
+/// The Graph API, called in the name of the page or of the app.
 pub struct Graph {
-    /// The address of the Send API; a secret because of the `appsecret_proof` in it.
-    url: Secret,
-    authorization: Secret,
-    agent: Agent,
+    pub(crate) config: Config,
+    pub(crate) agent: Agent,
+    /// Shows that the sender of the page's token knows the app secret. Apps with *Require App Secret* need it, others
+    /// ignore it.
+    proof: Secret,
 }
 
 impl Graph {
     /// A client that does not connect yet.
     pub fn new(config: &Config) -> Graph {
-        let token = config.page_access_token.expose();
-        let proof = appsecret_proof(&config.app_secret, token);
         Graph {
-            url: Secret::new(format!(
-                "{}/{}/me/messages?appsecret_proof={proof}",
-                config.graph_url, config.graph_version
-            )),
-            authorization: Secret::new(format!("Bearer {token}")),
+            config: config.clone(),
             agent: agent(&config.authorities, config.threads),
+            proof: appsecret_proof(&config.app_secret, &config.page_access_token),
         }
     }
 
@@ -45,32 +41,46 @@ impl Graph {
                 true => Outcome::Unsent,
                 false => Outcome::PerhapsSent,
             };
-            Report::network(outcome, describe(&error))
+            let wrong = unreached(&error);
+            Report { outcome, wrong }
         })
     }
 
     fn call(&self, message: String) -> Result<Report, ureq::Error> {
-        let response = self
-            .agent
-            .post(self.url.expose())
-            .header("Authorization", self.authorization.expose())
-            .header("Content-Type", "application/json")
-            // Without it an answer may come in gzip.
-            .header("Accept-Encoding", "identity")
-            .send(message)?;
-        let (head, mut body) = response.into_parts();
-        let body = read_body(&mut body)?;
+        let call = self.agent.post(self.url("me/messages"));
+        let call = self.authorize(call, None).content_type("application/json");
+        // Without it an answer may come in gzip.
+        let response = call.header("Accept-Encoding", "identity").send(message)?;
+        let (head, body) = response.into_parts();
         let usage = head.headers.get("X-Business-Use-Case-Usage");
         let usage = usage.map(HeaderValue::as_bytes);
-        Ok(Report::read(head.status.as_u16(), usage, &body))
+        Ok(Report::read(head.status.as_u16(), usage, &read_body(body)?))
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        let (url, version) = (&self.config.graph_url, &self.config.graph_version);
+        format!("{url}/{version}/{path}")
+    }
+
+    /// In the name of this app, or of the page.
+    pub(crate) fn authorize<B>(&self, call: Call<B>, app: Option<&str>) -> Call<B> {
+        let (page, secret) = (&self.config.page_access_token, &self.config.app_secret);
+        let bearer = match app {
+            // The app's token is made of its id and its secret (Graph API, "Access Tokens").
+            Some(id) => format!("Bearer {id}|{}", secret.expose()),
+            None => format!("Bearer {}", page.expose()),
+        };
+        let proof = app
+            .is_none()
+            .then(|| ("appsecret_proof", self.proof.expose()));
+        call.header("Authorization", bearer).query_pairs(proof)
     }
 }
 
-/// `appsecret_proof` shows that the sender of a token knows the app secret. Apps with *Require
-/// App Secret* need it, others ignore it.
-pub(crate) fn appsecret_proof(app_secret: &Secret, page_access_token: &str) -> String {
+fn appsecret_proof(app_secret: &Secret, page_access_token: &Secret) -> Secret {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.expose().as_bytes());
-    hex::encode(hmac::sign(&key, page_access_token.as_bytes()).as_ref())
+    let proof = hmac::sign(&key, page_access_token.expose().as_bytes());
+    Secret::new(hex::encode(proof.as_ref()))
 }
 
 /// The body of a call, a response to the person's message (Send API, "Messaging Types").
@@ -92,9 +102,9 @@ mod tests {
     /// Computed with `printf %s EAAtoken | openssl dgst -sha256 -hmac secret`.
     #[test]
     fn the_proof_is_the_hmac_of_the_token_with_the_app_secret() {
-        let proof = appsecret_proof(&Secret::new("secret"), "EAAtoken");
+        let proof = appsecret_proof(&Secret::new("secret"), &Secret::new("EAAtoken"));
         assert_eq!(
-            proof,
+            proof.expose(),
             "61b5257ec5c5a53e992ae4d93afa0975e1f1be671788f65a476b0689ad5d5dd5"
         );
     }

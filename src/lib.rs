@@ -12,8 +12,8 @@
 //!
 //! 1. [`shield`] accepts the connection, reads one request, and passes it on to tiny_http over a Unix socket. It refuses a
 //!    request that is incomplete, malformed or too large. The response takes the same path back.
-//! 2. A receiver (`worker.rs`) takes the request from tiny_http and calls [`webhook`], which checks the size, the signature
-//!    (over the raw bytes) and the JSON, in this order. A body is parsed only after its signature is verified.
+//! 2. A receiver (`worker.rs`) takes the request from tiny_http and calls [`webhook`], which checks the signature (over the
+//!    raw bytes) and then reads the JSON. A body is parsed only after its signature is verified.
 //! 3. [`event`] reads the events of the webhook. An event that it does not understand does not affect the others.
 //! 4. [`echo`] chooses the reply. **Add another reply here.** For another bot, pass another function to [`serve`], as
 //!    `examples/shout.rs` does.

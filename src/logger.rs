@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
-/// The most lines in the queue: more than a second's at 300 messages a second.
-const MAX_LINES: usize = 512;
+/// The most lines in the queue: seconds of them at 300 messages a second, and room for a burst.
+const MAX_LINES: usize = 2048;
 
 /// The most bytes in the queue: at `debug` a line has a person's text. A longer line is taken when it is the only one.
 const MAX_BYTES: usize = 256 * 1024;
@@ -49,21 +49,17 @@ pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
     let (lines, queued) = sync_channel(MAX_LINES);
     // It lives as long as the process.
     let logger: &Logger = Box::leak(Box::new(Logger {
-        level,
         lines,
         bytes: AtomicUsize::new(0),
         dropped: AtomicU64::new(0),
+        simple: SimpleLogger::new().with_level(level),
+        priorities,
     }));
     // A second start in the same process (as in tests) changes nothing.
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
         panic::set_hook(Box::new(log_panic));
-        let writer = Writer {
-            simple: SimpleLogger::new().with_level(level),
-            priorities,
-            untold: 0,
-        };
-        let write = move || writer.write_all(&queued, logger);
+        let write = move || logger.write_all(queued);
         thread::Builder::new().name(THREAD.into()).spawn(write)?;
     }
     Ok(Flush)
@@ -84,19 +80,20 @@ struct Line {
 }
 
 struct Logger {
-    level: LevelFilter,
     lines: SyncSender<Line>,
     /// Bytes that are not written yet.
     bytes: AtomicUsize,
-    /// Lines that were dropped since the last one that was taken.
+    /// Lines that were dropped since the last one that was taken, or were not written.
     dropped: AtomicU64,
+    simple: SimpleLogger,
+    priorities: bool,
 }
 
 impl Log for Logger {
     /// Only echobot's own entries: at `debug` and `trace` ureq logs whole addresses, and one of them
     /// contains the `appsecret_proof`.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("echobot") && metadata.level() <= self.level
+        metadata.target().starts_with("echobot") && metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -128,35 +125,27 @@ impl Log for Logger {
     }
 }
 
-struct Writer {
-    simple: SimpleLogger,
-    priorities: bool,
-    /// Lines that were dropped, of which no line tells yet.
-    untold: u64,
-}
-
-impl Writer {
-    fn write_all(mut self, lines: &Receiver<Line>, logger: &Logger) {
+impl Logger {
+    fn write_all(&self, lines: Receiver<Line>) {
         for line in lines {
             self.tell(line.dropped);
             let is_written = self.write(line.level, &line.target, &line.text);
-            self.tell(u64::from(!is_written));
+            self.dropped
+                .fetch_add(u64::from(!is_written), Ordering::Relaxed);
             let length = line.text.len();
             // Nothing follows that could bring the count along.
-            if logger.bytes.load(Ordering::Relaxed) == length {
-                self.tell(logger.dropped.swap(0, Ordering::Relaxed));
+            if self.bytes.load(Ordering::Relaxed) == length {
+                self.tell(self.dropped.swap(0, Ordering::Relaxed));
             }
-            logger.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.bytes.fetch_sub(length, Ordering::Relaxed);
         }
     }
 
-    /// Tells of dropped lines, now or when that can be written.
-    fn tell(&mut self, dropped: u64) {
-        self.untold += dropped;
-        let lines = format!("{} lines of the log were dropped", self.untold);
-        let text = format!("{lines}: they could not be written");
-        if self.untold > 0 && self.write(Level::Error, module_path!(), &text) {
-            self.untold = 0;
+    /// Tells of dropped lines, now or with the next line.
+    fn tell(&self, dropped: u64) {
+        let text = format!("{dropped} lines of the log were dropped: they could not be written");
+        if dropped > 0 && !self.write(Level::Error, module_path!(), &text) {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 
@@ -172,13 +161,9 @@ impl Writer {
             return writeln!(io::stdout(), "<{priority}>{level:<5} [{target}] {text}").is_ok();
         }
         let write = || {
-            self.simple.log(
-                &Record::builder()
-                    .level(level)
-                    .target(target)
-                    .args(format_args!("{text}"))
-                    .build(),
-            );
+            let (args, mut record) = (format_args!("{text}"), Record::builder());
+            self.simple
+                .log(&record.level(level).target(target).args(args).build());
         };
         panic::catch_unwind(AssertUnwindSafe(write)).is_ok()
     }

@@ -79,9 +79,9 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// The lines of a [`ConfigError`](echobot::config::ConfigError) name the settings themselves.
-fn setting(error: impl Display) -> Failure {
-    Failure(error.to_string(), 2)
+/// The lines name the settings themselves.
+fn setting(lines: String) -> Failure {
+    Failure(lines, 2)
 }
 
 fn other(error: impl Display) -> Failure {
@@ -97,16 +97,15 @@ fn run() -> Result<ExitCode, Failure> {
             Ok(print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n")))
         }
         Some(Value(word)) if word == "simulate" => simulate(&mut arguments),
-        Some(Value(word)) if word == "check" => check(&mut arguments),
-        Some(Value(word)) if word == "setup" => setup(&mut arguments),
+        Some(Value(word)) if word == "check" => check(false, &mut arguments),
+        Some(Value(word)) if word == "setup" => check(true, &mut arguments),
         Some(other) => Err(other.unexpected().into()),
     }
 }
 
 fn serve() -> Result<ExitCode, Failure> {
     let config = Config::from_environment().map_err(setting)?;
-    let ended = echobot::serve(&config, echo::reply);
-    ended.map_err(|error| match error.exit_code() {
+    echobot::serve(&config, echo::reply).map_err(|error| match error.exit_code() {
         1 => other(error),
         code => Failure(error.to_string(), code),
     })?;
@@ -118,36 +117,26 @@ fn simulate(_: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
     usage("this echobot is built without the simulator: build it with its default features")
 }
 
-fn check(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    let mut json = false;
+/// `check`, and `setup`, which ends with it.
+fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+    let (mut as_json, mut callback_url) = (false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("json") => json = true,
+            Long("json") if !is_setup => as_json = true,
+            Long("callback-url") if is_setup => {
+                callback_url = Some(arguments.value()?.string()?);
+            }
             other => return Err(other.unexpected().into()),
         }
     }
-    report(json)
-}
-
-fn setup(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    let mut callback_url = None;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("callback-url") => callback_url = Some(arguments.value()?.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let Some(callback_url) = callback_url else {
+    let out = &mut io::stdout();
+    if let Some(url) = callback_url {
+        let config = Config::from_environment().map_err(setting)?;
+        account::setup(&config, &url, out).map_err(other)?;
+    } else if is_setup {
         return usage("setup needs --callback-url https://…");
-    };
-    let config = Config::from_environment().map_err(setting)?;
-    account::setup(&config, &callback_url, &mut io::stdout()).map_err(other)?;
-    report(false)
-}
-
-fn report(as_json: bool) -> Result<ExitCode, Failure> {
-    let config = Config::from_environment();
-    match account::check(&config, as_json, &mut io::stdout()).map_err(other)? {
+    }
+    match account::check(as_json, out).map_err(other)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }

@@ -1,7 +1,7 @@
 //! Reports the bot's state to systemd, over its notify protocol, sd_notify(3): each report is a
 //! datagram with lines of text. Without a socket to report to, nothing is sent.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt as _;
@@ -9,29 +9,22 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::config::Systemd;
 
-/// The service manager's socket, if there is one.
-pub(crate) struct Notifier(Option<(UnixDatagram, SocketAddr)>);
+/// The name of the service manager's socket, if there is one.
+pub(crate) struct Notifier(Option<OsString>);
 
 impl Notifier {
-    /// Connects to the service manager that has started this process. A failure is only logged: the
-    /// service manager will notice it too.
     pub(crate) fn new(systemd: &Systemd) -> Notifier {
-        let connect = |name: &OsStr| Ok((UnixDatagram::unbound()?, address(name)?));
-        let connected = systemd.notify_socket.as_deref().map(connect);
-        Notifier(connected.and_then(|result| result.inspect_err(log_failure).ok()))
+        Notifier(systemd.notify_socket.clone())
     }
 
-    /// Sends a state: `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
+    /// Sends a state: `READY=1`, `STOPPING=1`, `WATCHDOG=1`. A failure is only logged: the service manager will notice
+    /// it too.
     pub(crate) fn tell(&self, state: &str) {
-        if let Some((socket, address)) = &self.0 {
-            let sent = socket.send_to_addr(state.as_bytes(), address);
-            let _ = sent.inspect_err(log_failure);
+        let send = |name| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address(name)?);
+        if let Some(Err(error)) = self.0.as_deref().map(send) {
+            log::warn!("failed to tell the service manager how the bot fares: {error}");
         }
     }
-}
-
-fn log_failure(error: &io::Error) {
-    log::warn!("failed to tell the service manager how the bot fares: {error}");
 }
 
 /// A path, or a name after an `@`, which only Linux has.

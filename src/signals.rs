@@ -3,22 +3,19 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 pub(crate) use signal_hook::iterator::Signals;
 
+use crate::essential_thread;
 use crate::logger;
 use crate::notify::Notifier;
 use crate::shield::Shield;
 
-/// From now on these signals wait for [`close_on`]. With `nohup` the bot outlives SIGHUP.
+/// From now on these signals wait for [`close_on`]. A bot that was started with `nohup` outlives SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
-    let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
-    if !is_ignored(SIGHUP) {
-        signals.add_signal(SIGHUP)?;
-    }
-    Ok(signals)
+    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))
 }
 
 /// Whether the signal is ignored in this process, as Linux tells it (proc_pid_status(5), `SigIgn`).
@@ -52,6 +49,5 @@ pub(crate) fn close_on(
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(watch)?;
-    Ok(())
+    essential_thread::spawn("signals".to_string(), watch).map(drop)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::essential_thread;
 use crate::notify::Notifier;
 use crate::shield::Shield;
 use crate::worker::Worker;
@@ -42,8 +43,7 @@ pub(crate) fn start(
             }
         }
     };
-    thread::Builder::new().name("watchdog".into()).spawn(feed)?;
-    Ok(())
+    essential_thread::spawn("watchdog".to_string(), feed).map(drop)
 }
 
 /// Requests `/healthz`, and waits for the answer. Any answer shows that the bot is alive: a restart

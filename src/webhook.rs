@@ -1,4 +1,4 @@
-//! One request -> one answer, or the events of a webhook: handshake, signature, limits.
+//! One request -> one answer, or the events of a webhook: handshake and signature.
 //!
 //! Pure: bytes in, answer out. `worker.rs` reads the request and writes the answer.
 
@@ -14,9 +14,6 @@ use crate::config::{Config, Secret};
 use crate::event::{self, Event};
 use crate::hex;
 use crate::rate_limited_log::RateLimitedLog;
-
-/// The largest webhook body that is read, in bytes. A batch of 1000 events is far below it.
-pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// The path of the health check.
 const HEALTH_PATH: &str = "/healthz";
@@ -68,20 +65,20 @@ impl Answer {
 
     /// Not now: Messenger keeps its copy and delivers it again.
     pub fn unavailable(reason: &'static str) -> Answer {
-        let header = Some(("Retry-After", "1"));
-        Answer {
-            header,
-            ..Answer::new(503, reason)
-        }
+        Answer::new(503, reason).with("Retry-After", "1")
     }
 
     pub(crate) fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Answer {
-        let (text, header) = (text.into(), None);
         Answer {
             status,
-            text,
-            header,
+            text: text.into(),
+            header: None,
         }
+    }
+
+    fn with(self, name: &'static str, value: &'static str) -> Answer {
+        let header = Some((name, value));
+        Answer { header, ..self }
     }
 }
 
@@ -108,23 +105,17 @@ impl Webhook {
 
     /// Judges a request.
     pub fn judge(&self, request: Request<'_>) -> Verdict {
-        let (path, query) = request
-            .target
-            .split_once('?')
-            .unwrap_or((request.target, ""));
+        let target = request.target;
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Verdict::Answer(match (path, request.method) {
             (HEALTH_PATH, "GET" | "HEAD") => return Verdict::Health,
             (HEALTH_PATH, _) => self.method_not_allowed("GET, HEAD"),
-            // The shield's probe. Clients cannot send it, because the shield refuses this target.
+            // The shield's probe: does tiny_http read a new connection? It lets no client send this.
             ("*", _) => Answer::new(404, "nothing is here"),
             (path, _) if path != self.path => {
-                let line = format_args!(
-                    "request refused: 404, its path is not the webhook's, {}; does the callback address \
-                     end with WEBHOOK_PATH?",
-                    self.path
-                );
-                self.warn("path", line);
-                Answer::new(404, "nothing is here")
+                let ours = &self.path;
+                let line = format!("request refused: 404, its path is not the webhook's, {ours}");
+                self.refuse(404, "nothing is here", line + ": is WEBHOOK_PATH right?")
             }
             (_, "GET" | "HEAD") => self.handshake(query),
             (_, "POST") => match self.events(request.signature, request.body) {
@@ -137,12 +128,8 @@ impl Webhook {
 
     fn method_not_allowed(&self, allow: &'static str) -> Answer {
         let line = format_args!("request refused: 405, only {allow} are allowed there");
-        self.warn("method", line);
-        let header = Some(("Allow", allow));
-        Answer {
-            header,
-            ..Answer::new(405, "this method is not allowed here")
-        }
+        let refusal = self.refuse(405, "this method is not allowed here", line);
+        refusal.with("Allow", allow)
     }
 
     /// When the webhook is saved in the dashboard, Messenger checks that its address is ours
@@ -150,17 +137,14 @@ impl Webhook {
     fn handshake(&self, query: &str) -> Answer {
         let is_hubs = |pair: &str| decode(pair).is_some_and(|pair| pair.starts_with("hub."));
         if !query.split('&').any(is_hubs) {
-            return Answer::new(
-                200,
-                "echobot: a Messenger webhook. It answers Messenger only.",
-            );
+            let text = "echobot: a Messenger webhook. It answers Messenger only.";
+            return Answer::new(200, text);
         }
         let token = parameter(query, "hub.verify_token");
         let challenge = parameter(query, "hub.challenge");
+        let is_known = token.is_some_and(|token| self.is_verify_token(&token));
         let cause = match (parameter(query, "hub.mode").as_deref(), challenge) {
-            _ if !token.is_some_and(|token| self.is_verify_token(&token)) => {
-                "the verify token is wrong"
-            }
+            _ if !is_known => "the verify token is wrong",
             (Some("subscribe"), Some(challenge)) => {
                 log::info!("handshake accepted");
                 return Answer::new(200, challenge);
@@ -170,11 +154,8 @@ impl Webhook {
         let line = format_args!(
             "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
         );
-        self.warn("handshake", line);
-        Answer::new(
-            403,
-            "handshake refused: mode, verify token or challenge is wrong",
-        )
+        let reason = "handshake refused: mode, verify token or challenge is wrong";
+        self.refuse(403, reason, line)
     }
 
     /// Compares in constant time: the time taken tells nothing about the token.
@@ -183,20 +164,15 @@ impl Webhook {
         hmac::verify(&self.app_secret, token.as_bytes(), expected.as_ref()).is_ok()
     }
 
-    /// Size, signature, JSON: in this order, so that a stranger's bytes are never parsed.
+    /// The signature before the JSON, so that a stranger's bytes are never parsed. The shield limits the size.
     fn events(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Event>, Answer> {
-        if body.len() > MAX_BODY {
-            return Err(Answer::new(413, "the body is larger than 4 MiB"));
-        }
         let Some(signature) = signature else {
             let line = "webhook refused: it is not signed";
-            self.warn("unsigned", line);
-            return Err(Answer::new(403, "X-Hub-Signature-256 is missing"));
+            return Err(self.refuse(403, "X-Hub-Signature-256 is missing", line));
         };
         if !self.is_signed(signature, body) {
             let line = "webhook refused: its signature is wrong; is APP_SECRET this app's secret?";
-            self.warn("wrongly signed", line);
-            return Err(Answer::new(403, "X-Hub-Signature-256 is wrong"));
+            return Err(self.refuse(403, "X-Hub-Signature-256 is wrong", line));
         }
         event::read(body).map_err(|error| {
             log::warn!("webhook refused: {error}, but Messenger signed it");
@@ -204,8 +180,10 @@ impl Webhook {
         })
     }
 
-    fn warn(&self, kind: &'static str, line: impl Display) {
-        self.refusals.log(kind, Level::Warn, line);
+    /// Refuses a request for this reason, and logs a line of it.
+    fn refuse(&self, status: u16, reason: &'static str, line: impl Display) -> Answer {
+        self.refusals.log(reason, Level::Warn, line);
+        Answer::new(status, reason)
     }
 
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {

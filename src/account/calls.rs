@@ -5,23 +5,17 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use ureq::Body;
 use ureq::http::Response;
-use ureq::{Agent, Body, RequestBuilder};
 
-use crate::config::Config;
-use crate::graph::client::{agent, describe, read_body};
-use crate::graph::{GraphError, appsecret_proof};
+use crate::event;
+use crate::graph::client::{describe, read_body, unreached};
+use crate::graph::{Graph, GraphError};
 
 /// The webhook fields that the bot subscribes to.
 const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
 
-/// The Graph API, called in the name of the page or of the app.
-pub(super) struct Account {
-    pub(super) config: Config,
-    agent: Agent,
-}
-
-/// Whom the page's token is for.
+/// The owner of the page's token: the page, unless the operator took another token.
 pub(super) struct Owner {
     /// Not empty.
     pub(super) id: String,
@@ -39,8 +33,7 @@ impl Owner {
             _ => return Ok(self),
         };
         Err(format!(
-            "PAGE_ACCESS_TOKEN is {whose}, {self}, and not a page's: take the page's from the Messenger settings \
-             of your app"
+            "PAGE_ACCESS_TOKEN is {whose}, {self}, and not a page's: take the page's from your app's Messenger settings"
         ))
     }
 }
@@ -51,29 +44,29 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The app's subscription to webhooks, or the page's to the app.
+/// The app's subscription to webhooks, or the page's to the app. The default is none at all.
+#[derive(Default)]
 pub(super) struct Subscription {
     /// Where webhooks go, or the name of the app.
     pub(super) target: String,
-    pub(super) is_active: bool,
-    fields: Vec<String>,
+    is_active: bool,
+    pub(super) fields: Vec<String>,
 }
 
 impl Subscription {
-    /// The bot's fields that are not subscribed to.
-    pub(super) fn missing(&self) -> Option<String> {
-        missing(&FIELDS, &self.fields)
+    /// What keeps messages from coming.
+    pub(super) fn wrong(&self) -> Option<String> {
+        match missing(&FIELDS, &self.fields) {
+            Some(fields) => Some(format!(
+                "is not subscribed to {fields}, so the bot hears nothing of them"
+            )),
+            None => (!self.is_active).then(|| "is subscribed, but not active".to_string()),
+        }
     }
 }
 
-impl Account {
-    /// A client that does not connect yet.
-    pub(super) fn new(config: &Config) -> Account {
-        let (config, agent) = (config.clone(), agent(&config.authorities, 1));
-        Account { config, agent }
-    }
-
-    /// Whom the token is for. Not every Graph API says which type of node that is (`metadata`).
+impl Graph {
+    /// The token's owner. Not every Graph API says which type of node that is (`metadata`).
     ///
     /// # Errors
     /// When the Graph API refuses the call, is not reached or is not understood; so with all that follow.
@@ -85,59 +78,56 @@ impl Account {
         if let (Some(app), "") = (&self.config.app_id, kind.as_str()) {
             kind = text(&self.token(app).unwrap_or_default()["type"]);
         }
-        match id.as_str() {
-            "" => Err(not_understood(200)),
-            _ => Ok(Owner { id, name, kind }),
+        match id.is_empty() {
+            true => Err(not_understood(200)),
+            false => Ok(Owner { id, name, kind }),
         }
     }
 
     /// What Meta knows of the page's token (Graph API, "Debug Token").
     pub(super) fn token(&self, app: &str) -> Result<Value, String> {
         let token = self.config.page_access_token.expose();
-        let answer = self.get(Some(app), "debug_token", &[("input_token", token)])?;
-        let data = answer.get("data").filter(|data| data.is_object());
-        data.cloned().ok_or_else(|| not_understood(200))
+        self.data(Some(app), "debug_token", &[("input_token", token)])
     }
 
-    /// The app's subscription to webhooks about pages, if it has one.
-    pub(super) fn app_subscription(&self, app: &str) -> Result<Option<Subscription>, String> {
-        let answer = self.get(Some(app), &format!("{app}/subscriptions"), &[])?;
+    /// The app's subscription to webhooks about pages.
+    pub(super) fn app_subscription(&self, app: &str) -> Result<Subscription, String> {
+        let list = self.data(Some(app), &format!("{app}/subscriptions"), &[])?;
         let is_ours = |item: &Value| item["object"] == "page";
-        find(&answer, is_ours, ["callback_url", "fields"])
+        find(&list, is_ours, ["callback_url", "fields"])
     }
 
     /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
-    /// handshake first, so the bot must be up. It is subscribed to no other fields then.
-    pub(super) fn subscribe_app(&self, app: &str, url: &str, fields: &str) -> Result<(), String> {
+    /// handshake first, so the bot must be up. The app loses the fields that are not in `old`.
+    pub(super) fn subscribe_app(&self, app: &str, url: &str, old: &[String]) -> Result<(), String> {
         let form = [
             ("object", "page"),
             ("callback_url", url),
-            ("fields", fields),
+            ("fields", &all_fields(old)),
             ("verify_token", self.config.verify_token.expose()),
             ("include_values", "true"),
         ];
         self.post(Some(app), &format!("{app}/subscriptions"), &form)
     }
 
-    /// The page's subscription to the app, if it has one. Without the app's id, to any app.
-    pub(super) fn page_subscription(&self, page: &Owner) -> Result<Option<Subscription>, String> {
-        let answer = self.get(None, &format!("{}/subscribed_apps", page.id), &[])?;
+    /// The page's subscription to the app; without the app's id, to any app.
+    pub(super) fn page_subscription(&self, page: &Owner) -> Result<Subscription, String> {
+        let list = self.data(None, &format!("{}/subscribed_apps", page.id), &[])?;
         let app = self.config.app_id.as_ref();
         let is_ours = |item: &Value| app.is_none_or(|id| text(&item["id"]) == *id);
-        find(&answer, is_ours, ["name", "subscribed_fields"])
+        find(&list, is_ours, ["name", "subscribed_fields"])
     }
 
-    /// Subscribes the page to the app. It is subscribed to no other fields then.
-    pub(super) fn subscribe_page(&self, page: &Owner, fields: &str) -> Result<(), String> {
+    /// Subscribes the page to the app. The page loses the fields that are not in `old`.
+    pub(super) fn subscribe_page(&self, page: &Owner, old: &[String]) -> Result<(), String> {
         let path = format!("{}/subscribed_apps", page.id);
-        self.post(None, &path, &[("subscribed_fields", fields)])
+        self.post(None, &path, &[("subscribed_fields", &all_fields(old))])
     }
 
     /// What the bot that listens here says of its health; none where something else answers.
     pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
         let answer = self.agent.get(format!("http://{address}/healthz")).call();
-        let body = read_body(answer.ok()?.body_mut()).ok()?;
-        let says = String::from_utf8(body).ok()?;
+        let says = String::from_utf8(read_body(answer.ok()?.into_body()).ok()?).ok()?;
         (says.len() < 200 && !says.contains(['\n', '<'])).then_some(says)
     }
 
@@ -150,20 +140,24 @@ impl Account {
             ("hub.challenge", challenge),
         ];
         let answer = self.agent.get(url).query_pairs(query).call();
-        let mut answer = answer.map_err(|error| describe(&error))?;
-        let body = read_body(answer.body_mut()).unwrap_or_default();
-        match answer.status().as_u16() {
-            200 if body == challenge.as_bytes() => Ok(()),
-            200 => Err("something else answered, without the challenge".to_string()),
+        let (head, body) = answer.map_err(|error| describe(&error))?.into_parts();
+        match head.status.as_u16() {
+            200 if read_body(body).is_ok_and(|body| body == challenge.as_bytes()) => Ok(()),
             403 => Err("the bot there has another VERIFY_TOKEN (403)".to_string()),
-            status => Err(format!("it answered {status}")),
+            status => Err(format!("it answered {status}, without the challenge")),
         }
     }
 
     fn get(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        let call = self.agent.get(self.url(path));
-        let call = call.query_pairs(query.iter().copied());
-        read(self.authorize(call, app).call())
+        let call = self.authorize(self.agent.get(self.url(path)), app);
+        read(call.query_pairs(query.iter().copied()).call())
+    }
+
+    fn data(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
+        match self.get(app, path, query)?["data"].take() {
+            Value::Null => Err(not_understood(200)),
+            data => Ok(data),
+        }
     }
 
     fn post(&self, app: Option<&str>, path: &str, form: &[(&str, &str)]) -> Result<(), String> {
@@ -175,40 +169,12 @@ impl Account {
             _ => Err("the Graph API did not say that it succeeded".to_string()),
         }
     }
-
-    fn url(&self, path: &str) -> String {
-        let Config {
-            graph_url,
-            graph_version,
-            ..
-        } = &self.config;
-        format!("{graph_url}/{graph_version}/{path}")
-    }
-
-    /// In the name of this app, or of the page.
-    fn authorize<B>(&self, call: RequestBuilder<B>, app: Option<&str>) -> RequestBuilder<B> {
-        let (token, secret) = (
-            self.config.page_access_token.expose(),
-            &self.config.app_secret,
-        );
-        // The app's token is made of its id and its secret (Graph API, "Access Tokens").
-        let apps = app.map(|id| format!("Bearer {id}|{}", secret.expose()));
-        match apps {
-            Some(apps) => call.header("Authorization", apps),
-            None => call
-                .header("Authorization", format!("Bearer {token}"))
-                .query("appsecret_proof", appsecret_proof(secret, token)),
-        }
-    }
 }
 
 fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, String> {
-    let whole = answer.and_then(|mut answer| {
-        let body = read_body(answer.body_mut())?;
-        Ok((answer.status().as_u16(), body))
-    });
-    let (status, body) =
-        whole.map_err(|error| format!("failed to reach the Graph API: {}", describe(&error)))?;
+    let (head, body) = answer.map_err(|error| unreached(&error))?.into_parts();
+    let (status, body) = (head.status.as_u16(), read_body(body));
+    let body = body.map_err(|error| unreached(&error))?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {
         Some(error) => Err(format!("{error}; {}", advice(error.code))),
@@ -227,69 +193,57 @@ fn advice(code: i64) -> &'static str {
         1 | 2 => "a passing fault: try again in a minute",
         4 | 17 | 32 | 341 | 613 => "too many calls: try again in an hour",
         10 | 200..=299 => {
-            "a permission is missing: make a token with pages_messaging and pages_manage_metadata, for a page \
-             that you manage"
+            "the token lacks pages_messaging or pages_manage_metadata, or you do not manage the page"
         }
-        100 | 803 | 2500 => {
-            "no such thing for this token: is APP_ID this app's id, and is the token this page's, not a \
-             person's or an app's?"
-        }
+        100 | 803 | 2500 => "is APP_ID this app's id, and the token this page's, not a person's?",
         101 => "APP_ID and APP_SECRET are not of the same app",
         102 | 190 => {
             "the token is wrong or has expired: make a new one in the Messenger settings of your app"
         }
-        2200 => {
-            "Messenger did not get the challenge back from the callback address: is the bot up there, with \
-             this VERIFY_TOKEN?"
-        }
+        2200 => "Messenger did not get the challenge back: is the bot up, with this VERIFY_TOKEN?",
         _ => "the code is explained in Meta's documents, \"Handle Errors\"",
     }
 }
 
-/// The first subscription in a list that is ours. What is not understood is an error: to subscribe anew takes the fields
-/// away that are subscribed to, but not known.
+/// The first subscription in a list that is ours. What is not understood is an error: subscribing again would take away
+/// the fields that are not known.
 fn find(
     list: &Value,
     is_ours: impl Fn(&Value) -> bool,
     [target, fields]: [&str; 2],
-) -> Result<Option<Subscription>, String> {
-    let items = list["data"].as_array().ok_or(not_understood(200))?;
-    let item = items.iter().find(|item| is_ours(item));
-    let read = |item: &Value| {
-        Ok(Subscription {
-            target: text(&item[target]),
-            is_active: item["active"] == true,
-            fields: names(&item[fields]).ok_or(not_understood(200))?,
-        })
+) -> Result<Subscription, String> {
+    let mut items = list.as_array().ok_or(not_understood(200))?.iter();
+    let Some(item) = items.find(|item| is_ours(item)) else {
+        return Ok(Subscription::default());
     };
-    item.map(read).transpose()
+    Ok(Subscription {
+        target: text(&item[target]),
+        // A page's does not say.
+        is_active: item["active"] != false,
+        fields: names(&item[fields]).ok_or(not_understood(200))?,
+    })
 }
 
-/// The bot's fields, and the others of a subscription.
-pub(super) fn all_fields(subscription: Option<&Subscription>) -> String {
-    let others = subscription.into_iter().flat_map(|it| &it.fields);
-    let others = others.filter(|field| !FIELDS.contains(&field.as_str()));
+/// The bot's fields, and the others.
+fn all_fields(old: &[String]) -> String {
+    let others = old.iter().filter(|field| !FIELDS.contains(&field.as_str()));
     others.fold(FIELDS.join(","), |all, other| all + "," + other)
 }
 
-/// The names in a list, whose items are names or objects with a name.
+/// The names in a list of names, or of objects with a name.
 pub(super) fn names(list: &Value) -> Option<Vec<String>> {
     let name = |item: &Value| text(item.get("name").unwrap_or(item));
     Some(list.as_array()?.iter().map(name).collect())
 }
 
-/// Those of the names that are not there.
+/// The names that are not there.
 pub(super) fn missing(names: &[&str], there: &[String]) -> Option<String> {
     let is_missing = |name: &&str| !there.iter().any(|other| other == name);
     let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
     (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
-/// A name or an id as text: Meta writes some ids as numbers.
+/// A name or an id as text; empty where there is none.
 pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    }
+    event::id(value).unwrap_or_default()
 }

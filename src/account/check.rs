@@ -4,14 +4,15 @@ use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use ureq::Proxy;
 
 use super::SUBSCRIBE;
-use super::calls::{Account, Owner, missing, names, text};
-use crate::config::{Config, ConfigError};
+use super::calls::{Owner, Subscription, missing, names, text};
+use crate::clock;
+use crate::config::Config;
+use crate::graph::Graph;
 use crate::graph::client::is_http;
 use crate::store::Store;
 
@@ -31,37 +32,32 @@ type Finding = Result<String, String>;
 ///
 /// # Errors
 /// When a line cannot be written.
-pub fn check(
-    config: &Result<Config, ConfigError>,
-    as_json: bool,
-    out: &mut dyn Write,
-) -> io::Result<bool> {
-    let is_well = true;
+pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let is_ok = true;
     let mut report = Report {
         as_json,
         out,
-        is_well,
+        is_ok,
     };
-    match config {
-        Ok(config) => check_all(config, &mut report)?,
-        Err(error) => {
-            let lines = error.to_string();
+    match Config::from_environment() {
+        Ok(config) => check_all(&config, &mut report)?,
+        Err(lines) => {
             let mut lines = lines.lines().map(str::to_string);
             lines.try_for_each(|line| report.add("settings", Err(line)))?;
         }
     }
-    Ok(report.is_well)
+    Ok(report.is_ok)
 }
 
 struct Report<'a> {
     as_json: bool,
     out: &'a mut dyn Write,
-    is_well: bool,
+    is_ok: bool,
 }
 
 impl Report<'_> {
     fn add(&mut self, topic: &str, finding: Finding) -> io::Result<()> {
-        self.is_well &= finding.is_ok();
+        self.is_ok &= finding.is_ok();
         match finding {
             Ok(says) => self.line(topic, "✓", "ok", &says),
             Err(says) => self.line(topic, "✗", "failed", &says),
@@ -83,18 +79,18 @@ impl Report<'_> {
 }
 
 fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
-    let account = Account::new(config);
+    let graph = Graph::new(config);
     report.add("settings", Ok("all are understood".to_string()))?;
     match &config.shared {
         Some(address) => report.add("shared outbox", crate::shared::check(address))?,
-        None => report.add("data directory", data_directory(config, &account))?,
+        None => report.add("data directory", data_directory(config, &graph))?,
     }
     unused_proxies().try_for_each(|says| report.skip("proxy", &says))?;
-    let page = account.owner().and_then(Owner::page);
+    let page = graph.owner().and_then(Owner::page);
     let says = |page: &Owner| format!("the token is for {page}");
     report.add("page", page.as_ref().map(says).map_err(String::clone))?;
     match &config.app_id {
-        Some(app) => check_app(app, &account, report)?,
+        Some(app) => check_app(app, &graph, report)?,
         None => {
             for topic in ["token", "app", "callback"] {
                 report.skip(topic, "set APP_ID (App settings > Basic) to look at it")?;
@@ -102,47 +98,54 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
         }
     }
     match &page {
-        Ok(page) => report.add("subscription", page_subscription(&account, page)),
+        Ok(page) => {
+            let found = graph.page_subscription(page);
+            report.add(
+                "subscription",
+                judge("the page", "it tells the app", &found),
+            )
+        }
         Err(_) => report.skip("subscription", "the page is not known"),
     }
 }
 
-fn data_directory(config: &Config, account: &Account) -> Finding {
+fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
-        let says = "none: what is owed is kept in memory, and webhooks wait for their echoes";
-        return Ok(says.to_string());
+        return Ok("none: what is owed is kept in memory, and webhooks wait for it".to_string());
     };
     let shown = directory.display();
-    let advice = "name another DATA_DIR, or give echobot the right to write there";
-    try_to_write(directory)
-        .map_err(|error| format!("failed to write to {shown}: {error}; {advice}"))?;
-    let outbox = outbox_on_disk(config, directory, account)?;
+    try_to_write(directory).map_err(|error| {
+        format!(
+            "failed to write to {shown}: {error}; name another DATA_DIR, or let echobot write there"
+        )
+    })?;
+    let outbox = outbox_on_disk(config, directory, graph)?;
     Ok(format!("{shown} can be written; {outbox}"))
 }
 
 /// What is owed, as the file has it, or the bot that has it open.
-fn outbox_on_disk(config: &Config, directory: &Path, account: &Account) -> Finding {
+fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
     if !Store::is_in(directory) {
         return Ok("there is no outbox in it yet".to_string());
     }
     let owed = match Store::open(directory) {
         Ok((_, owed)) => owed,
         Err(error) if error.is_busy() => {
-            let health = config.listen.iter().find_map(|at| account.health(*at));
-            let says = health.map(|health| format!("the bot that runs says: {health}"));
-            let elsewhere = "a bot uses it that does not listen where this one would";
-            return Ok(says.unwrap_or(elsewhere.to_string()));
+            let health = config.listen.iter().find_map(|at| graph.health(*at));
+            return Ok(match health {
+                Some(health) => format!("the bot that runs says: {health}"),
+                None => "a bot uses it that does not listen where this one would".to_string(),
+            });
         }
         Err(error) => return Err(error.to_string()),
     };
     let minutes = owed.iter().map(|echo| echo.came.elapsed().as_secs() / 60);
-    let Some(oldest) = minutes.max() else {
-        return Ok("nothing is owed, and no bot runs".to_string());
-    };
-    let count = owed.len();
-    Ok(format!(
-        "{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs"
-    ))
+    Ok(match (owed.len(), minutes.max()) {
+        (count, Some(oldest)) => {
+            format!("{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs")
+        }
+        _ => "nothing is owed, and no bot runs".to_string(),
+    })
 }
 
 /// Writes a file of its own, because a running bot has locked the outbox.
@@ -157,17 +160,16 @@ fn try_to_write(directory: &Path) -> io::Result<()> {
 fn unused_proxies() -> impl Iterator<Item = String> {
     env::vars_os().filter_map(|(name, text)| {
         let (name, text) = (name.into_string().ok()?, text.to_string_lossy());
-        let why = match name.to_uppercase().as_str() {
-            "NO_PROXY" if text.contains('/') => {
+        let why = match (name.to_uppercase().as_str(), &*text) {
+            ("NO_PROXY", text) if text.contains('/') => {
                 "has a block of addresses, which is not understood: write names, addresses, or endings as .example.org"
             }
-            "ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY" if !text.is_empty() => {
-                match Proxy::new(&text) {
-                    Ok(proxy) if is_http(&proxy) => return None,
-                    Ok(_) => "is not used: SOCKS proxies are not supported",
-                    Err(_) => "is not understood, and not used: set it to http://HOST:PORT, or remove it",
-                }
-            }
+            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", "") => return None,
+            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", text) => match Proxy::new(text) {
+                Ok(proxy) if is_http(&proxy) => return None,
+                Ok(_) => "is not used: SOCKS proxies are not supported",
+                Err(_) => "is not understood, and not used: set it to http://HOST:PORT, or remove it",
+            },
             _ => return None,
         };
         Some(format!("{name} {why}"))
@@ -175,24 +177,15 @@ fn unused_proxies() -> impl Iterator<Item = String> {
 }
 
 /// What can only be checked as the app: the token, the app's subscription and its callback address.
-fn check_app(app: &str, account: &Account, report: &mut Report) -> io::Result<()> {
-    report.add("token", token(app, account))?;
-    let subscription = account.app_subscription(app);
-    let Ok(Some(subscription)) = subscription else {
-        let unknown = format!("Messenger does not know where to send webhooks: {SUBSCRIBE}");
-        report.add("app", Err(subscription.err().unwrap_or(unknown)))?;
+fn check_app(app: &str, graph: &Graph, report: &mut Report) -> io::Result<()> {
+    report.add("token", token(app, graph))?;
+    let found = graph.app_subscription(app);
+    report.add("app", judge("the app", "webhooks go to", &found))?;
+    let url = found.unwrap_or_default().target;
+    if url.is_empty() {
         return report.skip("callback", "the address is not known");
-    };
-    let url = &subscription.target;
-    let finding = match subscription.missing() {
-        _ if !subscription.is_active => Err(format!(
-            "the subscription to {url} is not active: {SUBSCRIBE}"
-        )),
-        None => Ok(format!("webhooks go to {url}")),
-        Some(fields) => Err(format!("it is not subscribed to {fields}: {SUBSCRIBE}")),
-    };
-    report.add("app", finding)?;
-    let finding = match account.handshake(url) {
+    }
+    let finding = match graph.handshake(&url) {
         Ok(()) => Ok(format!("a bot with this VERIFY_TOKEN answers at {url}")),
         Err(error) => Err(format!(
             "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
@@ -201,21 +194,23 @@ fn check_app(app: &str, account: &Account, report: &mut Report) -> io::Result<()
     report.add("callback", finding)
 }
 
-fn token(app: &str, account: &Account) -> Finding {
-    let token = account.token(app)?;
+fn token(app: &str, graph: &Graph) -> Finding {
+    let token = graph.token(app)?;
     let (token_app, kind) = (text(&token["app_id"]), text(&token["type"]));
     let scopes = names(&token["scopes"]).unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
-    // 0 is never.
+    // In seconds; 0 is never.
     let left = |name: &str| {
         let end = token[name].as_u64().filter(|end| *end > 0)?;
-        Some(end.saturating_sub(now))
+        Some(end.saturating_sub(clock::now() / 1000))
     };
     let days = left("expires_at").map(|seconds| seconds / (24 * 60 * 60));
+    let expires = match days {
+        Some(days) => format!("expires in {days} days"),
+        None => "never expires".to_string(),
+    };
     let wrong = if token["is_valid"] != true {
         "it is not valid any more".to_string()
-    } else if !["PAGE", ""].contains(&&*kind) {
+    } else if !["PAGE", ""].contains(&kind.as_str()) {
         format!("it is not a page's, its type is {kind}")
     } else if token_app != app {
         format!("it was made for another app ({token_app})")
@@ -223,33 +218,19 @@ fn token(app: &str, account: &Account) -> Finding {
         format!("it does not allow {scopes}, which are ticked when it is made")
     } else if left("data_access_expires_at") == Some(0) {
         "its access to people's data has expired".to_string()
+    } else if days.is_some_and(|days| days < SOON_DAYS) {
+        format!("it {expires}")
     } else {
-        let allows = "allows what is needed";
-        match days {
-            Some(days) if days < SOON_DAYS => format!("it expires in {days} days"),
-            Some(days) => return Ok(format!("it is valid for {days} days, and {allows}")),
-            None => return Ok(format!("it is valid, never expires, and {allows}")),
-        }
+        return Ok(format!("it is valid, {expires}, and allows what is needed"));
     };
     Err(format!("{wrong}: {RENEW}"))
 }
 
-/// The page's subscription to the app.
-fn page_subscription(account: &Account, page: &Owner) -> Finding {
-    let Some(subscription) = account.page_subscription(page)? else {
-        let silent = "the page is not subscribed to the app, so it hears nothing";
-        return Err(format!("{silent}: {SUBSCRIBE}"));
-    };
-    match subscription.missing() {
-        Some(fields) => Err(format!(
-            "the page does not tell the app of {fields}: {SUBSCRIBE}"
-        )),
-        None if account.config.app_id.is_some() => {
-            Ok("the page is subscribed to the app".to_string())
-        }
-        None => Ok(format!(
-            "the page is subscribed to an app, {}",
-            subscription.target
-        )),
+/// Whether a subscription of the app or the page is as it should be.
+fn judge(subject: &str, what: &str, found: &Result<Subscription, String>) -> Finding {
+    let found = found.as_ref().map_err(String::clone)?;
+    match found.wrong() {
+        Some(wrong) => Err(format!("{subject} {wrong}: {SUBSCRIBE}")),
+        None => Ok(format!("{subject} is subscribed: {what} {}", found.target)),
     }
 }

@@ -1,6 +1,5 @@
 //! The page that the token is for, and whether an event is that page's.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ impl TokenPage {
         }
     }
 
-    /// Takes what the Graph API says: another page is to be seen anew.
+    /// Takes what the Graph API says. Of another page than before no event has come yet.
     pub(super) fn learn(&self, owner: Owner) {
         let mut known = self.known();
         if known.owner.as_ref().is_none_or(|old| old.id != owner.id) {
@@ -50,7 +49,7 @@ impl TokenPage {
         }
     }
 
-    /// Whose a shared outbox is.
+    /// The owner of a shared outbox: the token's digest, its page, and the page of the last event.
     pub(crate) fn outbox_owner(&self) -> shared::Owner {
         let known = self.known();
         let told = known.owner.as_ref().map(|owner| owner.id.clone());
@@ -61,49 +60,42 @@ impl TokenPage {
     /// Whether an event is to be answered. An app hears all its pages, and the token is for one of them; but as long as
     /// it is not certain for which one, the Graph API decides: what was answered 200 is not thrown away for a guess.
     pub(crate) fn is_ours(&self, event: &Event) -> bool {
-        let Some(page) = &event.page else {
+        // Instagram's accounts have ids of their own.
+        let is_on_messenger = event.platform == Platform::Messenger;
+        let Some(page) = event.page.as_ref().filter(|_| is_on_messenger) else {
             return true;
         };
         let mut guard = self.known();
         let known = &mut *guard;
-        // Instagram's accounts have ids of their own.
-        let is_on_messenger = event.platform == Platform::Messenger;
-        let other = known.owner.as_ref().filter(|owner| owner.id != *page);
-        let Some(owner) = other.filter(|_| is_on_messenger) else {
-            if is_on_messenger {
-                known.has_come |= known.owner.is_some();
-                known.last.clone_from(page);
+        match known.owner.as_ref().filter(|owner| owner.id != *page) {
+            None => known.has_come |= known.owner.is_some(),
+            Some(owner) if known.has_come => {
+                let line = format_args!(
+                    "passed over: an event of the page {page}; PAGE_ACCESS_TOKEN is for {owner}: unsubscribe \
+                     the app from the other page, or run another bot with that page's token"
+                );
+                self.other_pages.log("passed over", Level::Warn, line);
+                return false;
             }
-            return true;
-        };
-        if known.has_come {
-            let line = format_args!(
-                "passed over: an event of the page {page}; PAGE_ACCESS_TOKEN is for {owner}: unsubscribe \
-                 the app from the other page, or run another bot with that page's token"
-            );
-            self.other_pages.log("passed over", Level::Warn, line);
-            return false;
+            Some(owner) => {
+                let line = format_args!(
+                    "an event of the page {page} has come, and none yet of {owner}, the owner of \
+                     PAGE_ACCESS_TOKEN: is it the token of another page, or of a person? echobot check tells"
+                );
+                self.other_pages.log("not certain", Level::Warn, line);
+            }
         }
-        let line = format_args!(
-            "an event of the page {page} has come, and none yet of {owner}, whom PAGE_ACCESS_TOKEN is \
-             for: is it the token of another page, or of a person? echobot check tells"
-        );
-        self.other_pages.log("not certain", Level::Warn, line);
         known.last.clone_from(page);
         true
     }
 
+    /// In a line of the log, after the token; nothing while the page is not known.
+    pub(crate) fn hint(&self) -> String {
+        let hint = |owner: &Owner| format!(" (it is for {owner})");
+        self.known().owner.as_ref().map(hint).unwrap_or_default()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// In a line of the log, after the token; nothing while it is not known.
-impl fmt::Display for TokenPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.known().owner {
-            Some(owner) => write!(f, " (it is for {owner})"),
-            None => Ok(()),
-        }
     }
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::calls::{Account, Owner, all_fields};
+use super::calls::Owner;
 use super::{SUBSCRIBE, TokenPage};
 use crate::config::Config;
+use crate::graph::Graph;
 
 /// The time between two checks, and until the next one after a failure.
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -18,27 +19,24 @@ const AFTER_FAILURE: Duration = Duration::from_secs(20);
 
 /// Starts the thread that asks. The page is not known until the Graph API has told it.
 pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
-    let account = Account::new(config);
+    let graph = Graph::new(config);
     let page = Arc::new(TokenPage::unknown(&config.page_access_token));
     let learned = Arc::clone(&page);
     let watch = move || {
         loop {
-            let pause = match look(&account, &learned) {
-                Ok(()) => INTERVAL,
-                Err(error) => {
-                    log::warn!("failed to look after the page and its subscription: {error}");
-                    AFTER_FAILURE
-                }
-            };
-            thread::sleep(pause);
+            let looked = look(&graph, &learned);
+            if let Err(error) = &looked {
+                log::warn!("failed to look after the page and its subscription: {error}");
+            }
+            thread::sleep(looked.map_or(AFTER_FAILURE, |()| INTERVAL));
         }
     };
     thread::Builder::new().name("watch".into()).spawn(watch)?;
     Ok(page)
 }
 
-fn look(account: &Account, known: &TokenPage) -> Result<(), String> {
-    let page = match account.owner()?.page() {
+fn look(graph: &Graph, known: &TokenPage) -> Result<(), String> {
+    let page = match graph.owner()?.page() {
         Ok(page) => page,
         Err(mistake) => {
             log::error!("{mistake}");
@@ -46,40 +44,28 @@ fn look(account: &Account, known: &TokenPage) -> Result<(), String> {
         }
     };
     // Without the app's id another app's subscription would be taken for ours.
-    let mended = match &account.config.app_id {
-        Some(app) => mend(account, app, &page),
-        None => Ok(()),
-    };
+    let app = graph.config.app_id.as_ref();
+    let mended = app.map_or(Ok(()), |app| mend(graph, app, &page));
     known.learn(page);
     mended
 }
 
-fn mend(account: &Account, app: &str, page: &Owner) -> Result<(), String> {
-    let subscription = account.page_subscription(page)?;
-    if subscription
-        .as_ref()
-        .is_none_or(|it| it.missing().is_some())
-    {
-        log::error!(
-            "the page is not subscribed to the app, or not to all that it needs: Messenger does not \
-             send everything; subscribing it again"
-        );
-        account.subscribe_page(page, &all_fields(subscription.as_ref()))?;
+fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
+    let found = graph.page_subscription(page)?;
+    if let Some(wrong) = found.wrong() {
+        log::error!("the page {wrong}; subscribing it again");
+        graph.subscribe_page(page, &found.fields)?;
         log::info!("the page is subscribed again");
     }
-    let subscription = account.app_subscription(app)?;
-    let Some(subscription) = subscription.filter(|it| it.target.starts_with("http")) else {
-        log::error!("the app is not subscribed to webhooks: Messenger sends nothing; {SUBSCRIBE}");
-        return Ok(());
-    };
-    if !subscription.is_active || subscription.missing().is_some() {
-        let url = &subscription.target;
-        log::error!(
-            "the app's subscription to webhooks is not active, or not complete: Messenger does not send \
-             everything; subscribing it again, at {url}"
-        );
-        account.subscribe_app(app, url, &all_fields(Some(&subscription)))?;
-        log::info!("the app is subscribed again");
+    let found = graph.app_subscription(app)?;
+    match found.wrong() {
+        None => {}
+        Some(wrong) if found.target.is_empty() => log::error!("the app {wrong}: {SUBSCRIBE}"),
+        Some(wrong) => {
+            log::error!("the app {wrong}; subscribing it again");
+            graph.subscribe_app(app, &found.target, &found.fields)?;
+            log::info!("the app is subscribed again");
+        }
     }
     Ok(())
 }

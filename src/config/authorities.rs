@@ -1,6 +1,5 @@
 //! Certificates of authorities, in a file and in directories, as other programs read them.
 
-use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -9,36 +8,23 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::Settings;
 
+/// Certificates of authorities.
+pub(super) type Certificates = Vec<CertificateDer<'static>>;
+
 impl Settings<'_> {
-    pub(super) fn authorities(
-        &mut self,
-        file_name: &str,
-        directory_name: &str,
-    ) -> Vec<CertificateDer<'static>> {
+    pub(super) fn authorities(&mut self, file_name: &str, directory_name: &str) -> Certificates {
+        let file = self.path(file_name, "a file with certificates in PEM");
+        let file = file.map(|file| (file_name, certificates(&file), file));
+        let directories = self.directories(directory_name).into_iter();
+        let directories = directories.map(|path| (directory_name, all_certificates(&path), path));
         let mut authorities = Vec::new();
-        if let Some(file) = self.path(file_name, "a file with certificates in PEM") {
-            match certificates(&file) {
+        for (name, found, path) in file.into_iter().chain(directories) {
+            let shown = path.display();
+            match found {
                 Ok(found) => authorities.extend(found),
                 Err(why) => self.problems.push(format!(
-                    "{file_name}: failed to read certificates from {}: {why}; set it to a file with \
-                     certificates in PEM, or remove it",
-                    file.display()
-                )),
-            }
-        }
-        // Several are separated with colons. Not everything in one is a certificate.
-        let directories = (self.lookup)(directory_name).unwrap_or_default();
-        for directory in env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty())
-        {
-            match fs::read_dir(&directory) {
-                Ok(entries) => {
-                    let files = entries.flatten().map(|entry| entry.path());
-                    authorities.extend(files.filter_map(|file| certificates(&file).ok()).flatten());
-                }
-                Err(error) => self.problems.push(format!(
-                    "{directory_name}: failed to read {}: {error}; set it to a directory with certificates, \
-                     or remove it",
-                    directory.display()
+                    "{name}: failed to read certificates from {shown}: {why}; set it to where some are, in PEM, \
+                     or remove it"
                 )),
             }
         }
@@ -46,8 +32,17 @@ impl Settings<'_> {
     }
 }
 
+/// The certificates in the files of a directory. Not everything there is a certificate.
+fn all_certificates(directory: &Path) -> Result<Certificates, String> {
+    let entries = fs::read_dir(directory).map_err(|error| error.to_string())?;
+    let found = entries
+        .flatten()
+        .flat_map(|entry| certificates(&entry.path()));
+    Ok(found.flatten().collect())
+}
+
 /// The certificates in a file, one at least.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(file: &Path) -> Result<Certificates, String> {
     let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.flatten().collect();
     match found.is_empty() {

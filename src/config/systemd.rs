@@ -29,23 +29,18 @@ impl Systemd {
         Systemd {
             notify_socket: lookup("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             watchdog: microseconds.map(Duration::from_micros),
-            is_journal: is_stream(lookup("JOURNAL_STREAM"), io::stdout()),
+            is_journal: goes_to_journal(io::stdout()),
         }
     }
 }
 
-/// Whether this output goes to the journal.
+/// Whether this output goes to the journal: it has the device and inode of `JOURNAL_STREAM` (systemd.exec(5)). A program
+/// that a service starts with its output elsewhere has the variable too.
 pub fn goes_to_journal(output: impl AsFd) -> bool {
-    is_stream(env::var_os("JOURNAL_STREAM"), output)
-}
-
-/// Whether this is the device and inode of the output (systemd.exec(5), `JOURNAL_STREAM`): a program that a service
-/// starts with its output elsewhere has the variable too.
-fn is_stream(stream: Option<OsString>, output: impl AsFd) -> bool {
     let output = output.as_fd().try_clone_to_owned().map(File::from);
     let metadata = output.and_then(|output| output.metadata());
-    let is_it = |stream| metadata.is_ok_and(|it| stream == *format!("{}:{}", it.dev(), it.ino()));
-    stream.is_some_and(is_it)
+    let stream = metadata.map(|it| format!("{}:{}", it.dev(), it.ino()));
+    env::var("JOURNAL_STREAM").is_ok_and(|journal| stream.is_ok_and(|stream| stream == journal))
 }
 
 #[cfg(test)]

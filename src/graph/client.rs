@@ -34,11 +34,10 @@ const BUFFER: usize = 16 * 1024;
 /// The time after which a name is looked up again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// An agent that keeps up to `connections` idle connections. It trusts `authorities` and those that are built in.
+/// An agent with so many idle connections. `authorities` are trusted besides the built-in ones.
 pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize) -> Agent {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .chain(authorities);
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let roots = built_in.chain(authorities);
     let roots = roots.map(|root| tls::Certificate::from_der(root).to_owned());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
@@ -70,7 +69,7 @@ pub(crate) fn is_http(proxy: &Proxy) -> bool {
     matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
 }
 
-pub(crate) fn read_body(body: &mut Body) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_body(mut body: Body) -> Result<Vec<u8>, Error> {
     body.with_config().limit(MAX_BODY).read_to_vec()
 }
 
@@ -112,11 +111,8 @@ impl Resolver for Names {
             Err(error) => Err(Error::Io(error)),
         };
         let mut addresses = found.or_else(|error| {
-            let failed = format!(
-                "failed to look up the name {}",
-                uri.host().unwrap_or_default()
-            );
-            old.ok_or_else(|| unsent(&failed, &error))
+            let name = uri.host().unwrap_or_default();
+            old.ok_or_else(|| unsent(&format!("failed to look up the name {name}"), &error))
         })?;
         // Where IPv6 leads nowhere each new connection would wait for it; without IPv4 the next one is tried at once.
         addresses.sort_by_key(|address| address.is_ipv6());
@@ -153,11 +149,10 @@ impl Connector<()> for Explained {
             }
             let host = details.uri.host().unwrap_or_default();
             let proxy = details.config.proxy();
-            let failed = match proxy.filter(|proxy| !proxy.is_no_proxy(details.uri)) {
-                Some(proxy) => {
-                    let (name, port) = (proxy.host(), proxy.port());
-                    format!("the proxy {name}:{port} did not connect to {host}")
-                }
+            let proxy = proxy.filter(|proxy| !proxy.is_no_proxy(details.uri));
+            let proxy = proxy.map(|proxy| (proxy.host(), proxy.port()));
+            let failed = match proxy {
+                Some((name, port)) => format!("the proxy {name}:{port} did not connect to {host}"),
                 None => format!("failed to connect to {host}"),
             };
             unsent(&failed, &error)
@@ -175,11 +170,16 @@ pub(crate) fn is_unsent(error: &Error) -> bool {
     matches!(error, Error::Other(_) | Error::BadUri(_) | Error::Http(_))
 }
 
+/// What is told of a call that failed, but for a handshake.
+pub(crate) fn unreached(error: &Error) -> String {
+    format!("failed to reach the Graph API: {}", describe(error))
+}
+
 /// Why a call failed, without the address: `appsecret_proof` is in it, and ureq may quote it.
 pub(crate) fn describe(error: &Error) -> String {
     let why = match error {
         Error::Other(why) => return why.to_string(),
-        Error::ConnectProxyFailed(why) => return why.clone(),
+        Error::ConnectProxyFailed(why) => why,
         Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(error) => return explain(error),
             None => return error.to_string(),
@@ -200,7 +200,7 @@ fn explain(error: &rustls::Error) -> String {
     };
     let advice = match why {
         Certificate::UnknownIssuer => {
-            "if a proxy on the way makes its own certificates, set SSL_CERT_FILE to a file with its authority's"
+            "if a proxy on the way makes its own certificates, set SSL_CERT_FILE to its authority's"
         }
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "does the name lead to the right machine?"

@@ -7,21 +7,14 @@ use serde_json::Value;
 
 use crate::outbox::Outcome;
 
-/// The outcome of a call, and its text in the log. The text quotes only codes of the Graph API, because
-/// Meta's own texts can quote the token.
+/// What a call came to. What the log says of it quotes nothing of the Graph API but codes, because its texts can quote
+/// the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// What it means.
     pub outcome: Outcome,
-    cause: Cause,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Cause {
-    Delivered { has_id: bool },
-    Graph(GraphError),
-    NotUnderstood { status: u16 },
-    Network(String),
+    /// What was wrong; empty after a delivery with the answer that it should have.
+    pub wrong: String,
 }
 
 impl Report {
@@ -30,48 +23,27 @@ impl Report {
     pub fn read(status: u16, usage: Option<&[u8]>, body: &[u8]) -> Report {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let regain = usage.and_then(regain_access);
-        let error = GraphError::read(status, &body["error"]);
-        let outcome = match &error {
-            Some(error) => error.outcome(regain),
-            None if (200..300).contains(&status) && body["error"].is_null() => Outcome::Delivered,
-            None if status == 429 || regain.is_some() => Outcome::PageLimited(regain),
-            None if status >= 500 => Outcome::PerhapsSent,
-            None => Outcome::Refused { is_passing: false },
-        };
-        let cause = match error {
-            Some(error) => Cause::Graph(error),
-            None if outcome == Outcome::Delivered => {
-                let has_id = body["message_id"].is_string();
-                Cause::Delivered { has_id }
-            }
-            None => Cause::NotUnderstood { status },
-        };
-        Report { outcome, cause }
-    }
-
-    /// The Graph API was not reached, or its response was not HTTP; `what` in our own words.
-    pub(super) fn network(outcome: Outcome, what: String) -> Report {
-        let cause = Cause::Network(what);
-        Report { outcome, cause }
-    }
-
-    /// Whether the answer is one that a delivery should not have.
-    pub fn is_odd(&self) -> bool {
-        self.outcome == Outcome::Delivered && self.cause != Cause::Delivered { has_id: true }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Cause::Delivered { .. } => f.write_str("the answer has no message_id"),
-            Cause::Graph(error) => error.fmt(f),
-            Cause::NotUnderstood { status } => write!(
-                f,
-                "the Graph API's answer was not understood (status {status})"
-            ),
-            Cause::Network(what) => write!(f, "failed to reach the Graph API: {what}"),
+        if let Some(error) = GraphError::read(status, &body["error"]) {
+            let (outcome, wrong) = (error.outcome(regain), error.to_string());
+            return Report { outcome, wrong };
         }
+        let outcome = match status {
+            200..300 if body["error"].is_null() => Outcome::Delivered,
+            _ if status == 429 || regain.is_some() => Outcome::PageLimited(regain),
+            500.. => Outcome::PerhapsSent,
+            _ => Outcome::Refused { is_passing: false },
+        };
+        let wrong = match outcome {
+            Outcome::Delivered if body["message_id"].is_string() => String::new(),
+            Outcome::Delivered => "the answer has no message_id".to_string(),
+            _ => format!("the Graph API's answer was not understood (status {status})"),
+        };
+        Report { outcome, wrong }
+    }
+
+    /// Whether it is a delivery without the answer that it should have.
+    pub fn is_odd(&self) -> bool {
+        self.outcome == Outcome::Delivered && !self.wrong.is_empty()
     }
 }
 
@@ -80,16 +52,13 @@ impl fmt::Display for Report {
 fn regain_access(usage: &[u8]) -> Option<Duration> {
     let usage: Value = serde_json::from_slice(usage).ok()?;
     let entries = usage.as_object()?.values().filter_map(Value::as_array);
-    let minutes = entries
-        .flatten()
-        .filter_map(|entry| entry["estimated_time_to_regain_access"].as_u64())
-        .max()?;
+    let minutes = |entry: &Value| entry["estimated_time_to_regain_access"].as_u64();
+    let minutes = entries.flatten().filter_map(minutes).max()?;
     // A day at most: echoes do not live longer.
     (minutes > 0).then(|| Duration::from_secs(minutes.min(1440) * 60))
 }
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GraphError {
     status: u16,
     pub(crate) code: i64,
@@ -101,16 +70,14 @@ pub(crate) struct GraphError {
 impl GraphError {
     /// Reads the error object. Returns none when it has no code: then it is not the Graph API's.
     pub(crate) fn read(status: u16, error: &Value) -> Option<GraphError> {
-        let trace = error["fbtrace_id"].as_str().unwrap_or_default().chars();
+        let trace = error["fbtrace_id"].as_str().unwrap_or_default();
+        let is_plain = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
         Some(GraphError {
             status,
             code: error["code"].as_i64()?,
             subcode: error["error_subcode"].as_i64(),
             is_transient: error["is_transient"] == true,
-            fbtrace_id: trace
-                .filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
-                .take(40)
-                .collect(),
+            fbtrace_id: trace.chars().filter(is_plain).take(40).collect(),
         })
     }
 
@@ -145,11 +112,8 @@ impl fmt::Display for GraphError {
         if let Some(subcode) = self.subcode {
             write!(f, ", subcode {subcode}")?;
         }
-        write!(
-            f,
-            ", status {}, fbtrace_id {}",
-            self.status, self.fbtrace_id
-        )
+        let (status, trace) = (self.status, &self.fbtrace_id);
+        write!(f, ", status {status}, fbtrace_id {trace}")
     }
 }
 

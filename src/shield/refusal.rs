@@ -17,7 +17,8 @@ pub(super) const TWO_LENGTHS: Refusal = refusal(400, "the body has more than one
 pub(super) const BAD_LENGTH: Refusal = refusal(400, "Content-Length must be a number");
 pub(super) const HEADER_VALUE: Refusal = refusal(400, "a header that matters is not plain ASCII");
 pub(super) const TIMEOUT: Refusal = refusal(408, "the request took too long to arrive");
-pub(super) const LENGTH_REQUIRED: Refusal = refusal(411, "a Content-Length is required");
+pub(super) const LENGTH_REQUIRED: Refusal =
+    refusal(411, "send a Content-Length, not a Transfer-Encoding");
 pub(super) const BODY_TOO_LARGE: Refusal = refusal(413, "the body is larger than 4 MiB");
 pub(super) const EXPECTATION: Refusal = refusal(417, "only 100-continue can be expected");
 pub(super) const HEAD_TOO_LARGE: Refusal = refusal(431, "the head is larger than 8 KiB");

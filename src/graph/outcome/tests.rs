@@ -180,13 +180,13 @@ fn every_other_refusal_known_or_not_is_to_be_found_out() {
 
 #[test]
 fn an_error_is_told_by_its_codes_and_without_its_message() {
-    let told = Report::read(401, None, &error(190, Some(463))).to_string();
+    let told = Report::read(401, None, &error(190, Some(463))).wrong;
     assert_eq!(
         told,
         "the Graph API refused: code 190, subcode 463, status 401, fbtrace_id Atrace"
     );
     let forged = br#"{"error":{"code":1,"fbtrace_id":"a\nINFO b"}}"#;
-    let told = Report::read(500, None, forged).to_string();
+    let told = Report::read(500, None, forged).wrong;
     assert_eq!(
         told,
         "the Graph API refused: code 1, status 500, fbtrace_id aINFOb"
