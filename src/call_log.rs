@@ -1,10 +1,10 @@
-//! What the log says of a call of the Send API, and of the page.
+//! The log lines about calls of the Send API, and about the page.
 
 use crate::account::TokenPage;
 use crate::graph::Report;
 use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 
-/// About one call. A line each that is no news is left out while the page is held.
+/// Logs the end of one call. While the page is held, failures are not logged one by one.
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
     let (label, wrong) = (due.echo.label(), &report.wrong);
     match ended.fate {
@@ -30,7 +30,7 @@ pub(crate) fn why(reason: Reason) -> &'static str {
     }
 }
 
-/// About the page, with how many echoes are owed, and the page that the token is for if it is known.
+/// Logs that the page is held or sends again. `page` adds whose token it is, if that is known.
 pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: &TokenPage) {
     let (reason, pause) = match notice {
         Notice::Resumed => return log::info!("the page sends again: {owed} echoes are owed"),

@@ -8,7 +8,7 @@ pub(crate) fn now() -> u64 {
     milliseconds(now.unwrap_or_default())
 }
 
-/// When that was; now where the clock was set back since.
+/// The instant of this time; now if the clock was set back since.
 pub(crate) fn instant(time: u64) -> Instant {
     let age = Duration::from_millis(now().saturating_sub(time));
     Instant::now().checked_sub(age).unwrap_or_else(Instant::now)

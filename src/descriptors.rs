@@ -1,5 +1,5 @@
-//! How many descriptors there are, and how many threads and connections may take: together no more than there are, so
-//! that none is ever asked for in vain.
+//! Divides the descriptors that this process may open among threads and connections, so that
+//! opening one does not fail.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The bot: what an event is answered with.
+//! The bot: chooses the reply to an event.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::event::{Event, EventKind, Platform};
 
-/// What the bot says to whatever is not a text.
+/// The reply to an attachment or a pressed button.
 pub const CANNOT_ECHO: &str = "I can't echo this";
 
 /// What a bot says to a person: a text, of any length.
@@ -21,7 +21,7 @@ impl Reply {
     }
 }
 
-/// The echo bot's reply to an event; none for what is answered with silence.
+/// The echo bot's reply to an event; none when it is not answered.
 pub fn reply(event: &Event) -> Option<Reply> {
     match &event.kind {
         EventKind::Text(text) => Some(Reply::text(text)),
@@ -52,8 +52,8 @@ impl Echo {
         format!("mid {mid}, to {}", self.recipient)
     }
 
-    /// What a bot says to an event, as it is owed. The bot is not asked about what no person did:
-    /// an answer to our own message would be answered in turn, for ever.
+    /// The echo that is owed for an event. `reply` is not called for an [`EventKind::Other`]: a reply
+    /// to our own message would be answered in turn, for ever.
     pub fn answering(event: &Event, reply: fn(&Event) -> Option<Reply>) -> Option<Echo> {
         if let EventKind::Other(what) = event.kind {
             log::debug!("no reply to an event: {what}");

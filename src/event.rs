@@ -14,7 +14,7 @@ use crate::hex;
 pub struct Event {
     /// Where the conversation takes place.
     pub platform: Platform,
-    /// The id of the page that it is with, if Messenger says so: an app hears all its pages.
+    /// The id of the page, if Messenger names it: an app gets the events of all its pages.
     pub page: Option<String>,
     /// The page-scoped id of the person; none when the sender cannot be answered.
     pub sender: Option<String>,
@@ -51,7 +51,7 @@ pub enum EventKind {
 /// The events of one webhook, in their order.
 ///
 /// # Errors
-/// When the body is not `{"object":"…","entry":[…]}`; in words that quote nothing of it.
+/// When the body is not `{"object":"…","entry":[…]}`. The text quotes nothing of the body.
 pub fn read(body: &[u8]) -> Result<Vec<Event>, &'static str> {
     let document: Value = serde_json::from_slice(body)
         .or_else(|_| serde_json::from_slice(&mend_lone_surrogates(body)))

@@ -1,79 +1,82 @@
 //! echobot, a Facebook Messenger echo bot as one small synchronous program. It sends each text back to the person who
-//! wrote it, and answers everything else that a person does with `I can't echo this`.
+//! wrote it, and answers an attachment or a pressed button with `I can't echo this`.
 //!
-//! This page is the map: how the program works. `README.md` tells how to run it.
+//! This page describes how the program works. `README.md` describes how to run it.
 //!
-//! # The way of a message
+//! # The path of a message
 //!
 //! ```text
 //! Messenger ─► shield ─► tiny_http ─► receiver: webhook ─► event ─► echo ─► outbox ─► writer: place ─► 200
 //!                         Graph API ◄─ graph ◄──────────────── sender ◄───────┘
 //! ```
 //!
-//! 1. [`shield`] accepts the connection, reads one whole, well-formed, bounded request, and passes it on to tiny_http.
-//!    The response goes back the same way.
-//! 2. A receiver (`worker.rs`) gets the request from tiny_http and asks [`webhook`], which checks the signature (over
-//!    the raw bytes) and then reads the JSON. Nothing of a body is parsed before its signature is right.
-//! 3. [`event`] reads the events of the webhook. An event that it does not understand costs its neighbours nothing.
-//! 4. [`echo`] decides what to answer. **Add another reply here**; another bot is another function, see [`serve`] and
-//!    `examples/shout.rs`.
-//! 5. [`outbox`] accepts the echoes: each message once, each person's in order.
-//! 6. The writer (`worker.rs`) commits what was accepted to the place that was chosen at the start (`place.rs`): everything
-//!    that came within 20 ms in one batch. Then the webhook is answered 200. There are three places:
-//!    - memory: nothing is written, and a webhook is answered when its last echo is done;
-//!    - disk ([`store`], with `DATA_DIR`): one file of redb, with a lock file beside it;
-//!    - a shared log (`shared`, with `REDIS_URL` and the cargo feature `redis`): every process appends to it. The one process
-//!      that holds the lease follows the log into its outbox, and sends.
-//! 7. A sender (`worker.rs`) takes the next call that is due from the outbox, makes it ([`graph`]), and tells the outbox
-//!    the outcome: done, dropped for good, or due again later. `outbox/policy.rs` is the table of outcomes.
+//! 1. [`shield`] accepts the connection, reads one request, and passes it on to tiny_http over a Unix socket. It refuses a
+//!    request that is incomplete, malformed or too large. The response takes the same path back.
+//! 2. A receiver (`worker.rs`) takes the request from tiny_http and calls [`webhook`], which checks the signature (over the
+//!    raw bytes) and then reads the JSON. A body is parsed only after its signature is verified.
+//! 3. [`event`] reads the events of the webhook. An event that it does not understand does not affect the others.
+//! 4. [`echo`] chooses the reply. **Add another reply here.** For another bot, pass another function to [`serve`], as
+//!    `examples/shout.rs` does.
+//! 5. [`outbox`] accepts the echoes: each message once, and the messages of one person in order. If too many echoes are owed
+//!    already, it accepts none of them, and the webhook is answered 503.
+//! 6. The writer (`worker.rs`) commits, in one batch, all echoes that were accepted since its last commit. Then it answers
+//!    their webhooks with 200. A webhook that is not safe after 4 s is answered 503. `place.rs` has the three places to
+//!    commit to; the settings choose one at the start:
+//!    - memory: nothing is written, and the sender of a webhook's last echo answers the webhook;
+//!    - disk ([`store`], with `DATA_DIR`): one redb file, with a lock file beside it;
+//!    - a shared log (`shared`, with `REDIS_URL` and the cargo feature `redis`): every process appends to it. One process holds
+//!      a lease. Its leader thread reads the log into the outbox, and its senders send.
+//! 7. A sender (`worker.rs`) takes the next call that is due from the outbox, makes it ([`graph`]), and reports the outcome to
+//!    the outbox. The table in `outbox/policy.rs` decides whether the echo is done, dropped, or due again later.
 //!
-//! [`pool`] is where receivers, senders and writer wait for each other: one mutex around the outbox, one condition variable
-//! for the senders and one for the writer.
+//! [`pool`] shares the outbox between these threads. It has one mutex around the outbox, one condition variable on which
+//! senders wait, and one on which the writer waits.
 //!
 //! # Around it
 //!
-//! - [`server`] starts and ends everything; `signals`, `descriptors`, `watchdog` and `notify` are its parts.
-//! - [`account`] is everything that asks Meta about app, page and token: `echobot check`, `echobot setup`, and the watch of a
-//!   running bot, which learns the token's page and subscribes the page again.
-//! - [`logger`]: lines go through a bounded queue to one thread, so logging never waits. `call_log` writes the line of each call.
-//! - `simulate` (cargo feature `simulator`, on by default) runs this bot behind the simulator, a crate of its own that knows
-//!   no bot.
+//! - [`server`] starts and stops everything; `signals`, `descriptors`, `watchdog` and `notify` are its parts.
+//! - [`account`] makes the calls of the Graph API about app, page and token: for `echobot check`, for `echobot setup`, and for
+//!   the running bot, which learns the page of its token and subscribes the page again when Meta has unsubscribed it.
+//! - [`logger`] passes lines through a bounded queue to one thread, so logging never waits. `call_log` logs each call.
+//! - `simulate` (cargo feature `simulator`, on by default) runs this bot behind the simulator, which is a crate of its own and
+//!   knows no bot.
 //!
-//! Data flows one way, and no module calls back. Only [`config`] reads settings (ureq reads the environment's proxies, the shield
-//! its temporary directory). Only [`server`] and `worker` handle tiny_http's requests; only [`graph`], [`account`] and [`config`]
-//! name ureq; only [`store`] names redb, only `shared` redis.
+//! Data flows one way, and imports form no circle. Only [`config`] reads settings (ureq reads the environment's proxies, the
+//! shield its temporary directory). Only [`server`] and `worker` handle tiny_http's requests. Only [`graph`], [`account`] and
+//! [`config`] name ureq, only [`store`] names redb, and only `shared` names redis.
 //!
 //! # Why it is built so
 //!
-//! - **Why a shield**: tiny_http is a pleasure to use and trusts what arrives: one header can abort the process, a burst
-//!   can be lost, nothing has a deadline. A reverse proxy in front of it costs one folder. Delete that folder when tiny_http
-//!   has limits of its own: nothing else changes.
-//! - **Why receivers and senders**: the tutorial called the Send API in the request handler, so a Graph API that hung
-//!   blocked the webhook. Receivers never send, so webhooks are answered while every sender waits. Their numbers are fixed at
-//!   the start: load becomes a queue, not threads.
-//! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. One thread that owns
-//!   the place writes together what came meanwhile, and holds no lock while it does.
+//! - **Why a shield**: tiny_http is a pleasure to use, but it trusts its clients. One header can abort the process, a burst
+//!   of connections can be lost, and nothing has a deadline. A reverse proxy in front of it costs one folder. Delete that
+//!   folder when tiny_http has limits of its own: nothing else changes.
+//! - **Why receivers and senders**: the tutorial calls the Send API in the request handler, so a Graph API that hangs blocks
+//!   the webhook. Receivers never send, so webhooks are answered while every sender waits. The number of threads is fixed at
+//!   the start: load lengthens a queue, and starts no threads.
+//! - **Why one writer**: a commit waits for the disk, and costs the same for one webhook as for fifty. So one thread commits
+//!   for all of them, and holds no lock meanwhile.
 //! - **Why witnesses**: a code of the Graph API does not tell whether it refuses one message, its recipient, the page or the
-//!   app. So a refusal is judged by whether other people's calls get through, and the page is a circuit breaker that any
-//!   success closes.
+//!   app. Calls for other people do: if they get through, the page is not at fault. `outbox/policy.rs` calls them witnesses. A
+//!   circuit breaker holds the whole page, and any success closes it.
 //!
 //! # Promises
 //!
-//! - **A 200 is the truth**: every message in the webhook is on disk or in the shared log, or, with neither, echoed or refused
-//!   by the Graph API for good. Anything else is 503, and Messenger still has its copy.
-//! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. A redelivery joins a message that is
-//!   still owed, even after its webhook was answered 503.
-//! - **In order**: echoes to one person go out one at a time. A message that was refused twice lets the next one be tried.
+//! - **A 200 is the truth**: every message in the webhook is on disk or in the shared log. In memory, it is echoed, or the
+//!   Graph API has refused it for good. Otherwise the answer is 503, and Messenger delivers the webhook again.
+//! - **Once**: a redelivered message (same `mid`) is answered 200 and not echoed again. If its echo is still owed, the
+//!   redelivery waits for that echo, even when the first delivery was answered 503.
+//! - **In order**: echoes to one person go out one at a time. After two refusals of a message, the person's next message may
+//!   go first.
 //! - **One person's trouble delays nobody else's echo**, whatever code the Graph API gives it.
-//! - **Trouble at the Graph API is not the webhook's trouble**: echoes on disk can wait, and go out at the page's own limit
-//!   when the trouble ends.
-//! - **Nothing that arrives on the port**, and nothing that reads the log badly, kills it, stalls it or makes it grow.
-//! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed, and no words of a library
-//!   or of the Graph API are logged that could quote one.
+//! - **Trouble at the Graph API is not the webhook's trouble**: echoes on disk or in the shared log wait, and go out at the
+//!   page's own limit when the trouble ends.
+//! - **No request and no stalled reader of the log** can kill the bot, stall it or make it grow.
+//! - **Secrets stay secret**: tokens and secrets are [`config::Secret`]s, which cannot be printed. A text of a library or of
+//!   the Graph API is not logged if it could quote one.
 //!
 //! # The log
 //!
-//! One line an entry on stdout, whatever is in it. The levels are a contract:
+//! The log goes to stdout. Each entry is one line, whatever its text contains. The levels are a contract:
 //!
 //! | level | what |
 //! |---|---|
@@ -87,12 +90,12 @@
 //!
 //! # Stopping
 //!
-//! On SIGTERM, SIGINT, SIGQUIT or SIGHUP the port closes, requests that have begun to arrive are answered, calls in flight end,
-//! the outbox is written, the lease is given back, and the exit code is 0: within 15 seconds. Without a data directory the
-//! owed echoes are sent first, for 25 seconds at most in all. More SIGTERMs change nothing; a second SIGINT exits at once.
-//! systemd is told of the start, the end, and that the port answers.
+//! SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the bot, within 15 seconds and with exit code 0. It closes the port, answers the
+//! requests that have begun to arrive, lets calls in flight end, writes the outbox, and gives the lease back. With an outbox in
+//! memory it also sends what is owed; all of it then takes 25 seconds at most. Another SIGTERM changes nothing. A second SIGINT
+//! ends the bot at once. systemd is told when the bot has started, when it stops, and that the port answers.
 //!
-//! `cargo bench` tells what all this costs (`benches/README.md`). The one command that equals CI is `.ci/run`.
+//! `cargo bench` measures the cost of an echo (`benches/README.md`). `.ci/run` is the one command that equals CI.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 compile_error!(

@@ -1,7 +1,7 @@
 //! The log: lines go through a bounded queue to one thread, which writes them to stdout with simple_logger.
 //!
-//! Logging never waits: a line that finds the queue full is dropped and counted, and the count is a line as soon as
-//! lines are taken again. So neither a reader that stops reading nor a full disk stops the bot. simple_logger panics
+//! Logging never waits: a line that finds the queue full is dropped and counted, and the count is logged as soon as
+//! lines are written again. So neither a reader that stops reading nor a full disk stops the bot. simple_logger panics
 //! when a line cannot be written, and does not escape control characters, by which a text from outside could forge a
 //! line: both are dealt with here.
 

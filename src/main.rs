@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Writes to stderr. Nobody may read it: then the process ends all the same, after a second.
+/// Writes to stderr. If nobody reads it, the process still ends, after a second.
 fn tell(text: String) {
     let (done, is_done) = mpsc::channel::<()>();
     let write = move || {

@@ -9,7 +9,7 @@ use crate::store::{Store, StoreError};
 pub(crate) enum Place {
     /// Nowhere: there is never anything to write.
     Memory,
-    /// A file of our own.
+    /// A file that only this process uses.
     Disk(Store),
     /// The log of an outbox that several processes share.
     Shared(Box<SharedLog>),
@@ -39,7 +39,7 @@ impl Place {
     /// Writes a batch: it is safe when this returns.
     ///
     /// # Errors
-    /// None in it when the batch may be written again later; else why nothing can be written here any more.
+    /// `Err(None)` when the batch can be written again later; `Err(Some(_))` when nothing can be written here any more.
     pub(crate) fn commit(
         &mut self,
         batch: &WriteBatch,

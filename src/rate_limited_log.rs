@@ -1,5 +1,5 @@
-//! Log lines that strangers can cause: once a second at most, or less often, so that nobody can
-//! fill the disk.
+//! Log lines that any client can cause: each kind at most once per interval, so that nobody can fill
+//! the disk.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -17,7 +17,7 @@ pub(crate) struct RateLimitedLog {
 }
 
 impl RateLimitedLog {
-    /// Under this target, a line of each kind when so much has passed since its last one, at most.
+    /// A log under `target`, with at most one line of each kind per `interval`.
     pub(crate) fn new(target: &'static str, interval: Duration) -> RateLimitedLog {
         RateLimitedLog {
             target,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Failure, other, serve};
 
-/// The settings that name the directory of the bot's own.
+/// The settings that name the bot's own directories.
 const DIRECTORIES: [&str; 2] = ["TMPDIR", "DATA_DIR"];
 
 pub(crate) fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
@@ -67,7 +67,7 @@ fn directories(is_shared: bool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The simulator's own level, unless the bot would not log its address at it.
+/// The simulator's own log level; none when the bot would not log its address at that level.
 fn log_level() -> Option<String> {
     let level = config::log_level_text()?.to_string_lossy().into_owned();
     let parsed = level.trim().parse();

@@ -47,8 +47,8 @@ pub(crate) fn start(
     essential_thread::spawn("watchdog".to_string(), feed).map(drop)
 }
 
-/// Asks for its health, and waits for the answer. Whatever it is, the bot is alive: when its outbox
-/// takes no more, to start again would not help it.
+/// Requests `/healthz`, and waits for the answer. Any answer shows that the bot is alive: a restart
+/// does not help a full outbox.
 fn ask(address: SocketAddr, at_most: Duration) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, at_most)?;
     stream.set_read_timeout(Some(at_most))?;

@@ -1,6 +1,6 @@
-//! One request -> one answer, or the events of a webhook: handshake, signature, limits.
+//! One request -> one answer, or the events of a webhook: handshake and signature.
 //!
-//! Pure: bytes in, answer out. Who reads the request and writes the answer is `server.rs`.
+//! Pure: bytes in, answer out. `worker.rs` reads the request and writes the answer.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -15,13 +15,13 @@ use crate::event::{self, Event};
 use crate::hex;
 use crate::rate_limited_log::RateLimitedLog;
 
-/// The path at which a supervisor asks whether the bot is well.
+/// The path of the health check.
 const HEALTH_PATH: &str = "/healthz";
 
-/// The header with Messenger's signature. The older `X-Hub-Signature` (SHA-1) does not count.
+/// The header with Messenger's signature. The older `X-Hub-Signature` (SHA-1) is ignored.
 pub const SIGNATURE_HEADER: &str = "X-Hub-Signature-256";
 
-/// What a request needs to be judged: the parts of it that count.
+/// The parts of a request that are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// For example `GET`.
@@ -37,7 +37,7 @@ pub struct Request<'a> {
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Answer it so.
+    /// Answer the request with this.
     Answer(Answer),
     /// Messenger has signed these events; answer 200 when they are safe.
     Events(Vec<Event>),
@@ -45,15 +45,15 @@ pub enum Verdict {
     Health,
 }
 
-/// An answer: always a short plain text. It repeats nothing the client sent, but for the
-/// challenge of a handshake that showed the right token.
+/// An answer: always a short plain text. It repeats nothing that the client sent, except the
+/// challenge of a handshake with the right token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
     pub text: Cow<'static, str>,
-    /// A header besides, as name and value.
+    /// One more header, as name and value.
     pub header: Option<(&'static str, &'static str)>,
 }
 
@@ -87,7 +87,7 @@ pub struct Webhook {
     path: String,
     verify_token: Secret,
     app_secret: hmac::Key,
-    /// Lines about what strangers can send as often as they like.
+    /// Lines that any client can cause.
     refusals: RateLimitedLog,
 }
 
@@ -132,7 +132,7 @@ impl Webhook {
         refusal.with("Allow", allow)
     }
 
-    /// Messenger asks, when the webhook is saved in the dashboard, whether it is really ours
+    /// When the webhook is saved in the dashboard, Messenger checks that its address is ours
     /// (Messenger Platform, "Verification Requests").
     fn handshake(&self, query: &str) -> Answer {
         let is_hubs = |pair: &str| decode(pair).is_some_and(|pair| pair.starts_with("hub."));

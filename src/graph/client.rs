@@ -160,7 +160,7 @@ impl Connector<()> for Explained {
     }
 }
 
-/// ureq itself makes no error of this kind.
+/// Marks an error as unsent: it becomes `Error::Other`, which ureq itself does not make.
 fn unsent(failed: &str, error: &Error) -> Error {
     Error::Other(format!("{failed}: {}", describe(error)).into())
 }

@@ -68,7 +68,7 @@ pub(crate) struct GraphError {
 }
 
 impl GraphError {
-    /// Reads the error object. Without a code it is not the Graph API's: then there is none.
+    /// Reads the error object. Returns none when it has no code: then it is not the Graph API's.
     pub(crate) fn read(status: u16, error: &Value) -> Option<GraphError> {
         let trace = error["fbtrace_id"].as_str().unwrap_or_default();
         let is_plain = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
