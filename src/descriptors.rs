@@ -1,5 +1,4 @@
-//! Divides the descriptors that this process may open among threads and connections, so that
-//! opening one does not fail.
+//! Divides the descriptors that this process may open among threads and connections, so that opening one does not fail.
 
 use std::io;
 
@@ -30,15 +29,12 @@ impl Share {
     }
 
     /// The largest share that needs no more than `descriptors`; none when they are too few to serve.
-    fn within(self, descriptors: usize) -> Option<Share> {
+    fn within(mut self, descriptors: usize) -> Option<Share> {
         let spare = descriptors.checked_sub(OTHERS)?;
-        let threads = self.threads.min(spare / 3);
-        let connections = (spare - threads) / DESCRIPTORS_PER_CONNECTION;
-        let connections = self.connections.min(connections);
-        (connections > 0 && threads > 1).then_some(Share {
-            threads,
-            connections,
-        })
+        self.threads = self.threads.min(spare / 3);
+        let connections = (spare - self.threads) / DESCRIPTORS_PER_CONNECTION;
+        self.connections = self.connections.min(connections);
+        (self.connections > 0 && self.threads > 1).then_some(self)
     }
 }
 

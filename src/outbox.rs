@@ -58,7 +58,7 @@ pub struct Limits {
 /// The echoes owed, and the callers who wait for them: `R` is whatever is to be answered when a
 /// webhook is safe.
 pub struct Outbox<R> {
-    limits: Limits,
+    pub(crate) limits: Limits,
     pending: PendingEchoes,
     queues: RecipientQueues,
     page: Page,
@@ -71,7 +71,7 @@ pub struct Outbox<R> {
     in_flight: usize,
     /// Whether this token has delivered anything to anybody.
     has_delivered: bool,
-    lease: Lease,
+    pub(crate) lease: Lease,
 }
 
 /// One call of the Send API that is to be made now: an echo, or the next part of a long one.
@@ -144,14 +144,14 @@ impl<R> Outbox<R> {
         let acknowledgement = self.last_acknowledgement + 1;
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
-            if mid.is_some_and(|mid| self.pending.was_answered(mid)) {
+            if mid.is_some_and(|mid| self.pending.answered.contains(mid)) {
                 let mid = echo.mid.as_deref().unwrap_or("-");
                 log::debug!("passed over, answered before: mid {mid}");
                 continue;
             }
-            let joined = mid.and_then(|mid| self.pending.owed_for(mid));
-            let id = joined.unwrap_or_else(|| self.add(echo, mid, now));
-            if let Some(pending) = self.pending.get_mut(id).filter(|one| !one.is_safe) {
+            let joined = mid.and_then(|mid| self.pending.by_mid.get(&mid));
+            let id = joined.copied().unwrap_or_else(|| self.add(echo, mid, now));
+            if let Some(pending) = self.pending.echoes.get_mut(&id).filter(|one| !one.is_safe) {
                 pending.waiting.push(acknowledgement);
                 open += 1;
             }
@@ -171,7 +171,12 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let stored = &self.pending.get(id).expect("what is queued is owed").stored;
+        let stored = &self
+            .pending
+            .echoes
+            .get(&id)
+            .expect("what is queued is owed")
+            .stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -200,10 +205,8 @@ impl<R> Outbox<R> {
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        let is_too_late = self
-            .lease
-            .calls_until
-            .is_some_and(|last| time.max(now) > last);
+        let last = self.lease.calls_until;
+        let is_too_late = last.is_some_and(|last| time.max(now) > last);
         (!is_too_late).then_some(time)
     }
 
@@ -214,7 +217,7 @@ impl<R> Outbox<R> {
 
     /// How many echoes are owed.
     pub fn owed(&self) -> usize {
-        self.pending.len()
+        self.pending.echoes.len()
     }
 
     /// Why nothing is sent, if the page is held and that was told.
@@ -224,14 +227,9 @@ impl<R> Outbox<R> {
 
     /// Whether it takes webhooks: there is room, and the last commit did not fail.
     pub fn is_ok(&self, now: Instant) -> bool {
-        let has_room = self.pending.len() < self.limits.max_pending;
+        let has_room = self.pending.echoes.len() < self.limits.max_pending;
         let takes = self.writes.full_until.is_none_or(|until| until <= now);
         has_room && takes && !self.writes.has_failed && !self.lease.is_log_away
-    }
-
-    /// Whether there is a store behind it.
-    pub fn is_durable(&self) -> bool {
-        self.limits.durable
     }
 
     /// A new echo: owed, and on its way to the disk if there is one, else to its queue.
@@ -256,13 +254,13 @@ impl<R> Outbox<R> {
     /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
     fn enqueue(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.pending.get(id) else {
+        let Some(new) = self.pending.echoes.get(&id) else {
             return;
         };
         let time = |one: &Pending| one.stored.echo.timestamp;
         let comes_before = |other: EchoId| {
             let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
-            let other = self.pending.get(other).filter(is_untried);
+            let other = self.pending.echoes.get(&other).filter(is_untried);
             let times = time(new).zip(other.and_then(time));
             times.is_some_and(|(new, other)| new < other)
         };
@@ -278,7 +276,7 @@ impl<R> Outbox<R> {
     /// The person's first message.
     fn first(&self, recipient: &Recipient) -> Option<&Pending> {
         let id = self.queues.echoes(recipient).next()?;
-        self.pending.get(id)
+        self.pending.echoes.get(&id)
     }
 
     /// `false` when the call began under an earlier lease: its result is ignored.

@@ -19,12 +19,11 @@ impl Place {
     /// Opens it, and reads what is owed.
     ///
     /// # Errors
-    /// When the data directory cannot be used. A shared outbox may be away at the start.
-    pub(crate) fn open(
-        config: &Config,
-        shared: Option<SharedLog>,
-    ) -> Result<(Place, Vec<StoredEcho>), StoreError> {
-        if let Some(log) = shared {
+    /// When a setting is wrong, or the data directory cannot be used. A shared outbox may be away at the start.
+    pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
+        if let Some(shared) = &config.shared {
+            let log = SharedLog::new(shared, config.max_pending);
+            let log = log.map_err(StoreError::Unusable)?;
             return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }
         let Some(directory) = &config.data_dir else {
@@ -35,19 +34,6 @@ impl Place {
         let (directory, owed) = (directory.display(), kept.len());
         log::info!("the outbox is in {directory}: {owed} echoes are owed");
         Ok((Place::Disk(store), kept))
-    }
-
-    /// Whether what is owed outlives the process.
-    pub(crate) fn is_durable(&self) -> bool {
-        !matches!(self, Place::Memory)
-    }
-
-    /// Whether calls may begin: in a shared outbox only one process sends.
-    pub(crate) fn may_send(&self) -> bool {
-        match self {
-            Place::Memory | Place::Disk(_) => true,
-            Place::Shared(log) => log.may_send(),
-        }
     }
 
     /// Writes a batch: it is safe when this returns.

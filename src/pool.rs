@@ -120,8 +120,12 @@ impl<R> Pool<R> {
 
     /// Notifies a sender or the writer when there is something to do before it wakes by itself.
     fn notify(&self, state: MutexGuard<'_, State<R>>, now: Instant) {
-        let (sender, writer) = (state.wants_sender(now), state.wants_writer());
-        let is_stopping = state.is_stopping;
+        let (outbox, is_stopping) = (&state.outbox, state.is_stopping);
+        let next = outbox.next_time(now);
+        let sender = next.is_some_and(|next| next <= now || !state.is_watched(next));
+        let deadline = outbox.next_deadline();
+        let is_sooner = |until| outbox.has_batch() || deadline.is_some_and(|at| at < until);
+        let writer = state.writer_until.is_some_and(is_sooner);
         drop(state);
         if is_stopping {
             self.due.notify_all();
@@ -155,23 +159,12 @@ impl<R> State<R> {
         self.sender_until.is_some_and(|until| until <= time)
     }
 
-    fn wants_sender(&self, now: Instant) -> bool {
-        let next = self.outbox.next_time(now);
-        next.is_some_and(|next| next <= now || !self.is_watched(next))
-    }
-
-    fn wants_writer(&self) -> bool {
-        let deadline = self.outbox.next_deadline();
-        let is_sooner = |until| self.outbox.has_batch() || deadline.is_some_and(|at| at < until);
-        self.writer_until.is_some_and(is_sooner)
-    }
-
     fn is_finished(&self) -> bool {
         self.may_stop() && self.outbox.is_flushed()
     }
 
     /// On the way down a store keeps what is owed: it need not be sent.
     fn may_stop(&self) -> bool {
-        self.is_stopping && (self.outbox.is_durable() || self.outbox.owed() == 0)
+        self.is_stopping && (self.outbox.limits.durable || self.outbox.owed() == 0)
     }
 }

@@ -12,14 +12,8 @@ use log::Level;
 pub(crate) struct RateLimitedLog {
     target: &'static str,
     interval: Duration,
-    kinds: Mutex<HashMap<&'static str, Kind>>,
-}
-
-#[derive(Default)]
-struct Kind {
-    last: Option<Instant>,
-    /// Lines that were not written since the last one.
-    omitted: u64,
+    /// When the last line of each kind was written, and how many were omitted since.
+    kinds: Mutex<HashMap<&'static str, (Instant, u64)>>,
 }
 
 impl RateLimitedLog {
@@ -46,13 +40,14 @@ impl RateLimitedLog {
     /// How many were omitted before this one; none when this one is omitted too.
     fn turn(&self, kind: &'static str, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = kinds.entry(kind).or_default();
-        if kind.last.is_some_and(|last| now < last + self.interval) {
-            kind.omitted += 1;
+        if let Some((last, omitted)) = kinds.get_mut(kind)
+            && now < *last + self.interval
+        {
+            *omitted += 1;
             return None;
         }
-        kind.last = Some(now);
-        Some(std::mem::take(&mut kind.omitted))
+        let before = kinds.insert(kind, (now, 0));
+        Some(before.map_or(0, |(_, omitted)| omitted))
     }
 }
 

@@ -21,10 +21,8 @@ use crate::notify::Notifier;
 use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
-use crate::shared::SharedLog;
 use crate::shield::{self, Shield};
 use crate::signals::{self, Signals};
-use crate::store::StoreError;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -52,22 +50,14 @@ const UNWRITTEN_SHARE: usize = 8;
 
 /// Why the bot could not start, or stopped by itself.
 #[derive(Debug)]
-pub enum ServeError {
-    /// The data directory cannot be used: a setting is wrong.
-    Store(StoreError),
-    /// A setting is wrong.
-    Setting(String),
-    /// Something that the operating system refused.
-    System(String, io::Error),
+pub struct ServeError {
+    line: String,
+    exit_code: u8,
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServeError::Store(error) => error.fmt(f),
-            ServeError::Setting(line) => f.write_str(line),
-            ServeError::System(what, cause) => write!(f, "failed to {what}: {cause}"),
-        }
+        f.write_str(&self.line)
     }
 }
 
@@ -77,11 +67,7 @@ impl ServeError {
     /// What a program that ends with it exits with: 2 where a setting is wrong, 75 where another bot uses the data
     /// directory, which may be over soon (sysexits.h, `EX_TEMPFAIL`), else 1.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            ServeError::Store(error) if error.is_busy() => 75,
-            ServeError::Store(_) | ServeError::Setting(_) => 2,
-            ServeError::System(..) => 1,
-        }
+        self.exit_code
     }
 }
 
@@ -95,12 +81,11 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let _flush = started.map_err(system("start the log"))?;
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
-    let shared = config
-        .shared
-        .as_ref()
-        .map(|one| SharedLog::new(one, config.max_pending));
-    let shared = shared.transpose().map_err(ServeError::Setting)?;
-    let (place, kept) = Place::open(config, shared).map_err(ServeError::Store)?;
+    let opened = Place::open(config).map_err(|error| ServeError {
+        line: error.to_string(),
+        exit_code: if error.is_busy() { 75 } else { 2 },
+    });
+    let (place, kept) = opened?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = account::watch(config).map_err(system("look after the subscription"))?;
@@ -116,8 +101,11 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     ended
 }
 
-fn system(what: &'static str) -> impl Fn(io::Error) -> ServeError {
-    move |error| ServeError::System(what.into(), error)
+fn system(what: &str) -> impl Fn(io::Error) -> ServeError {
+    move |error| ServeError {
+        line: format!("failed to {what}: {error}"),
+        exit_code: 1,
+    }
 }
 
 fn limits(config: &Config, threads: usize, place: &Place) -> Limits {
@@ -128,7 +116,7 @@ fn limits(config: &Config, threads: usize, place: &Place) -> Limits {
         // Half of the calls are for people whose messages get through.
         max_retries: senders.div_ceil(2),
         max_repeated: senders + senders.div_ceil(UNWRITTEN_SHARE),
-        durable: place.is_durable(),
+        durable: !matches!(place, Place::Memory),
     }
 }
 
@@ -155,8 +143,8 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
             ErrorKind::AddrInUse => "another program is there: BIND and PORT choose the address",
             _ => "BIND and PORT choose the address",
         };
-        let error = io::Error::new(error.kind(), format!("{error}; {advice}"));
-        ServeError::System(format!("listen on {}", addresses.join(" and ")), error)
+        let error = io::Error::other(format!("{error}; {advice}"));
+        system(&format!("listen on {}", addresses.join(" and ")))(error)
     })?;
     let limits = shield::Limits {
         connections,
@@ -164,8 +152,7 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
         directory: config.data_dir.clone(),
         deadlines: shield::DEADLINES,
     };
-    shield::listen(listener, limits)
-        .map_err(|error| ServeError::System("start the shield".into(), error))
+    shield::listen(listener, limits).map_err(system("start the shield"))
 }
 
 /// As the standard library does it, but `[::]` is IPv4 too whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
@@ -206,7 +193,7 @@ impl Bot {
         }
         if let Place::Shared(log) = &place {
             let (leader, worker) = (log.leader(), Arc::clone(&self.worker));
-            let lead = move || leader.run(worker.pool(), || worker.outbox_owner());
+            let lead = move || leader.run(&worker.pool, || worker.page.outbox_owner());
             started.push(essential_thread::spawn("leader".to_string(), lead)?);
         }
         let bot = self.clone();
@@ -242,8 +229,8 @@ impl Bot {
     /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
     /// there is time.
     fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
-        let pool = self.worker.pool();
-        let is_durable = pool.change(|outbox, _| outbox.is_durable());
+        let pool = &self.worker.pool;
+        let is_durable = pool.change(|outbox, _| outbox.limits.durable);
         let within = match is_durable {
             true => CALLS_END_WITHIN,
             false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,

@@ -46,7 +46,7 @@ struct Shared {
     is_in_doubt: AtomicBool,
     /// Held for a commit, and while the log is read anew.
     exchange: Mutex<()>,
-    /// Whether it was told that the server cannot be used.
+    /// Whether it was told that it cannot be used.
     is_away: AtomicBool,
 }
 
@@ -63,12 +63,12 @@ impl Shared {
         self.epoch() != 0 && !self.is_in_doubt.load(Ordering::Relaxed)
     }
 
-    /// Tells when the server goes away, and when it is back.
+    /// Tells when the shared outbox cannot be used, and when it is back.
     fn note<T>(&self, result: &Result<T, String>) {
         let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
         match result {
             Err(error) if !was_away => log::error!(
-                "{error}; until it is back webhooks are refused, and Messenger keeps them"
+                "{error}; until the shared outbox can be used webhooks are refused, and Messenger keeps them"
             ),
             Ok(_) if was_away => log::info!("the shared outbox is back"),
             _ => {}
@@ -142,7 +142,6 @@ impl SharedLog {
 pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
     let mut log = Log::new(&Arc::new(Server::new(setting)?));
     let ((_, durability), eviction) = worth::of(&mut log)?;
-    log.try_to_append()?;
     let (owed, is_sending) = log.state()?;
     let sender = if is_sending { "a" } else { "no" };
     let says = format!("{durability}; {owed} echoes are owed, and {sender} process sends");

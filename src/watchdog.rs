@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(crate) fn start(
         let mut received = 0;
         while !shield.is_closed() {
             let _ = ask(address, every / 2);
-            let before = mem::replace(&mut received, worker.received());
+            let before = mem::replace(&mut received, worker.received.load(Ordering::Relaxed));
             if received > before {
                 notifier.tell("WATCHDOG=1");
                 thread::sleep(every);

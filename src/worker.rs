@@ -12,7 +12,7 @@ use tiny_http::{Header, Request, Response};
 
 use crate::account::TokenPage;
 use crate::call_log;
-use crate::clock;
+use crate::clock::{self, milliseconds};
 use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
@@ -21,7 +21,6 @@ use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, Writ
 use crate::place::Place;
 use crate::pool::{Pool, WriterTask};
 use crate::rate_limited_log::RateLimitedLog;
-use crate::shared::Owner;
 use crate::shield::Shield;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
@@ -41,14 +40,14 @@ const NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// What the threads share.
 pub(crate) struct Worker {
-    pool: Pool<Request>,
+    pub(crate) pool: Pool<Request>,
     webhook: Webhook,
     graph: Graph,
     reply: fn(&Event) -> Option<Reply>,
-    page: Arc<TokenPage>,
+    pub(crate) page: Arc<TokenPage>,
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
-    received: AtomicU64,
+    pub(crate) received: AtomicU64,
 }
 
 impl Worker {
@@ -67,18 +66,6 @@ impl Worker {
             refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
         }
-    }
-
-    pub(crate) fn pool(&self) -> &Pool<Request> {
-        &self.pool
-    }
-
-    pub(crate) fn outbox_owner(&self) -> Owner {
-        self.page.outbox_owner()
-    }
-
-    pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
     }
 
     /// What a receiver does until the port is closed.
@@ -122,7 +109,7 @@ impl Worker {
             let owed = outbox.owed();
             match outbox.held() {
                 _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
-                _ if outbox.follows() => Answer::new(200, "ok: another process sends"),
+                _ if outbox.lease.is_others => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),
                 Some(reason) => {
@@ -199,10 +186,10 @@ impl Worker {
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch, &self.outbox_owner());
+        let result = place.commit(&batch, &self.page.outbox_owner());
         let Callers { safe, refused } = self.pool.change(|outbox, now| {
-            if !place.may_send() {
-                outbox.allow_calls(now);
+            if matches!(place, Place::Shared(log) if !log.may_send()) {
+                outbox.lease.calls_until = Some(now);
             }
             match &result {
                 Ok(written) => outbox.written(&batch, written, now),
@@ -227,8 +214,7 @@ impl Worker {
 /// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
 /// loses a message.
 fn is_too_old(due: &Due) -> bool {
-    let age = |at| Duration::from_millis(clock::now().saturating_sub(at));
-    let is_old = |at| age(at) >= GIVE_UP_AFTER;
+    let is_old = |at| clock::now().saturating_sub(at) >= milliseconds(GIVE_UP_AFTER);
     due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)
 }
 

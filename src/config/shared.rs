@@ -44,12 +44,9 @@ impl Settings<'_> {
 /// `REDIS_URL`.
 pub fn shared_outbox_texts() -> Vec<(&'static str, String)> {
     let names = ["REDIS_URL", "REDIS_TLS_INSECURE", "SSL_CERT_FILE"];
-    let set = names.map(|name| Some((name, std::env::var(name).ok()?)));
-    let set = set
-        .into_iter()
-        .flatten()
-        .filter(|(_, text)| !text.is_empty());
-    let texts: Vec<_> = set.collect();
+    let get = |name| Some((name, std::env::var(name).ok()?));
+    let mut texts: Vec<_> = names.into_iter().filter_map(get).collect();
+    texts.retain(|(_, text)| !text.is_empty());
     match texts.first() {
         Some(("REDIS_URL", _)) => texts,
         _ => Vec::new(),

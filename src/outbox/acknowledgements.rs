@@ -1,4 +1,4 @@
-//! The callers who wait until their webhook is safe.
+//! The callers that wait until their webhook is safe.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl<R> Outbox<R> {
         self.acknowledgements.insert(id, acknowledgement);
     }
 
-    /// One echo of each of these is safe. Returns the callers for whom it was the last one.
+    /// One echo of each of these is safe. Returns the callers that waited for no other.
     pub(super) fn complete(&mut self, mut ids: Vec<AcknowledgementId>) -> Vec<R> {
         ids.retain(|id| {
             let acknowledgement = self.acknowledgements.get_mut(id);
@@ -49,7 +49,7 @@ impl<R> Outbox<R> {
         waiting.map(|one| one.caller).collect()
     }
 
-    /// The callers who have waited as long as Messenger does. What they brought stays.
+    /// The callers that have waited as long as Messenger does. Their echoes stay owed.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
         let mut late = Vec::new();
         while let Some(first) = self.acknowledgements.first_entry()

@@ -7,15 +7,15 @@ use super::recipient_queues::RecipientQueues;
 use super::{Outbox, StoredEcho};
 
 #[derive(Default)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     /// When the last call may begin; none where the outbox is ours alone.
-    pub(super) calls_until: Option<Instant>,
+    pub(crate) calls_until: Option<Instant>,
     /// Calls up to this one began under an earlier lease.
     pub(super) last_old_call: u64,
     /// Whether another process has it.
-    is_others: bool,
+    pub(crate) is_others: bool,
     /// Whether the log could not be read when that was last tried.
-    pub(super) is_log_away: bool,
+    pub(crate) is_log_away: bool,
 }
 
 impl<R> Outbox<R> {
@@ -37,28 +37,13 @@ impl<R> Outbox<R> {
     /// The log was read once more, and no other process has sent meanwhile: what is in it is owed, unless that is done
     /// and not written yet.
     pub fn owe_again(&mut self, mut logged: Vec<StoredEcho>, now: Instant) {
-        logged.retain(|one| self.pending.get(one.id).is_none() && !self.is_done(one.id));
+        logged.retain(|one| !self.pending.echoes.contains_key(&one.id) && !self.is_done(one.id));
         self.owe(logged, now);
     }
 
     /// Another process sends from now on: nothing that is safe is owed here.
     pub fn follow(&mut self, now: Instant) {
         self.begin_lease(true, false, now);
-    }
-
-    /// Calls may begin until then.
-    pub fn allow_calls(&mut self, until: Instant) {
-        self.lease.calls_until = Some(until);
-    }
-
-    /// Whether another process sends.
-    pub fn follows(&self) -> bool {
-        self.lease.is_others
-    }
-
-    /// Whether the log could be read just now.
-    pub fn set_log_away(&mut self, is_away: bool) {
-        self.lease.is_log_away = is_away;
     }
 
     /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay.

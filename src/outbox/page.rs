@@ -86,7 +86,7 @@ impl Page {
         self.hold.is_some()
     }
 
-    /// Whom the next probe is for, if the page is held: by turns people whose call has failed before and others, so that
+    /// The class of the next probe, if the page is held: by turns people whose call has failed before and others, so that
     /// neither people whose calls always fail nor messages that fail at first keep it held.
     pub(super) fn next_probe(&self) -> Option<Class> {
         let hold = self.hold.as_ref()?;

@@ -22,10 +22,11 @@ pub fn persons_share(max: usize) -> usize {
 
 #[derive(Default)]
 pub(super) struct PendingEchoes {
-    pending: HashMap<EchoId, Pending>,
-    by_mid: HashMap<MidDigest, EchoId>,
+    pub(super) echoes: HashMap<EchoId, Pending>,
+    /// The echo that is owed for a message.
+    pub(super) by_mid: HashMap<MidDigest, EchoId>,
     by_person: HashMap<Recipient, usize>,
-    answered: Dedup,
+    pub(super) answered: Dedup,
 }
 
 pub(super) struct Pending {
@@ -49,13 +50,13 @@ impl PendingEchoes {
             tries: Tries::default(),
             stored,
         };
-        self.pending.insert(pending.stored.id, pending);
+        self.echoes.insert(pending.stored.id, pending);
     }
 
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        if let Some(mid) = self.get(id).and_then(|pending| pending.stored.mid) {
+        if let Some(mid) = self.echoes.get(&id).and_then(|pending| pending.stored.mid) {
             self.answered.insert(mid);
         }
         self.forget(id)
@@ -64,7 +65,7 @@ impl PendingEchoes {
     /// The echo is not owed any more, as if its message had never come. Returns the acknowledgements
     /// that wait for it.
     pub(super) fn forget(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
-        let Some(pending) = self.pending.remove(&id) else {
+        let Some(pending) = self.echoes.remove(&id) else {
             return Vec::new();
         };
         let person = recipient(&pending.stored.echo);
@@ -82,7 +83,7 @@ impl PendingEchoes {
 
     /// Forgets all echoes that are safe: another process owes them.
     pub(super) fn forget_safe(&mut self) {
-        let safe = self.pending.iter().filter(|(_, one)| one.is_safe);
+        let safe = self.echoes.iter().filter(|(_, one)| one.is_safe);
         for id in safe.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.forget(id);
         }
@@ -90,34 +91,11 @@ impl PendingEchoes {
 
     /// The acknowledgements that wait for this echo, which is safe now or not. They wait no longer.
     pub(super) fn take_waiting(&mut self, id: EchoId, is_safe: bool) -> Vec<AcknowledgementId> {
-        let Some(pending) = self.pending.get_mut(&id) else {
+        let Some(pending) = self.echoes.get_mut(&id) else {
             return Vec::new();
         };
         pending.is_safe = is_safe;
         mem::take(&mut pending.waiting)
-    }
-
-    pub(super) fn get(&self, id: EchoId) -> Option<&Pending> {
-        self.pending.get(&id)
-    }
-
-    pub(super) fn get_mut(&mut self, id: EchoId) -> Option<&mut Pending> {
-        self.pending.get_mut(&id)
-    }
-
-    /// The page was held: refusals count from the start.
-    pub(super) fn forget_refusals(&mut self) {
-        let pending = self.pending.values_mut();
-        pending.for_each(|pending| pending.tries.forget_refusals());
-    }
-
-    /// The echo that is owed for this message.
-    pub(super) fn owed_for(&self, mid: MidDigest) -> Option<EchoId> {
-        self.by_mid.get(&mid).copied()
-    }
-
-    pub(super) fn was_answered(&self, mid: MidDigest) -> bool {
-        self.answered.contains(mid)
     }
 
     /// Whether the new ones of these echoes are taken where so many may be owed: always when nothing
@@ -125,20 +103,16 @@ impl PendingEchoes {
     pub(super) fn has_room(&self, echoes: &[Echo], mids: &[Option<MidDigest>], max: usize) -> bool {
         let mut new: HashMap<Recipient, usize> = HashMap::new();
         for (echo, mid) in echoes.iter().zip(mids) {
-            let is_known = |mid| self.was_answered(mid) || self.owed_for(mid).is_some();
+            let is_known = |mid| self.answered.contains(mid) || self.by_mid.contains_key(&mid);
             if !mid.is_some_and(is_known) {
                 *new.entry(recipient(echo)).or_default() += 1;
             }
         }
-        let total = self.len() + new.values().sum::<usize>();
+        let total = self.echoes.len() + new.values().sum::<usize>();
         let is_modest = |(person, new): (&Recipient, &usize)| {
             self.by_person.get(person).unwrap_or(&0) + new <= persons_share(max)
         };
         let is_fair = total <= max && (total <= free_room(max) || new.iter().all(is_modest));
-        self.pending.is_empty() || new.is_empty() || is_fair
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.pending.len()
+        self.echoes.is_empty() || new.is_empty() || is_fair
     }
 }

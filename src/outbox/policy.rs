@@ -1,6 +1,6 @@
 //! The policy of faults: what follows from the end of a call, for the message, its recipient and the page.
 //!
-//! A code of the Graph API does not tell whom a refusal concerns: the message, the person, the page or the app. Other people's
+//! A code of the Graph API does not tell what a refusal concerns: the message, the person, the page or the app. Other people's
 //! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: a
 //! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through, copied into [`Due`]
 //! when a call begins.
@@ -53,7 +53,7 @@ pub enum Outcome {
     PageLimited(Option<Duration>),
     /// The whole page is refused until the operator acts.
     PageRefused,
-    /// Refused, and it is to be found out for whom.
+    /// Refused, and it is to be found out whether for the message, the person or the page.
     Refused {
         /// Whether it may be over in a few minutes.
         is_passing: bool,
@@ -130,7 +130,8 @@ impl<R> Outbox<R> {
             return (fate, None);
         }
         let is_known = |pending: &Pending| pending.tries.is_known;
-        let is_news = reason != Reason::Evidence || !self.pending.get(due.id).is_some_and(is_known);
+        let is_news =
+            reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
         let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.is_held() {
@@ -143,7 +144,7 @@ impl<R> Outbox<R> {
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         self.has_delivered |= fate == Fate::Done;
         let is_saved = |pending: &Pending| pending.tries.are_unknown();
-        self.page.saved += u64::from(self.pending.get(due.id).is_some_and(is_saved));
+        self.page.saved += u64::from(self.pending.echoes.get(&due.id).is_some_and(is_saved));
         let was_told = self.page.succeeded(due.number, recipient(&due.echo), now);
         self.retry_waiting(due.number, was_told.is_some(), now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
@@ -154,7 +155,8 @@ impl<R> Outbox<R> {
     /// held until now, all that waited is.
     fn retry_waiting(&mut self, number: u64, was_held: bool, now: Instant) {
         if was_held {
-            self.pending.forget_refusals();
+            let pending = self.pending.echoes.values_mut();
+            pending.for_each(|pending| pending.tries.forget_refusals());
         }
         for me in self.queues.of(Class::Retry) {
             let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
@@ -168,7 +170,7 @@ impl<R> Outbox<R> {
     fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
         let me = &recipient(&due.echo);
         let next = self.unrefused(me).filter(|id| *id != due.id);
-        let Some(pending) = self.pending.get_mut(due.id) else {
+        let Some(pending) = self.pending.echoes.get_mut(&due.id) else {
             return Fate::Held;
         };
         let tries = &mut pending.tries;
@@ -194,7 +196,7 @@ impl<R> Outbox<R> {
     fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
         let is_unrefused = |one: &Pending| one.tries.refusals == 0;
         let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| self.pending.get(*id).is_some_and(is_unrefused))
+        echoes.find(|id| self.pending.echoes.get(id).is_some_and(is_unrefused))
     }
 
     fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
@@ -207,7 +209,7 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.remove(due, now);
         }
-        if let Some(pending) = self.pending.get_mut(due.id) {
+        if let Some(pending) = self.pending.echoes.get_mut(&due.id) {
             pending.stored.sent = due.part.end;
             mem::take(&mut pending.tries);
         }

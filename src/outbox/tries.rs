@@ -14,13 +14,13 @@ const LONGEST_REFUSED: Duration = Duration::from_secs(60);
 const LONGEST_PASSING: Duration = Duration::from_secs(5 * 60);
 
 /// After a witness each, so many failures show that a message is to blame. Two refusals, because one call that gets through may
-/// be the gap between two faults; one where nobody else writes, who could be the second witness.
+/// be the gap between two faults; one where nobody else writes, because there is no second witness.
 const UNKNOWN: usize = 2;
 const REFUSED: usize = 2;
 const REFUSED_ALONE: usize = 1;
 const REFUSED_IN_PASSING: usize = 5;
 
-/// Somebody writes alone when nobody else's call has got through for so long.
+/// A person writes alone when nobody else's call has got through for so long.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
 
 /// In a brown-out more than one call of so many ends unknown, and another try gets through: the message is not to blame.

@@ -1,17 +1,17 @@
 -- Appends echoes; one whose message is known is passed over.
 -- KEYS, then: how many echoes each person is owed, a key that is written when nothing else is.
--- ARGV, then: how the sets of mids begin, how many echoes may be owed, how many to one person where much is owed; then
--- person, mid and record of each echo.
+-- ARGV, then: how the sets of mids begin, how many echoes may be owed, up to how many anybody may be owed any number,
+-- and how many one person above that; then person, mid and record of each echo.
 -- Returns the places, from 0, of those for which there is no room.
 local STRETCH, STRETCHES = 12 * 60 * 60, 4
-local FIRST = 7
+local FIRST = 8
 
 if #ARGV >= FIRST and is_anothers() then
   return OTHERPAGE
 end
 
 local newest = math.floor(redis.call('TIME')[1] / STRETCH)
-local mids, most, share = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local mids, most, free, share = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local before, new, refused = redis.call('XLEN', LOG), 0, {}
 
 local function is_known(mid)
@@ -25,7 +25,7 @@ end
 -- Where nothing is owed, all that comes at once is taken.
 local function has_room(person)
   local owed = before + new + 1
-  return before == 0 or owed <= most / 2
+  return before == 0 or owed <= free
     or owed <= most and (redis.call('HGET', KEYS[4], person) or 0) + 1 <= share
 end
 

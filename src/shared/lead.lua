@@ -1,5 +1,5 @@
 -- Takes the lease, or keeps it. Also where memory is full: only what is sent makes room.
--- KEYS, then: the epoch. ARGV, then: who asks, the lease in milliseconds.
+-- KEYS, then: the epoch. ARGV, then: the process that asks, the lease in milliseconds.
 -- Returns the epoch and the time in milliseconds, or 0 and the milliseconds that another's lease still has.
 if is_anothers() then
   return OTHERPAGE

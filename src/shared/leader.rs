@@ -68,9 +68,9 @@ impl Leader {
             }
             self.shared.note(&turn);
             pool.change(|outbox, now| {
-                outbox.set_log_away(turn.is_err());
+                outbox.lease.is_log_away = turn.is_err();
                 if !self.shared.may_send() {
-                    outbox.allow_calls(now);
+                    outbox.lease.calls_until = Some(now);
                 }
             });
             self.is_told &= turn.is_ok();
@@ -91,14 +91,18 @@ impl Leader {
         let ours = self.shared.epoch();
         if is_in_doubt {
             // The name may be another server's by now.
-            self.log.disconnect();
+            self.log.connection = None;
         }
         if is_in_doubt || ours == 0 || now >= self.renewed + RENEWED_EVERY {
             let lease = self.log.lead(&self.name, LEASE, &owner())?;
             let is_new_connection = self.log.was_connected();
+            if !self.is_told {
+                worth::tell(&mut self.log)?;
+                self.is_told = true;
+            }
             match lease {
                 Err(left) => {
-                    self.follow(pool)?;
+                    self.follow(pool);
                     return Ok(left.min(ASKED_EVERY));
                 }
                 Ok(epoch) if epoch == ours && !is_new_connection => {}
@@ -106,7 +110,8 @@ impl Leader {
             }
             self.renewed = now;
             // A call that begins until then ends before the lease does.
-            pool.change(|outbox, _| outbox.allow_calls(now + LEASE - CALL_TIMEOUT));
+            let until = Some(now + LEASE - CALL_TIMEOUT);
+            pool.change(|outbox, _| outbox.lease.calls_until = until);
         }
         let (records, epoch) = self.log.tail(self.after, TAIL_WAITS)?;
         if self.log.was_connected() || epoch != self.shared.epoch() {
@@ -121,7 +126,6 @@ impl Leader {
 
     /// This process has the lease, and reads the log anew.
     fn lead<R>(&mut self, epoch: u64, pool: &Pool<R>) -> Result<(), String> {
-        self.tell()?;
         let exchange = self.shared.exchange.lock();
         // What is committed meanwhile would seem to be owed.
         let _exchange = exchange.unwrap_or_else(PoisonError::into_inner);
@@ -140,26 +144,15 @@ impl Leader {
         Ok(())
     }
 
-    fn follow<R>(&mut self, pool: &Pool<R>) -> Result<(), String> {
+    fn follow<R>(&mut self, pool: &Pool<R>) {
         self.shared.epoch.store(0, Ordering::Relaxed);
-        self.tell()?;
         match self.epoch.replace(0) {
-            Some(0) => return Ok(()),
+            Some(0) => return,
             None => log::info!("another process sends; this one goes on when that one stops"),
             Some(_) => log::warn!(
                 "the lease is lost: another process sends; what was sent last may come twice"
             ),
         }
         pool.change(|outbox, now| outbox.follow(now));
-        Ok(())
-    }
-
-    /// Tells what a 200 is worth on this server.
-    fn tell(&mut self) -> Result<(), String> {
-        if !self.is_told {
-            worth::tell(&mut self.log)?;
-            self.is_told = true;
-        }
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 -- An outbox belongs to one page: what one page is owed is never sent with another's token. Bots with the same token have
 -- the same page. One with another token, such as a renewed one, has it when its page is that of the last event that was
 -- taken with the token that the outbox knows.
--- KEYS, the first three: the owner, who has the lease, the log.
+-- KEYS, the first three: the owner, the process with the lease, the log.
 -- ARGV, the first three: a digest of the token, the page that the Graph API names for it, the page of the last event.
 local OWNER, LEADER, LOG = KEYS[1], KEYS[2], KEYS[3]
 local TOKEN, TOLD, SEEN = ARGV[1], ARGV[2], ARGV[3]

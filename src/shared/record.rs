@@ -56,7 +56,7 @@ pub(super) fn stored(
     })
 }
 
-/// Bits of an id for those that have the same millisecond.
+/// Bits of an id for the number of an entry within its millisecond.
 const SEQUENCE: u32 = 20;
 
 /// The id of an entry, `milliseconds-sequence`, as a number in the same order.

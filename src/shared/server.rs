@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use redis::ConnectionAddr::TcpTls;
-use redis::{
-    Client, Connection, ConnectionInfo, IntoConnectionInfo as _, RedisError, RedisResult,
-    TlsCertificates,
-};
+use redis::{Client, Connection, RedisError, RedisResult, TlsCertificates};
 
 use crate::config::SharedOutbox;
 
@@ -16,9 +13,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The server, and how our keys in it begin.
 pub(super) struct Server {
-    info: ConnectionInfo,
-    prefix: String,
-    authorities: Option<Vec<u8>>,
+    setting: SharedOutbox,
+    client: Client,
 }
 
 impl Server {
@@ -28,29 +24,28 @@ impl Server {
         // So the redis crate wants to hear it.
         let fragment = if setting.is_insecure { "#insecure" } else { "" };
         let url = format!("{}{fragment}", setting.url.expose());
-        let info = url.into_connection_info();
-        let info = info.and_then(|info| Client::open(info.clone()).map(|_| info));
         Ok(Server {
-            info: info.map_err(|_| {
+            client: Client::open(url).map_err(|_| {
                 "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
                  rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
-            prefix: setting.prefix.clone(),
-            authorities: setting.authorities.clone(),
+            setting: setting.clone(),
         })
     }
 
     /// With the certificates that are built in, or else with those of its own: the server may have a public one.
     pub(super) fn connect(&self) -> RedisResult<Connection> {
-        let connect = |client: Client| client.get_connection_with_timeout(CONNECTED_WITHIN);
-        let mut connected = connect(Client::open(self.info.clone())?);
-        let is_verified = matches!(self.info.addr(), TcpTls { insecure, .. } if !insecure);
-        if connected.is_err() && is_verified && self.authorities.is_some() {
+        let info = self.client.get_connection_info();
+        let mut connected = self.client.get_connection_with_timeout(CONNECTED_WITHIN);
+        let is_verified = matches!(info.addr(), TcpTls { insecure, .. } if !insecure);
+        let root_cert = self.setting.authorities.clone();
+        if connected.is_err() && is_verified && root_cert.is_some() {
             let certificates = TlsCertificates {
                 client_tls: None,
-                root_cert: self.authorities.clone(),
+                root_cert,
             };
-            connected = connect(Client::build_with_tls(self.info.clone(), certificates)?);
+            let client = Client::build_with_tls(info.clone(), certificates)?;
+            connected = client.get_connection_with_timeout(CONNECTED_WITHIN);
         }
         let connection = connected?;
         connection.set_read_timeout(Some(ANSWERED_WITHIN))?;
@@ -60,21 +55,20 @@ impl Server {
 
     /// All keys share a hash tag, so that one script may use several of them.
     pub(super) fn key(&self, name: &str) -> String {
-        format!("{{{}}}:{name}", self.prefix)
+        format!("{{{}}}:{name}", self.setting.prefix)
     }
 
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
     pub(super) fn explain(&self, error: &RedisError) -> String {
         let said = format!("{} {error}", error.code().unwrap_or_default());
-        let known = REFUSALS.iter().find(|(part, _)| said.contains(part));
-        let why = match known {
-            _ if error.is_timeout() => "it does not answer in time".to_string(),
-            Some((_, why)) => why
-                .replace('%', &self.prefix)
-                .replace('$', &error.to_string()),
-            None => error.to_string(),
+        let why = match REFUSALS.iter().find(|(part, _)| said.contains(part)) {
+            _ if error.is_timeout() => "it does not answer in time",
+            known => known.map_or("$", |(_, why)| why),
         };
-        format!("REDIS_URL: failed to use {}: {why}", self.info.addr())
+        let why = why.replace('%', &self.setting.prefix);
+        let why = why.replace('$', &error.to_string());
+        let address = self.client.get_connection_info().addr();
+        format!("REDIS_URL: failed to use {address}: {why}")
     }
 }
 
@@ -88,10 +82,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("NOAUTH", PASSWORD),
     ("WRONGPASS", PASSWORD),
     ("unauthenticated", PASSWORD),
-    (
-        "Password authentication failed",
-        "it refuses the password of the URL",
-    ),
+    ("Password authentication failed", PASSWORD),
     ("READONLY", REPLICA),
     ("MASTERDOWN", REPLICA),
     ("readonly replica", REPLICA),

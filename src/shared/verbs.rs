@@ -6,13 +6,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisError, RedisResult};
+use redis::{Cmd, Connection, RedisError, RedisResult};
 
 use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
 use crate::clock::{self, milliseconds};
-use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, persons_share};
+use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
@@ -20,7 +20,7 @@ const CHUNK: usize = 1000;
 /// One connection to the log.
 pub(super) struct Log {
     server: Arc<Server>,
-    connection: Option<Connection>,
+    pub(super) connection: Option<Connection>,
     is_new_connection: bool,
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
@@ -56,7 +56,7 @@ impl Log {
         }
         pipeline.ignore_errors();
         loop {
-            let replies: Vec<RedisResult<Vec<usize>>> = self.pipeline(&pipeline)?;
+            let replies: Vec<RedisResult<Vec<usize>>> = self.run(|to| pipeline.query(to))?;
             let is_full =
                 |reply: &RedisResult<_>| matches!(reply, Err(error) if error.code() == Some("OOM"));
             if !replies.iter().any(is_full) || self.forget()? == 0 {
@@ -93,22 +93,13 @@ impl Log {
         Ok((committed == [1], written))
     }
 
-    /// Whether it would take what is accepted.
-    pub(super) fn try_to_append(&mut self) -> Result<(), String> {
-        let _: Vec<usize> = self.query(&self.append(1, &[], &Owner::default()))?;
-        Ok(())
-    }
-
     fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
         let flags = "#!lua\n";
         let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
         let keys = ["page", "leader", "log", "owed", "known"];
         let mut command = self.script(&script, &keys);
-        command
-            .arg(&owner[..])
-            .arg(self.server.key("mids:"))
-            .arg(max);
-        command.arg(persons_share(max));
+        command.arg(&owner[..]).arg(self.server.key("mids:"));
+        command.arg(max).arg(free_room(max)).arg(persons_share(max));
         for stored in accepted {
             let mid = stored.mid.as_ref();
             let mid = mid.map_or(&[][..], |MidDigest(mid)| mid);
@@ -134,7 +125,8 @@ impl Log {
     /// Gives up some of the mids that are remembered, the oldest first. Returns how many.
     fn forget(&mut self) -> Result<usize, String> {
         let mut command = self.script(include_str!("forget.lua"), &["log"]);
-        self.query(command.arg(self.server.key("mids:")))
+        command.arg(self.server.key("mids:"));
+        self.run(|to| command.query(to))
     }
 
     /// Takes the lease for this time, or keeps it. Returns its epoch, or how long another process has it at least.
@@ -148,7 +140,7 @@ impl Log {
         let script = [flags, include_str!("page.lua"), include_str!("lead.lua")].concat();
         let mut command = self.script(&script, &["page", "leader", "log", "epoch"]);
         command.arg(&owner[..]).arg(name).arg(milliseconds(lease));
-        let (epoch, time): (u64, i64) = self.query(&command)?;
+        let (epoch, time): (u64, i64) = self.run(|to| command.query(to))?;
         if epoch == 0 {
             return Ok(Err(Duration::from_millis(time.unsigned_abs())));
         }
@@ -159,7 +151,9 @@ impl Log {
     /// Gives the lease back, if it is ours.
     pub(super) fn resign(&mut self, name: &str) -> Result<(), String> {
         let script = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
-        self.query(self.script(script, &["leader"]).arg(name))
+        let mut command = self.script(script, &["leader"]);
+        command.arg(name);
+        self.run(|to| command.query(to))
     }
 
     /// All that is owed, in order.
@@ -192,42 +186,32 @@ impl Log {
         pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
-        let reply = self.pipeline(&pipeline)?;
+        let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
-        let entries = streams
-            .into_iter()
-            .flatten()
-            .flat_map(|(_, entries)| entries);
+        let streams = streams.into_iter().flatten();
+        let entries = streams.flat_map(|(_, entries)| entries);
         let ahead = self.ahead;
         let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
         Ok((records.collect(), epoch.unwrap_or_default()))
     }
 
     /// How many echoes are owed, and whether a process has the lease.
+    ///
+    /// # Errors
+    /// Also when an echo could not be appended.
     pub(super) fn state(&mut self) -> Result<(usize, bool), String> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
-        self.pipeline(&pipeline)
-    }
-
-    /// What the server's own settings are; nothing when it does not tell.
-    pub(super) fn settings(&mut self, names: &[&str]) -> Result<HashMap<String, String>, String> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET").arg(names);
-        self.run(|connection| match command.query(connection) {
-            Err(error) if !error.is_io_error() => Ok(HashMap::new()),
-            told => told,
-        })
+        // Last: a server that wants a password ends the connection at so long a command.
+        let append = self.append(1, &[], &Owner::default());
+        pipeline.add_command(append).ignore();
+        self.run(|to| pipeline.query(to))
     }
 
     /// Whether the server was connected to since this was last asked: it may be another one, or have lost something.
     pub(super) fn was_connected(&mut self) -> bool {
         mem::take(&mut self.is_new_connection)
-    }
-
-    pub(super) fn disconnect(&mut self) {
-        self.connection = None;
     }
 
     /// A script with these keys; its arguments follow.
@@ -240,16 +224,11 @@ impl Log {
         command
     }
 
-    fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
-        self.run(|connection| command.query(connection))
-    }
-
-    fn pipeline<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> Result<T, String> {
-        self.run(|connection| pipeline.query(connection))
-    }
-
     /// Once more on a new connection when one has broken, or a signal has interrupted it: every verb may be repeated.
-    fn run<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, String> {
+    pub(super) fn run<T>(
+        &mut self,
+        ask: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
         if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
             result = self.try_once(&ask);

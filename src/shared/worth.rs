@@ -1,5 +1,7 @@
 //! What a 200 is worth on a server: that is decided by its settings, not by ours.
 
+use std::collections::HashMap;
+
 use log::Level;
 
 use super::verbs::Log;
@@ -10,7 +12,13 @@ pub(super) type Worth = (Level, &'static str);
 /// What a 200 is worth, and why the server may drop what is owed by itself, if it may.
 pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
     let names = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
-    let settings = log.settings(&names)?;
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg(&names);
+    let settings: HashMap<String, String> =
+        log.run(|connection| match command.query(connection) {
+            Err(error) if !error.is_io_error() => Ok(HashMap::new()),
+            told => told,
+        })?;
     let get = |name: &str| settings.get(name).map_or("", String::as_str);
     let worth = match (get("appendonly"), get("appendfsync")) {
         ("yes", "always") => (Level::Info, "a 200 survives the loss of the server"),

@@ -40,7 +40,7 @@ impl Backend {
     }
 
     /// Held while a connection is opened to tiny_http, or let in. Of several that come at once tiny_http may accept one and
-    /// never read it; and the descriptors and threads that one needs are not taken by another.
+    /// never read it; and the descriptors and threads of one connection are not taken by another.
     pub(super) fn lock_opening(&self) -> MutexGuard<'_, u32> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -124,11 +124,6 @@ impl Slot {
         self.enter(Some(Instant::now())) && !self.registry.is_closed()
     }
 
-    /// A request has begun to arrive: the connection does not make room for another any more. `false` when it has.
-    pub(super) fn set_busy(&self) -> bool {
-        self.enter(None)
-    }
-
     /// So many bytes of a request have arrived. `false` when all together are too many.
     pub(super) fn hold(&self, bytes: usize) -> bool {
         let mut state = self.registry.state();
@@ -138,7 +133,9 @@ impl Slot {
         state.held() <= MAX_HELD
     }
 
-    fn enter(&self, idle_since: Option<Instant>) -> bool {
+    /// The connection is idle since then; or, with none, a request has begun to arrive, and the connection does not make
+    /// room for another any more. `false` when it has.
+    pub(super) fn enter(&self, idle_since: Option<Instant>) -> bool {
         let mut state = self.registry.state();
         let Some(entry) = state.connections.get_mut(&self.id) else {
             return false;

@@ -51,10 +51,9 @@ pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error
 fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
     let sent = usize::try_from(sent).unwrap_or_default();
-    let platform = if is_instagram {
-        Platform::Instagram
-    } else {
-        Platform::Messenger
+    let platform = match is_instagram {
+        true => Platform::Instagram,
+        false => Platform::Messenger,
     };
     StoredEcho {
         id,
@@ -76,15 +75,29 @@ fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
 /// known: they are passed over.
 pub(super) fn write(database: &Database, batch: &WriteBatch) -> Result<Vec<EchoId>, Error> {
     let transaction = database.begin_write()?;
-    let known = {
+    let mut known = Vec::new();
+    {
         let mut pending = transaction.open_table(PENDING)?;
-        let known = if batch.accepted.is_empty() {
-            Vec::new()
-        } else {
-            let mut seen = Seen::open(&transaction)?;
-            accept(&mut pending, &mut seen, &batch.accepted)?
-        };
         let mut sent = transaction.open_table(SENT)?;
+        let mut seen = Seen::open(&transaction)?;
+        for stored in &batch.accepted {
+            let StoredEcho { id, echo, mid, .. } = stored;
+            let is_new = mid.map_or(Ok(true), |mid| seen.insert(mid))?;
+            // A commit that failed may have been written all the same: then the mid is its own.
+            if !is_new && pending.get(id)?.is_none() {
+                known.push(*id);
+                continue;
+            }
+            let row = (
+                echo.platform == Platform::Instagram,
+                clock::since_1970(stored.came),
+                echo.timestamp,
+                &*echo.recipient,
+                echo.mid.as_deref(),
+                &*echo.text,
+            );
+            pending.insert(id, row)?;
+        }
         for (id, bytes) in &batch.sent {
             sent.insert(id, *bytes as u64)?;
         }
@@ -92,36 +105,8 @@ pub(super) fn write(database: &Database, batch: &WriteBatch) -> Result<Vec<EchoI
             pending.remove(id)?;
             sent.remove(id)?;
         }
-        known
-    };
-    transaction.commit()?;
-    Ok(known)
-}
-
-fn accept(
-    pending: &mut Table<'_, EchoId, Pending<'static>>,
-    seen: &mut Seen<'_>,
-    accepted: &[StoredEcho],
-) -> Result<Vec<EchoId>, Error> {
-    let mut known = Vec::new();
-    for stored in accepted {
-        let StoredEcho { id, echo, mid, .. } = stored;
-        let is_new = mid.map_or(Ok(true), |mid| seen.insert(mid))?;
-        // A commit that failed may have been written all the same: then the mid is its own.
-        if !is_new && pending.get(id)?.is_none() {
-            known.push(*id);
-            continue;
-        }
-        let row = (
-            echo.platform == Platform::Instagram,
-            clock::since_1970(stored.came),
-            echo.timestamp,
-            &*echo.recipient,
-            echo.mid.as_deref(),
-            &*echo.text,
-        );
-        pending.insert(id, row)?;
     }
+    transaction.commit()?;
     Ok(known)
 }
 

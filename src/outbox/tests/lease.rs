@@ -43,10 +43,10 @@ fn a_call_begins_only_as_long_as_the_lease_allows() {
     let now = Instant::now();
     let mut outbox = shared();
     outbox.lead(vec![stored(1, "a", "a1")], now);
-    outbox.allow_calls(now + SECOND);
+    outbox.lease.calls_until = Some(now + SECOND);
     let later = now + 2 * SECOND;
     assert_eq!(next_text(&mut outbox, later), None);
-    outbox.allow_calls(later);
+    outbox.lease.calls_until = Some(later);
     assert_eq!(next_text(&mut outbox, later).as_deref(), Some("a1"));
 }
 

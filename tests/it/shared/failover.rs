@@ -265,7 +265,7 @@ fn a_server_that_does_not_answer_is_called_that() {
     server.signal("STOP");
     assert_says(
         &bot,
-        "it does not answer in time; until it is back webhooks are refused",
+        "it does not answer in time; until the shared outbox can be used webhooks are refused",
     );
     let health = raw(&bot, &request("GET", "/healthz", "", ""));
     assert!(health.starts_with("HTTP/1.1 503"), "{health}");

@@ -169,14 +169,17 @@ fn a_server_that_goes_away_is_told_when_it_goes_and_when_it_is_back() {
     assert_says(&bot, LEADS);
     server.kill();
     assert_eq!(write_to(&bot, "7", "m_1", "hello").status, 503);
-    assert_says(&bot, "until it is back webhooks are refused");
+    assert_says(
+        &bot,
+        "until the shared outbox can be used webhooks are refused",
+    );
     for n in 0..5 {
         write_to(&bot, "7", &format!("m_{n}"), "hello");
     }
     let lines = bot
         .log()
         .lines()
-        .filter(|line| line.contains("until it is back"))
+        .filter(|line| line.contains("until the shared outbox can be used"))
         .count();
     assert_eq!(lines, 1, "{}", bot.log());
     server.start_again();
