@@ -1,5 +1,4 @@
-//! Divides the descriptors that this process may open among threads and connections, so that
-//! opening one does not fail.
+//! Divides the descriptors that this process may open among threads and connections, so that opening one does not fail.
 
 use std::io;
 
@@ -29,7 +28,7 @@ impl Share {
         OTHERS + self.threads + self.connections * DESCRIPTORS_PER_CONNECTION
     }
 
-    /// As much of it as so many descriptors are enough for, if they are enough for anything.
+    /// The largest share that needs no more than `descriptors`; none when they are too few to serve.
     fn within(mut self, descriptors: usize) -> Option<Share> {
         let spare = descriptors.checked_sub(OTHERS)?;
         self.threads = self.threads.min(spare / 3);
