@@ -45,6 +45,16 @@ pub struct World {
 }
 
 impl World {
+    /// Waits until the bot has asked which page its token is for.
+    #[track_caller]
+    pub fn wait_until_asked_who(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.graph_api.account(|account| account.asked_who) == 0 {
+            assert!(Instant::now() < deadline, "{}", self.bot.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// A bot whose Graph API delivers everything.
     pub fn new() -> World {
         World::with(&[], |_| Reply::deliver())

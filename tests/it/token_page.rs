@@ -21,17 +21,13 @@ fn world(settings: &[(&str, &str)], change: impl FnOnce(&mut Account)) -> World 
     graph_api.account(change);
     let bot = start_bot(&graph_api.url(), settings);
     let messenger = echobot::simulator::Messenger::new(&bot.url());
-    let asked = || graph_api.account(|account| account.asked_who) > 0;
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !asked() && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    assert!(asked(), "{}", bot.log());
-    World {
+    let world = World {
         bot,
         graph_api,
         messenger,
-    }
+    };
+    world.wait_until_asked_who();
+    world
 }
 
 /// Five webhooks of this page, of five people; their mids begin so.

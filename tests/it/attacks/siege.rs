@@ -133,6 +133,8 @@ pub type Attack = (&'static str, Box<dyn Fn(&Bot) + Send + Sync>);
 fn besiege((name, attack): &Attack, rounds: usize) {
     let world = World::with(&[("THREADS", "4")], |_| Reply::deliver());
     let bot = &world.bot;
+    // The connection of that question is kept, too.
+    world.wait_until_asked_who();
     let rest = Vitals::at_rest(bot);
     let mut limit = rest.kilobytes + KEPT;
     for round in 1..=rounds {
