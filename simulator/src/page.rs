@@ -55,7 +55,7 @@ pub fn serve(options: &Options) -> Result<(), SimulatorError> {
     };
     let server = HttpServer::start(
         listener,
-        Arc::new(move |request, _| Some(page.answer(request))),
+        Arc::new(move |request, _: &_| Some(page.answer(request))),
     );
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(

@@ -57,11 +57,7 @@ impl Platform {
         lock(&graph_api.page).page.clone_from(&options.page);
         let url = graph_api.url();
         let mut own_bots = Vec::new();
-        for bots in options
-            .own_bots
-            .iter()
-            .filter(|_| options.other_bot.is_none())
-        {
+        if let Some(bots) = &options.own_bots {
             for _ in 0..bots.count {
                 own_bots.push(OwnBot::start(bots, &url)?);
             }
@@ -94,8 +90,8 @@ impl Platform {
         };
         platform.find_own_bots();
         let webhook = platform.bot_url();
-        let first = webhook.split(' ').next().unwrap_or_default();
-        lock(&platform.graph_api.page).webhook = first.to_string();
+        let first = webhook.split(' ').next().map(str::to_string);
+        lock(&platform.graph_api.page).webhook = first;
         Ok(Arc::new(platform))
     }
 
@@ -260,14 +256,13 @@ impl Platform {
 
 /// What the Graph API replies: a mistake is refused first, then fault and trouble have their turn.
 fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
-    let person = call.person.as_deref();
-    if let Some(refusal) = call.refusal() {
-        return refusal;
+    if let Some(refusal) = &call.refusal {
+        return refusal.clone();
     }
-    if call.kind != Kind::Other && person.is_none() {
+    if call.kind != Kind::Other && call.person.is_none() {
         return Reply::error(400, 100, Some(2018001));
     }
-    let has_fault = fault.take(person.unwrap_or_default());
+    let has_fault = fault.take(call.person.as_deref().unwrap_or_default());
     has_fault.unwrap_or_else(|| trouble.reply())
 }
 

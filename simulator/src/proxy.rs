@@ -3,19 +3,18 @@
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::http::{self, Handler, HttpServer, Request, Response};
+use super::http::{self, Handler, HttpServer, Response};
 use super::options::{Options, listen, listen_near};
 use super::{GraphApi, SimulatorError, failed_to, platform, random};
 
@@ -178,10 +177,10 @@ impl Way {
 
     /// Serves one connection of a client of the proxy: its first request decides where it leads to.
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        let Some(mut request) = http::read(&mut stream, &mut Vec::new())? else {
+        let Some(mut request) = http::read(&mut BufReader::new(&stream))? else {
             return Ok(());
         };
-        let (authority, target) = parts(&request.target);
+        let (authority, target) = request.parts();
         let (mut authority, target) = (authority.to_string(), target.to_string());
         let is_ours = HOSTS.contains(&authority.split(':').next().unwrap_or_default());
         let is_tunnel = request.method == "CONNECT";
@@ -191,17 +190,7 @@ impl Way {
             return self.serve_tls(stream);
         }
         if is_ours {
-            let answer = |request: &Request, waits: &dyn Fn(Duration) -> bool| {
-                let target = parts(&request.target).1.to_string();
-                (self.handle)(
-                    &Request {
-                        target,
-                        ..request.clone()
-                    },
-                    waits,
-                )
-            };
-            http::serve(&stream, &stream, Some(request), &answer);
+            http::serve(&stream, &stream, Some(request), &*self.handle);
             return Ok(());
         }
         if !authority.contains(':') {
@@ -238,11 +227,4 @@ impl Way {
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
-}
-
-/// `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`.
-fn parts(target: &str) -> (&str, &str) {
-    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    let end = rest.find('/');
-    end.map_or((rest, "/"), |end| rest.split_at(end))
 }
