@@ -29,7 +29,7 @@ pub(crate) fn find(name: &str) -> Result<&'static Value, String> {
     let found = EVENTS.iter().find(|event| event["name"] == name);
     found.ok_or_else(|| {
         let names: Vec<&str> = names().map(|(name, _)| name).collect();
-        format!("event is one of {}", names.join(", "))
+        names.join(", ")
     })
 }
 

@@ -116,7 +116,7 @@ impl Calls {
         let is_other = call.kind == Kind::Other;
         let person = call.person.as_ref().unwrap_or(&call.recipient);
         let what = if is_other { "other" } else { "call" };
-        let exchange = self.log.requested(what, person, &call.request);
+        let exchange = self.log.requested(what, person, &call.request, None, None);
         if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
             self.log.tell(exchange, "remark", remark);
         }

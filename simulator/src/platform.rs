@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bubble::{content, events, words};
+use super::bubble::{self, content, words};
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
-use super::events::Occasion;
-use super::messenger::{NoHandshake, as_meta_writes};
+use super::messenger::as_meta_writes;
 use super::options::{Options, listen, listen_near};
 use super::own_bot::OwnBot;
 use super::proxy::Proxy;
-use super::{APP_ID, failed_to, lock, random};
+use super::{APP_ID, events, failed_to, lock, random};
 use super::{Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
 /// A bot that is not up yet is asked this often.
@@ -45,7 +44,7 @@ impl Platform {
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
         let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
-        let (ip, port) = (options.bind, options.ports.graph);
+        let (ip, port) = (options.ip(), options.graph_port);
         let listener = match options.other_bot {
             // Another bot is told the address by hand: the same one each time, if it is free.
             Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
@@ -109,7 +108,7 @@ impl Platform {
     pub(crate) fn shake_hands(&self, at_most: Option<Duration>) -> Result<(), SimulatorError> {
         let (begun, mut told) = (Instant::now(), String::new());
         loop {
-            let Err(NoHandshake { is_for_now, error }) = self.messenger.try_handshake() else {
+            let Err((error, is_for_now)) = self.messenger.try_handshake() else {
                 return Ok(());
             };
             if at_most.is_some_and(|most| !is_for_now || begun.elapsed() >= most) {
@@ -133,10 +132,21 @@ impl Platform {
         }
     }
 
-    /// A person does something: an event by its name, with what it is to have besides. Returns the id of the bubble, if
-    /// it has one; none when there is no such event.
-    pub(crate) fn send(&self, person: &str, name: &str, with: &Value) -> Option<Option<u64>> {
-        let mut webhook = self.occasion(person, name, with).webhook(name)?;
+    /// A person does something: an event by its name, with what it is to have besides; or a whole webhook. Returns the id
+    /// of the bubble, if it has one.
+    ///
+    /// # Errors
+    /// When there is no such event; with all there are.
+    pub(crate) fn send(
+        &self,
+        person: &str,
+        name: &str,
+        with: &Value,
+    ) -> Result<Option<u64>, String> {
+        if with["webhook"].is_object() {
+            return Ok(self.send_webhook(person, &with["webhook"]));
+        }
+        let mut webhook = self.webhook(person, name, with)?;
         let mut page = lock(&self.graph_api.page);
         let entry = &mut webhook["entry"][0];
         if name.ends_with("_control") {
@@ -147,31 +157,38 @@ impl Platform {
             }
         } else if page.is_handed_over(person) && entry["messaging"].is_array() {
             // Another app answers, and ours is only told.
-            entry["standby"] = entry["messaging"].take();
-            entry.as_object_mut()?.remove("messaging");
+            let events = entry["messaging"].take();
+            *entry = json!({"id": entry["id"], "time": entry["time"], "standby": events});
         }
         drop(page);
-        Some(self.send_webhook(person, &webhook))
+        Ok(self.send_webhook(person, &webhook))
     }
 
-    fn occasion(&self, person: &str, name: &str, with: &Value) -> Occasion {
+    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, String> {
         let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
+        // Mids of another run are others: a bot remembers those that it has answered.
+        let mid = format!("m_{:016x}", random());
         let about = with["mid"].as_str().map(str::to_string);
-        Occasion {
-            page: self.options.page.clone(),
-            person: person.to_string(),
-            // Mids of another run are others: a bot remembers those that it has answered.
-            mid: format!("m_{:016x}", random()),
-            about: about.or_else(|| self.log.last_mid(person, is_about_bot)),
-            files: format!("{}/files", self.graph_api.url()),
-            with: with.clone(),
+        let about = about.or_else(|| self.log.last_mid(person, is_about_bot));
+        let mut values = with.clone();
+        for (name, value) in [
+            ("page", self.options.page.clone()),
+            ("person", person.to_string()),
+            ("app", APP_ID.to_string()),
+            ("about", about.unwrap_or(format!("{mid}_about"))),
+            ("mid", mid),
+            ("files", format!("{}/files", self.graph_api.url())),
+        ] {
+            values[name] = value.into();
         }
+        let event = events::find(name).map_err(|names| format!("event is one of {names}"))?;
+        Ok(events::webhook(event, &values))
     }
 
     /// The webhook is delivered as it is. Returns the id of its last bubble.
-    pub(crate) fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
+    fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
         let (mut last, page) = (None, &self.options.page);
-        for event in events(webhook) {
+        for event in bubble::events(webhook) {
             if let Some(user_ref) = event["optin"]["user_ref"].as_str() {
                 self.log.know(person, person);
                 self.log.know(user_ref, person);
@@ -222,7 +239,7 @@ impl Platform {
     /// Somebody who does not know the app secret sends a webhook.
     pub(crate) fn send_unsigned(&self, person: &str) {
         let with = json!({"text": "nobody has signed this"});
-        let webhook = self.occasion(person, "text", &with).webhook("text");
+        let webhook = self.webhook(person, "text", &with);
         self.deliveries.send(Delivery {
             body: as_meta_writes(&webhook.unwrap_or_default()),
             person: person.to_string(),
@@ -233,7 +250,7 @@ impl Platform {
     /// This bot is killed without a warning, and started again.
     pub(crate) fn kill_bot(&self, bot: &OwnBot) {
         let what = format!("kill -9 of the bot at {}, and start again", bot.url());
-        let exchange = self.log.requested("bot", "", &what);
+        let exchange = self.log.requested("bot", "", &what, None, None);
         let answer = match bot.restart() {
             Ok(url) => format!("it listens at {url} and has its outbox back"),
             Err(error) => error.to_string(),

@@ -59,11 +59,10 @@ impl Proxy {
         options: &Options,
         api: &GraphApi,
     ) -> Result<Option<Proxy>, SimulatorError> {
-        let (ports, ip) = (options.ports, IpAddr::from(Ipv4Addr::LOCALHOST));
-        let proxy = ports
-            .proxy
-            .map(|port| listen_near(ip, port, PORT, "--proxy-port"));
-        let direct = ports.tls.map(|port| listen(ip, port, "--tls-port"));
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let listen_here = || listen_near(ip, options.proxy_port, PORT, "--proxy-port");
+        let proxy = options.has_proxy.then(listen_here);
+        let direct = options.tls_port.map(|port| listen(ip, port, "--tls-port"));
         let (proxy, direct) = (proxy.transpose()?, direct.transpose()?);
         if proxy.is_none() && direct.is_none() {
             return Ok(None);
