@@ -4,10 +4,9 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, ValueExt as _};
-
 use serde_json::{Value, json};
 
-use super::options::{Options, OtherBot};
+use super::options::Options;
 use super::{FAULTS, Fault, OwnBots, PAGE, SimulatorError, event_names, events, page, say};
 
 /// Why it did not work.
@@ -43,10 +42,10 @@ pub fn run(
     while let Some(argument) = arguments.next()? {
         let trouble = &mut options.trouble;
         match argument {
-            Long("say") => said.push((
-                "text".to_string(),
-                json!({"text": arguments.value()?.string()?}),
-            )),
+            Long("say") => {
+                let text = arguments.value()?.string()?;
+                said.push(("text".to_string(), json!({ "text": text })));
+            }
             Long("send") => said.push((arguments.value()?.parse_with(event)?, Value::Null)),
             Long("json") => json = true,
             Long("quiet") => options.quiet = Duration::from_millis(arguments.value()?.parse()?),
@@ -77,11 +76,7 @@ pub fn run(
     }
     match (other_bot, own_bots) {
         ([Some(webhook), Some(verify_token), Some(app_secret)], _) => {
-            options.other_bot = Some(OtherBot {
-                webhook,
-                verify_token,
-                app_secret,
-            });
+            options.other_bot = Some([webhook, verify_token, app_secret]);
         }
         ([None, None, None], Some(own_bots)) => options.own_bots = Some(own_bots),
         _ => return usage("--webhook, --verify-token and --app-secret go together"),

@@ -38,8 +38,6 @@ pub struct Call {
     pub message: Value,
     /// Why the real Graph API would refuse it, if it would.
     pub mistake: Option<String>,
-    /// Something that the real one lets pass, and should not be so.
-    pub remark: Option<String>,
     /// With which reply, then.
     pub(crate) refusal: Option<Reply>,
     /// The request as it came: request line, headers, body.
@@ -117,8 +115,9 @@ impl Calls {
         let person = call.person.as_ref().unwrap_or(&call.recipient);
         let what = if is_other { "other" } else { "call" };
         let exchange = self.log.requested(what, person, &call.request, None, None);
-        if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
-            self.log.tell(exchange, "remark", remark);
+        let passed = || send_api::remark(&parameters).filter(|_| !is_other);
+        if let Some(remark) = call.mistake.clone().or_else(passed) {
+            self.log.tell(exchange, "remark", &remark);
         }
         let mut reply = (self.behave)(&call);
         if is_other && reply.body.is_none() {
@@ -130,9 +129,8 @@ impl Calls {
             return None;
         }
         let mid = format!("m_sent_{:016x}", random());
-        let body = reply
-            .body
-            .unwrap_or_else(|| delivered(&call, &parameters, &mid));
+        let delivered = || delivered(&call, &parameters, &mid);
+        let body = reply.body.unwrap_or_else(delivered);
         let header = reply.header.as_ref();
         let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
         let answer = format!("{header}\n{body}");
@@ -196,7 +194,6 @@ impl Calls {
             text: text.unwrap_or_else(|| message.to_string()),
             message,
             mistake: refusal.as_ref().and_then(Reply::words),
-            remark: send_api::remark(parameters).filter(|_| is_send),
             refusal,
             request: request.head("\n") + &String::from_utf8_lossy(&request.body),
         }

@@ -10,8 +10,8 @@ use super::{Fault, OwnBots, SimulatorError, Trouble};
 /// What is to be simulated.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// A bot that runs somewhere.
-    pub(crate) other_bot: Option<OtherBot>,
+    /// A bot that runs somewhere: the address of its webhook, its verify token, its app secret.
+    pub(crate) other_bot: Option<[String; 3]>,
     /// Bots that the simulator starts itself, where there is no other.
     pub(crate) own_bots: Option<OwnBots>,
     /// The trouble that the Graph API makes from the start.
@@ -44,17 +44,6 @@ impl Options {
     pub(crate) fn ip(&self) -> IpAddr {
         self.bind.unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
-}
-
-/// A bot that is running somewhere.
-#[derive(Debug, Clone)]
-pub(crate) struct OtherBot {
-    /// The address of its webhook.
-    pub(crate) webhook: String,
-    /// What it expects in the handshake.
-    pub(crate) verify_token: String,
-    /// What it checks signatures with.
-    pub(crate) app_secret: String,
 }
 
 /// Listens on this port, or says which one is taken.

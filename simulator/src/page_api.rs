@@ -135,7 +135,8 @@ impl PageApi {
         }
         match (method, parts.as_slice()) {
             ("GET", [page]) if is_page(page) => {
-                chosen(&json!({"id": self.page, "name": "Simulated Page"}), call)
+                let page = json!({"id": self.page, "name": "Simulated Page"});
+                chosen(page, &call.list("fields"))
             }
             (_, [page, edge]) if is_page(page) => self.edge(method, edge, call),
             (_, [_, "subscriptions"]) => self.edge(method, "subscriptions", call),
@@ -260,13 +261,12 @@ fn id_of(value: &Value) -> String {
     }
 }
 
-/// The fields that were asked for.
-fn chosen(about: &Value, call: &Parameters) -> Reply {
-    let (fields, mut chosen) = (call.list("fields"), about.clone());
-    if let (Some(chosen), false) = (chosen.as_object_mut(), fields.is_empty()) {
-        chosen.retain(|name, _| name == "id" || fields.contains(name));
+/// These fields, or all when there are none.
+fn chosen(mut about: Value, fields: &[String]) -> Reply {
+    if let (Some(about), false) = (about.as_object_mut(), fields.is_empty()) {
+        about.retain(|name, _| name == "id" || fields.contains(name));
     }
-    Reply::done(&chosen)
+    Reply::done(&about)
 }
 
 fn success() -> Reply {

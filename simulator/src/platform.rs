@@ -32,7 +32,7 @@ pub(crate) struct Platform {
     pub(crate) own_bots: Vec<OwnBot>,
     deliveries: Deliveries,
     last: Mutex<Option<Delivery>>,
-    proxy: Option<Proxy>,
+    proxy: Proxy,
     /// It runs until this is dropped.
     pub(crate) graph_api: GraphApi,
 }
@@ -62,15 +62,15 @@ impl Platform {
             }
         }
         let messenger = match &options.other_bot {
-            Some(bot) => {
-                if !bot.webhook.starts_with("http") {
+            Some([webhook, verify_token, app_secret]) => {
+                if !webhook.starts_with("http") {
                     let words = "is no address of a webhook; it begins with http:// or https://";
-                    return Err(SimulatorError(format!("{} {words}", bot.webhook)));
+                    return Err(SimulatorError(format!("{webhook} {words}")));
                 }
                 // Before the handshake: the bot may want to know it before it starts.
                 let words = "the Graph API for your bot, instead of https://graph.facebook.com";
                 say(&format!("{words}: {url}"));
-                Messenger::with_secrets(&bot.webhook, &bot.verify_token, &bot.app_secret)
+                Messenger::with_secrets(webhook, verify_token, app_secret)
             }
             None => Messenger::new(""),
         };
@@ -127,7 +127,7 @@ impl Platform {
     /// Where the bot is.
     pub(crate) fn bot_url(&self) -> String {
         match &self.options.other_bot {
-            Some(bot) => bot.webhook.clone(),
+            Some([webhook, ..]) => webhook.clone(),
             None => join(self.own_bots.iter().map(OwnBot::url), " "),
         }
     }
@@ -262,7 +262,7 @@ impl Platform {
     /// Ends the bots that are our own, and removes what has been left.
     pub(crate) fn tear_down(&self) {
         self.own_bots.iter().for_each(OwnBot::tear_down);
-        self.proxy.iter().for_each(Proxy::tear_down);
+        self.proxy.tear_down();
     }
 
     /// What the bots have logged that are our own.
