@@ -28,31 +28,21 @@ pub(crate) struct Delivery {
     pub(crate) group: Option<u64>,
 }
 
+/// What waits, and what the bot answered to the webhook that keeps the others back.
+type Queue = (Sender<Delivery>, Option<String>);
+
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
 #[derive(Clone)]
 pub(crate) struct Deliveries {
-    messenger: Arc<Messenger>,
-    log: Arc<EventLog>,
+    pub(crate) messenger: Arc<Messenger>,
+    pub(crate) log: Arc<EventLog>,
     /// Where the Graph API is, if another bot has to be told.
-    graph_url: Option<String>,
-    /// Person -> their queue, and what the bot answered to the webhook that keeps the others back.
-    queues: Arc<Mutex<HashMap<String, (Sender<Delivery>, Option<String>)>>>,
+    pub(crate) graph_url: Option<String>,
+    /// By the person.
+    pub(crate) queues: Arc<Mutex<HashMap<String, Queue>>>,
 }
 
 impl Deliveries {
-    pub(crate) fn new(
-        messenger: &Arc<Messenger>,
-        log: &Arc<EventLog>,
-        graph_url: Option<String>,
-    ) -> Deliveries {
-        Deliveries {
-            messenger: Arc::clone(messenger),
-            log: Arc::clone(log),
-            graph_url,
-            queues: Arc::default(),
-        }
-    }
-
     /// Delivers a webhook behind those of the same person; a repetition overtakes them.
     pub(crate) fn send(&self, delivery: Delivery) {
         let is_repeated = delivery.group.is_some();

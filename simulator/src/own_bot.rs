@@ -45,12 +45,8 @@ impl OwnBot {
         settings.push(("GRAPH_URL", graph_url.to_string()));
         // Where nothing can be written there is none.
         if DirBuilder::new().mode(0o700).create(&directory).is_ok() {
-            let path = directory.to_string_lossy();
-            settings.extend(
-                bots.directories
-                    .iter()
-                    .map(|name| (*name, path.to_string())),
-            );
+            let named = |name: &_| (*name, directory.to_string_lossy().into_owned());
+            settings.extend(bots.directories.iter().map(named));
         }
         // Without /proc only the command line knows the program.
         let named = || std::env::args_os().next().map(PathBuf::from);

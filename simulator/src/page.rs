@@ -4,6 +4,7 @@
 //! and one that was away catches up.
 
 use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -50,13 +51,10 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let page = Page {
         platform: Arc::clone(&platform),
         port,
-        is_local: options.ip().is_loopback(),
         instance: format!("{:016x}", random()),
     };
-    let server = HttpServer::start(
-        listener,
-        Arc::new(move |request, _: &_| Some(page.answer(request))),
-    );
+    let answer = move |request: &Request, _: &TcpStream| Some(page.answer(request));
+    let server = HttpServer::start(listener, Arc::new(answer));
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
@@ -78,7 +76,6 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
 struct Page {
     platform: Arc<Platform>,
     port: u16,
-    is_local: bool,
     /// Tells a page that has been open for longer that everything has begun anew.
     instance: String,
 }
@@ -87,7 +84,8 @@ impl Page {
     fn answer(&self, request: &Request) -> Response {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
-        if self.is_local && !own.iter().any(|own| own == request.header("Host")) {
+        let is_local = self.platform.options.ip().is_loopback();
+        if is_local && !own.iter().any(|own| own == request.header("Host")) {
             return refuse(403, "this page is for this machine only");
         }
         let is_json = request

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::http::Response;
 use super::parameters::{Parameters, Upload};
 use super::send_api::check_shape;
-use super::{APP_ID, PAGE, Reply};
+use super::{APP_ID, PAGE, Reply, random};
 
 mod people;
 mod profile;
@@ -15,8 +15,8 @@ mod profile;
 /// The app behind Meta's Page inbox.
 const INBOX: &str = "263902037430900";
 
-/// As long as Meta's are.
-const FIRST_ID: u64 = 1_854_626_884_821_032;
+/// As long as Meta's ids are.
+const LEAST_ID: u64 = 1_000_000_000_000_000;
 
 /// What the page has, as bots have set it.
 #[derive(Default)]
@@ -34,8 +34,6 @@ pub(crate) struct PageApi {
     /// The app that has a person's conversation, where it is not ours.
     threads: HashMap<String, String>,
     files: Vec<Upload>,
-    /// How many ids it has given.
-    made: u64,
 }
 
 impl PageApi {
@@ -238,8 +236,7 @@ impl PageApi {
         let reply = if is_single {
             success()
         } else {
-            self.made += 1;
-            let id = (FIRST_ID + self.made).to_string();
+            let id = (LEAST_ID + random() % LEAST_ID).to_string();
             thing["id"] = id.as_str().into();
             let name = if edge == "personas" {
                 "id"

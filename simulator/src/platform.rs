@@ -75,9 +75,14 @@ impl Platform {
             None => Messenger::new(""),
         };
         let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
-        let graph_url = options.other_bot.is_some().then_some(url);
+        let deliveries = Deliveries {
+            messenger: Arc::clone(&messenger),
+            log: Arc::clone(&log),
+            graph_url: options.other_bot.is_some().then_some(url),
+            queues: Arc::default(),
+        };
         let platform = Platform {
-            deliveries: Deliveries::new(&messenger, &log, graph_url),
+            deliveries,
             log,
             options: options.clone(),
             trouble,
@@ -88,9 +93,8 @@ impl Platform {
             graph_api,
         };
         platform.find_own_bots();
-        let webhook = platform.bot_url();
-        let first = webhook.split(' ').next().map(str::to_string);
-        lock(&platform.graph_api.page).webhook = first;
+        let webhook = platform.bot_url().split(' ').next().map(str::to_string);
+        lock(&platform.graph_api.page).webhook = webhook;
         Ok(Arc::new(platform))
     }
 
