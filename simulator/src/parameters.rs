@@ -105,25 +105,22 @@ impl Parameters {
 
     fn add_multipart(&mut self, body: &[u8], boundary: &str) {
         let mark = [b"--", boundary.as_bytes()].concat();
-        for part in split(body, &mark) {
-            let part = part.strip_prefix(b"\r\n").unwrap_or(part);
-            let mut headers = [httparse::EMPTY_HEADER; 16];
-            let parsed = httparse::parse_headers(part, &mut headers);
-            let Ok(httparse::Status::Complete((head_len, headers))) = parsed else {
+        for part in split(body, &mark).into_iter().skip(1) {
+            let Some(end) = find(part, b"\r\n\r\n") else {
                 continue;
             };
-            let content = &part[head_len..];
+            let head = String::from_utf8_lossy(&part[..end]);
+            let content = &part[end + 4..];
             let content = content.strip_suffix(b"\r\n").unwrap_or(content);
-            let header = |name: &str| {
-                let mut headers = headers.iter();
-                let header = headers.find(|header| header.name.eq_ignore_ascii_case(name));
-                String::from_utf8_lossy(header.map_or(b"", |header| header.value)).into_owned()
-            };
-            let disposition = header("Content-Disposition");
-            let quoted = |name: &str| disposition.split_once(name)?.1.split('"').next();
+            let quoted = |name: &str| head.split_once(name)?.1.split('"').next();
             if quoted("filename=\"").is_some() {
+                let lower = head.to_ascii_lowercase();
+                let at = lower
+                    .find("content-type:")
+                    .map(|at| at + "content-type:".len());
+                let line = at.and_then(|at| head[at..].lines().next());
                 self.file = Some(Upload {
-                    content_type: header("Content-Type"),
+                    content_type: line.unwrap_or_default().trim().to_string(),
                     bytes: content.to_vec(),
                 });
             } else if let Some(name) = quoted(" name=\"") {
