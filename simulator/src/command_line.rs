@@ -4,8 +4,10 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, ValueExt as _};
+use serde_json::{Value, json};
 
-use super::{FAULTS, Fault, Options, OtherBot, OwnBots, Said, SimulatorError, event_names};
+use super::options::Options;
+use super::{FAULTS, Fault, OwnBots, PAGE, SimulatorError, event_names, events, page, say};
 
 /// Why it did not work.
 #[derive(Debug)]
@@ -31,22 +33,29 @@ pub fn run(
     arguments: &mut lexopt::Parser,
     own_bots: Option<OwnBots>,
 ) -> Result<(), CommandError> {
-    let mut options = Options::default();
+    let mut options = Options {
+        page: PAGE.to_string(),
+        quiet: Duration::from_millis(500),
+        ..Options::default()
+    };
     let (mut said, mut json, mut other_bot) = (Vec::new(), false, [const { None }; 3]);
     while let Some(argument) = arguments.next()? {
-        let (trouble, ports) = (&mut options.trouble, &mut options.ports);
+        let trouble = &mut options.trouble;
         match argument {
-            Long("say") => said.push(Said::Text(arguments.value()?.string()?)),
-            Long("send") => said.push(Said::Event(arguments.value()?.parse_with(event)?)),
+            Long("say") => {
+                let text = arguments.value()?.string()?;
+                said.push(("text".to_string(), json!({ "text": text })));
+            }
+            Long("send") => said.push((arguments.value()?.parse_with(event)?, Value::Null)),
             Long("json") => json = true,
             Long("quiet") => options.quiet = Duration::from_millis(arguments.value()?.parse()?),
             Long("wait") => options.wait = Some(arguments.value()?.parse()?),
-            Long("port") => ports.page = Some(arguments.value()?.parse()?),
-            Long("bind") => options.bind = arguments.value()?.parse()?,
-            Long("graph-port") => ports.graph = Some(arguments.value()?.parse()?),
-            Long("proxy") => drop(ports.proxy.get_or_insert(None)),
-            Long("proxy-port") => ports.proxy = Some(Some(arguments.value()?.parse()?)),
-            Long("tls-port") => ports.tls = Some(arguments.value()?.parse()?),
+            Long("port") => options.port = Some(arguments.value()?.parse()?),
+            Long("bind") => options.bind = Some(arguments.value()?.parse()?),
+            Long("graph-port") => options.graph_port = Some(arguments.value()?.parse()?),
+            Long("proxy") => options.has_proxy = true,
+            Long("proxy-port") => options.proxy_port = Some(arguments.value()?.parse()?),
+            Long("tls-port") => options.tls_port = Some(arguments.value()?.parse()?),
             Long("certificates") => options.certificates = Some(arguments.value()?.into()),
             Long("page-id") => options.page = arguments.value()?.parse_with(number)?,
             Long("latency") => trouble.latency = Duration::from_millis(arguments.value()?.parse()?),
@@ -67,28 +76,24 @@ pub fn run(
     }
     match (other_bot, own_bots) {
         ([Some(webhook), Some(verify_token), Some(app_secret)], _) => {
-            options.other_bot = Some(OtherBot {
-                webhook,
-                verify_token,
-                app_secret,
-            });
+            options.other_bot = Some([webhook, verify_token, app_secret]);
         }
         ([None, None, None], Some(own_bots)) => options.own_bots = Some(own_bots),
         _ => return usage("--webhook, --verify-token and --app-secret go together"),
     }
-    let is_reached_otherwise = options.ports.proxy.is_some() || options.ports.tls.is_some();
-    if options.other_bot.is_none() && is_reached_otherwise {
+    options.has_proxy |= options.proxy_port.is_some();
+    if options.other_bot.is_none() && (options.has_proxy || options.tls_port.is_some()) {
         return usage("--proxy is for another bot, and goes with --webhook");
     }
-    if said.contains(&Said::Text(String::new())) {
+    if said.iter().any(|(_, with)| with["text"] == "") {
         return usage("--say wants a text: Messenger sends no empty ones");
     }
     if json && said.is_empty() {
         return usage("--json goes with --say or --send");
     }
     let done = match said.as_slice() {
-        [] => super::serve(&options),
-        said => super::say(&options, said, json, &mut io::stdout()),
+        [] => page::serve(&options),
+        said => say::say(&options, said, json, &mut io::stdout()),
     };
     done.map_err(CommandError::Failed)
 }
@@ -103,12 +108,9 @@ fn help(program: &str) -> String {
     include_str!("help.txt").replacen("PROGRAM", program, 1) + &events
 }
 
-fn event(text: &str) -> Result<String, String> {
-    let names: Vec<&str> = event_names().map(|(name, _)| name).collect();
-    match names.contains(&text) {
-        true => Ok(text.to_string()),
-        false => Err(format!("it is one of {}", names.join(", "))),
-    }
+fn event(name: &str) -> Result<String, String> {
+    let found = events::find(name).map(|_| name.to_string());
+    found.map_err(|names| format!("it is one of {names}"))
 }
 
 fn number(text: &str) -> Result<String, &'static str> {

@@ -28,72 +28,57 @@ pub(crate) struct Delivery {
     pub(crate) group: Option<u64>,
 }
 
+/// What waits, and what the bot answered to the webhook that keeps the others back.
+type Queue = (Sender<Delivery>, Option<String>);
+
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
 #[derive(Clone)]
 pub(crate) struct Deliveries {
-    messenger: Arc<Messenger>,
-    log: Arc<EventLog>,
+    pub(crate) messenger: Arc<Messenger>,
+    pub(crate) log: Arc<EventLog>,
     /// Where the Graph API is, if another bot has to be told.
-    graph_url: Option<String>,
-    queues: Arc<Mutex<HashMap<String, Sender<Delivery>>>>,
-    /// Person -> what the bot answered to the webhook that keeps the others back.
-    failures: Arc<Mutex<HashMap<String, String>>>,
+    pub(crate) graph_url: Option<String>,
+    /// By the person.
+    pub(crate) queues: Arc<Mutex<HashMap<String, Queue>>>,
 }
 
 impl Deliveries {
-    pub(crate) fn new(
-        messenger: &Arc<Messenger>,
-        log: &Arc<EventLog>,
-        graph_url: Option<String>,
-    ) -> Deliveries {
-        Deliveries {
-            messenger: Arc::clone(messenger),
-            log: Arc::clone(log),
-            graph_url,
-            queues: Arc::default(),
-            failures: Arc::default(),
-        }
-    }
-
     /// Delivers a webhook behind those of the same person; a repetition overtakes them.
     pub(crate) fn send(&self, delivery: Delivery) {
         let is_repeated = delivery.group.is_some();
-        let person = delivery.person.clone();
-        let failures = lock(&self.failures);
-        let failure = failures.get(&person).filter(|_| !is_repeated);
-        if let (Some(failure), Some(message)) = (failure, delivery.message) {
+        let person = if is_repeated { "" } else { &delivery.person }.to_string();
+        let mut queues = lock(&self.queues);
+        let (queue, failure) = queues.entry(person.clone()).or_insert_with(|| {
+            let (queue, deliveries) = mpsc::channel();
+            let all = self.clone();
+            thread::spawn(move || all.deliver_all(&person, &deliveries));
+            (queue, None)
+        });
+        if let (Some(failure), Some(message), false) = (failure, delivery.message, is_repeated) {
             let why = format!("waits behind a message whose webhook failed: {failure}");
             self.log.tell(message, "waits", &why);
         }
-        drop(failures);
-        let mut queues = lock(&self.queues);
-        let name = if is_repeated { String::new() } else { person };
-        let queue = queues.entry(name).or_insert_with(|| {
-            let (queue, deliveries) = mpsc::channel();
-            let all = self.clone();
-            thread::spawn(move || all.deliver_all(&deliveries));
-            queue
-        });
         // It fails only when the thread has panicked.
         let _ = queue.send(delivery);
     }
 
-    /// Delivers webhooks one after the other. An unsigned one is not Messenger's and comes once.
-    fn deliver_all(&self, deliveries: &Receiver<Delivery>) {
+    /// Delivers a queue's webhooks one after the other. An unsigned one is not Messenger's and comes once.
+    fn deliver_all(&self, person: &str, deliveries: &Receiver<Delivery>) {
+        let keep = |failure| {
+            if let Some(queue) = lock(&self.queues).get_mut(person) {
+                queue.1 = failure;
+            }
+        };
         for mut delivery in deliveries {
             let mut left = if delivery.is_signed { REDELIVERIES } else { 0 };
-            let person = delivery.person.clone();
-            let failure = loop {
-                match self.deliver(&mut delivery) {
-                    Some(failure) if left > 0 => {
-                        lock(&self.failures).insert(person.clone(), failure);
-                    }
-                    end => break end,
-                }
+            let mut failure = self.deliver(&mut delivery);
+            while failure.is_some() && left > 0 {
+                keep(failure);
                 left -= 1;
                 thread::sleep(REDELIVERY);
-            };
-            lock(&self.failures).remove(&person);
+                failure = self.deliver(&mut delivery);
+            }
+            keep(None);
             if let Some(failure) = failure.filter(|_| delivery.is_signed) {
                 self.log.note(&format!(
                     "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \
@@ -116,7 +101,7 @@ impl Deliveries {
         }
         request = request + "\n" + &String::from_utf8_lossy(&delivery.body);
         let (person, message) = (&delivery.person, delivery.message);
-        let exchange = log.repeated("webhook", person, &request, message, delivery.group);
+        let exchange = log.requested("webhook", person, &request, message, delivery.group);
         delivery.group.get_or_insert(exchange);
         let (status, answer, failure) = match messenger.post(&headers, &delivery.body) {
             Ok(answer) => {

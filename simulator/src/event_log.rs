@@ -51,13 +51,9 @@ impl EventLog {
         })
     }
 
-    /// A request goes out or comes in. Returns the exchange's id.
-    pub(crate) fn requested(&self, what: &str, person: &str, request: &str) -> u64 {
-        self.repeated(what, person, request, None, None)
-    }
-
-    /// The same, for a message, and as a repetition of another exchange, if there are such.
-    pub(crate) fn repeated(
+    /// A request goes out or comes in, for a message, and as a repetition of another exchange, if there are such. Returns
+    /// the exchange's id.
+    pub(crate) fn requested(
         &self,
         what: &str,
         person: &str,
@@ -110,7 +106,7 @@ impl EventLog {
 
     /// Something that a person should know.
     pub(crate) fn note(&self, text: &str) {
-        let id = self.requested("note", "", text);
+        let id = self.requested("note", "", text, None, None);
         self.answered(id, None, "");
     }
 
@@ -163,12 +159,13 @@ impl EventLog {
             let is_new = |entry: &&Value| entry["changed"].as_u64() > Some(version);
             kept.iter().filter(is_new).cloned().collect()
         };
-        let mut people: Vec<Value> = PEOPLE.map(person).to_vec();
-        for (id, _) in entries.known.iter().filter(|(name, person)| name == person) {
-            if people.iter().all(|person| person["id"] != *id) {
-                people.push(person((id, id, "")));
-            }
-        }
+        let is_named = |name: &String| PEOPLE.iter().any(|(id, ..)| id == name);
+        let others = entries
+            .known
+            .iter()
+            .filter(|(name, person)| name == person && !is_named(name));
+        let others = others.map(|(id, _)| person((id, id, "")));
+        let people: Value = PEOPLE.into_iter().map(person).chain(others).collect();
         let owed = entries
             .messages
             .iter()

@@ -43,42 +43,34 @@ impl Fault {
 }
 
 fn reply(what: &str) -> Option<Reply> {
-    let (word, number) = what.split_once('/').unwrap_or((what, ""));
-    let number = || number.parse::<i64>().ok();
-    Some(match word {
-        "delivered" => Reply {
-            is_shown: true,
-            ..Reply::answer(500, "<html>Internal Server Error</html>")
-        },
-        "gzip" => Reply {
-            is_shown: true,
-            header: Some(("Content-Encoding", "gzip".to_string())),
-            ..Reply::answer(200, "\u{1f}\u{8b}\u{8}")
-        },
+    let (word, number) = what.split_once('/').unwrap_or((what, "0"));
+    let (code, number) = (word.parse().ok(), number.parse::<i64>().ok()?);
+    let subcode = what.contains('/').then_some(number);
+    let mut reply = match word {
+        "delivered" => Reply::answer(500, "<html>Internal Server Error</html>"),
+        "gzip" => Reply::answer(200, "\u{1f}\u{8b}\u{8}"),
+        "limited" => subcode.map(|_| Reply::error(400, 80_006, None))?,
+        // Nearly always it is the 24 hours.
+        "10" => Reply::error(400, 10, subcode.or(Some(2018278))),
+        "1" | "2" | "1200" if subcode.is_none() => Reply::error(500, code?, None),
+        _ => Reply::error(400, code?, subcode),
+    };
+    reply.is_shown = ["delivered", "gzip"].contains(&word);
+    reply.header = match word {
+        "gzip" => Some(("Content-Encoding", "gzip".to_string())),
         "limited" | "80006" => {
-            let minutes = if word == "limited" { number()? } else { 1 };
+            let minutes = number.max(1);
             let limit = json!({"type": "messenger", "estimated_time_to_regain_access": minutes});
             let usage = json!({"100200300400500": [limit]}).to_string();
-            Reply {
-                header: Some(("X-Business-Use-Case-Usage", usage)),
-                ..Reply::error(400, 80_006, None)
-            }
+            Some(("X-Business-Use-Case-Usage", usage))
         }
-        // Nearly always it is the 24 hours.
-        "10" if !what.contains('/') => Reply::error(400, 10, Some(2018278)),
-        code @ ("1" | "2" | "1200") if !what.contains('/') => {
-            Reply::error(500, code.parse().ok()?, None)
+        "613" => {
+            let usage = json!({"call_count": 100, "total_time": 20, "total_cputime": 20});
+            Some(("X-App-Usage", usage.to_string()))
         }
-        code if what.contains('/') => Reply::error(400, code.parse().ok()?, Some(number()?)),
-        "613" => Reply {
-            header: Some((
-                "X-App-Usage",
-                r#"{"call_count":100,"total_time":20,"total_cputime":20}"#.to_string(),
-            )),
-            ..Reply::error(400, 613, None)
-        },
-        code => Reply::error(400, code.parse().ok()?, None),
-    })
+        _ => None,
+    };
+    Some(reply)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! A Graph API that reads the calls it gets, refuses what the real one refuses, and replies as it is told.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::event_log::{EventLog, message};
-use super::http::{Handler, HttpServer, Request, Response};
+use super::http::{Handler, HttpServer, Request, Response, wait};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
@@ -39,10 +38,8 @@ pub struct Call {
     pub message: Value,
     /// Why the real Graph API would refuse it, if it would.
     pub mistake: Option<String>,
-    /// Something that the real one lets pass, and should not be so.
-    pub remark: Option<String>,
     /// With which reply, then.
-    refusal: Option<Reply>,
+    pub(crate) refusal: Option<Reply>,
     /// The request as it came: request line, headers, body.
     pub request: String,
 }
@@ -56,13 +53,6 @@ pub enum Kind {
     Action(String),
     /// Asks for something, or sets something.
     Other,
-}
-
-impl Call {
-    /// The real Graph API's reply to a call with a mistake.
-    pub fn refusal(&self) -> Option<Reply> {
-        self.refusal.clone()
-    }
 }
 
 /// Decides the reply to a call; [`Reply::deliver`]: nothing is in the way of what the Graph API would reply.
@@ -92,7 +82,7 @@ impl GraphApi {
             log: Arc::clone(&log),
             page: Arc::clone(&page),
         };
-        let handler: Arc<Handler> = Arc::new(move |request, waits| calls.answer(request, waits));
+        let handler: Arc<Handler> = Arc::new(move |request, socket| calls.answer(request, socket));
         Ok(GraphApi {
             server: HttpServer::start(listener, Arc::clone(&handler))?,
             handler,
@@ -109,14 +99,14 @@ impl GraphApi {
 
 impl Calls {
     /// All that becomes of a call: it is logged, decided, answered when it is time, and shown.
-    fn answer(&self, request: &Request, waits: &dyn Fn(Duration) -> bool) -> Option<Response> {
+    fn answer(&self, request: &Request, socket: &TcpStream) -> Option<Response> {
         if let Some(file) = lock(&self.page).file(request.path()) {
             return Some(file);
         }
         let parameters = Parameters::of(request);
         let is_root = without_version(request.path()).trim_matches('/').is_empty();
         if let (true, Value::Array(batch)) = (is_root, parameters.get("batch")) {
-            let one = |one| self.answer_one(request, &parameters.text("access_token"), one, waits);
+            let one = |one| self.answer_one(request, &parameters.text("access_token"), one, socket);
             let all: Option<Vec<Value>> = batch.iter().map(one).collect();
             return Some(Response::new(200, JSON, Value::from(all?).to_string()));
         }
@@ -124,23 +114,23 @@ impl Calls {
         let is_other = call.kind == Kind::Other;
         let person = call.person.as_ref().unwrap_or(&call.recipient);
         let what = if is_other { "other" } else { "call" };
-        let exchange = self.log.requested(what, person, &call.request);
-        if let Some(remark) = call.mistake.as_ref().or(call.remark.as_ref()) {
-            self.log.tell(exchange, "remark", remark);
+        let exchange = self.log.requested(what, person, &call.request, None, None);
+        let passed = || send_api::remark(&parameters).filter(|_| !is_other);
+        if let Some(remark) = call.mistake.clone().or_else(passed) {
+            self.log.tell(exchange, "remark", &remark);
         }
         let mut reply = (self.behave)(&call);
         if is_other && reply.body.is_none() {
             reply = self.other(request, &parameters).after(reply.after);
         }
-        if !waits(reply.after) {
+        if !wait(socket, reply.after) {
             let words = "the bot did not wait for the answer";
             self.log.answered(exchange, None, words);
             return None;
         }
         let mid = format!("m_sent_{:016x}", random());
-        let body = reply
-            .body
-            .unwrap_or_else(|| delivered(&call, &parameters, &mid));
+        let delivered = || delivered(&call, &parameters, &mid);
+        let body = reply.body.unwrap_or_else(delivered);
         let header = reply.header.as_ref();
         let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
         let answer = format!("{header}\n{body}");
@@ -168,7 +158,7 @@ impl Calls {
         batch: &Request,
         token: &str,
         one: &Value,
-        waits: &dyn Fn(Duration) -> bool,
+        socket: &TcpStream,
     ) -> Option<Value> {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
         let token = ("Authorization".to_string(), format!("Bearer {token}"));
@@ -180,7 +170,7 @@ impl Calls {
         };
         let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
         request.headers.retain(|(name, _)| !is_type(name));
-        let response = self.answer(&request, waits)?;
+        let response = self.answer(&request, socket)?;
         let body = String::from_utf8_lossy(&response.body);
         Some(json!({"code": response.status, "headers": [], "body": body}))
     }
@@ -191,10 +181,8 @@ impl Calls {
         let recipient = send_api::recipient(parameters).unwrap_or_default();
         let message = parameters.get("message").clone();
         let text = message["text"].as_str().map(str::to_string);
-        let mistake = is_send
-            .then(|| self.check(parameters, &recipient))
-            .flatten();
-        let (mistake, refusal) = mistake.unzip();
+        let check = || self.check(parameters, &recipient).err();
+        let refusal = if is_send { check() } else { None };
         Call {
             kind: match (is_send, action.is_empty()) {
                 (false, _) => Kind::Other,
@@ -205,24 +193,19 @@ impl Calls {
             recipient,
             text: text.unwrap_or_else(|| message.to_string()),
             message,
-            mistake,
-            remark: send_api::remark(parameters).filter(|_| is_send),
+            mistake: refusal.as_ref().and_then(Reply::words),
             refusal,
             request: request.head("\n") + &String::from_utf8_lossy(&request.body),
         }
     }
 
-    /// Why the real Send API would refuse the call, and how.
-    fn check(&self, parameters: &Parameters, recipient: &str) -> Option<(String, Reply)> {
+    /// Whether the real Send API would take the call.
+    fn check(&self, parameters: &Parameters, recipient: &str) -> Result<(), Reply> {
         if parameters.text("access_token").is_empty() {
-            let words = "An active access token must be used to query information about the \
-                         current user.";
-            return Some((words.to_string(), Reply::refusal(400, 2500, None, words)));
+            return Err(Reply::error(400, 2500, None));
         }
-        match send_api::check(parameters) {
-            Err(refusal) => Some((refusal.message.clone(), refusal.reply())),
-            Ok(()) => lock(&self.page).check_message(recipient, parameters),
-        }
+        send_api::check(parameters)?;
+        lock(&self.page).check_message(recipient, parameters)
     }
 
     /// A call that is not for the Send API.
@@ -234,8 +217,7 @@ impl Calls {
         };
         let tokens = ["access_token", "input_token", "grant_type"];
         if tokens.iter().all(|name| parameters.get(name).is_null()) {
-            let words = "An access token is required to request this resource.";
-            return Reply::refusal(400, 104, None, words);
+            return Reply::error(400, 104, None);
         }
         let is_known = |id: &str| self.log.person(id).is_some();
         lock(&self.page).answer(&method, path, parameters, &is_known)

@@ -3,12 +3,12 @@
 //! It is looser than a bot's own port need be, as the servers are that it plays: chunked bodies and uploads are taken.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use self::read::read;
 use super::lock;
@@ -19,7 +19,7 @@ mod read;
 const IDLE: Duration = Duration::from_secs(75);
 
 /// While an answer waits, it is looked so often whether the client is still there.
-const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(500);
+const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(100);
 
 /// A whole request.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +38,8 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
-/// Answers a request; none: the client has gone. The function that it gets waits for so long, and tells whether the
-/// client is still there.
-pub(crate) type Answer<'a> = dyn Fn(&Request, &dyn Fn(Duration) -> bool) -> Option<Response> + 'a;
-pub(crate) type Handler =
-    dyn Fn(&Request, &dyn Fn(Duration) -> bool) -> Option<Response> + Send + Sync;
+/// Answers a request that came over this socket; none: the client has gone.
+pub(crate) type Handler = dyn Fn(&Request, &TcpStream) -> Option<Response> + Send + Sync;
 
 impl Request {
     /// The value of a header; empty where there is none.
@@ -54,6 +51,17 @@ impl Request {
 
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`; `/path` -> nothing, `/path`.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let target = &self.target;
+        let rest = match target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains('/') => rest,
+            _ => target,
+        };
+        let path = rest.find('/');
+        path.map_or((rest, "/"), |at| rest.split_at(at))
     }
 
     pub(crate) fn query(&self) -> &str {
@@ -172,23 +180,22 @@ impl Drop for HttpServer {
 /// Answers the requests of one connection, of which the first may have been read; `stream` is what is said over the
 /// socket.
 pub(crate) fn serve(
-    mut stream: impl Read + Write,
+    stream: impl Read + Write,
     socket: &TcpStream,
     mut first: Option<Request>,
-    handle: &Answer<'_>,
+    handle: &Handler,
 ) {
-    let mut received = Vec::new();
+    let mut stream = BufReader::new(stream);
     let _ = socket.set_read_timeout(Some(IDLE));
-    let mut next = move |stream: &mut _| match first.take() {
-        None => read(stream, &mut received).ok().flatten(),
-        first => first,
-    };
-    while let Some(request) = next(&mut stream) {
-        let Some(response) = handle(&request, &|after| waits(socket, after)) else {
+    while let Some(mut request) = first.take().or_else(|| read(&mut stream).ok().flatten()) {
+        // A server takes whole addresses too.
+        request.target = request.parts().1.to_string();
+        let Some(response) = handle(&request, socket) else {
             return;
         };
         let is_last = request.header("Connection").eq_ignore_ascii_case("close");
         let bytes = response.print(request.method == "HEAD", is_last);
+        let stream = stream.get_mut();
         let sent = stream.write_all(&bytes).and_then(|()| stream.flush());
         if sent.is_err() || is_last {
             return;
@@ -196,26 +203,21 @@ pub(crate) fn serve(
     }
 }
 
-/// Waits; whether the client is still there.
-fn waits(socket: &TcpStream, after: Duration) -> bool {
-    let deadline = Instant::now() + after;
-    loop {
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .min(LOOKED_AFTER_EVERY);
-        if left.is_zero() {
-            return socket.set_read_timeout(Some(IDLE)).is_ok();
-        }
-        let _ = socket.set_read_timeout(Some(left));
-        match socket.peek(&mut [0]) {
-            Ok(0) => return false,
-            Ok(_) => thread::sleep(left),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                ) => {}
-            Err(_) => return false,
+/// Waits for so long; whether the client is still there then.
+pub(crate) fn wait(socket: &TcpStream, mut left: Duration) -> bool {
+    while !left.is_zero() {
+        let part = left.min(LOOKED_AFTER_EVERY);
+        thread::sleep(part);
+        left -= part;
+        let _ = socket.set_nonblocking(true);
+        let is_gone = match socket.peek(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        let _ = socket.set_nonblocking(false);
+        if is_gone {
+            return false;
         }
     }
+    true
 }

@@ -44,11 +44,8 @@ pub use self::events::names as event_names;
 pub use self::fault::{FAULTS, Fault};
 pub use self::graph_api::{Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
-pub use self::options::{Options, OtherBot, Ports};
 pub use self::own_bot::{OwnBots, end_with_simulator};
-pub use self::page::serve;
 pub use self::reply::{Reply, Trouble};
-pub use self::say::{Said, say};
 
 /// The made-up page access token.
 pub const PAGE_ACCESS_TOKEN: &str = "EAASimulatedPageAccessToken0123456789";
@@ -92,11 +89,6 @@ pub fn hmac_hex(key: &str, bytes: &[u8]) -> String {
     hmac_of(hmac::HMAC_SHA256, key, bytes)
 }
 
-/// HMAC-SHA1 in hex: what Meta's older signature is.
-fn hmac_sha1_hex(key: &str, bytes: &[u8]) -> String {
-    hmac_of(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key, bytes)
-}
-
 fn hmac_of(algorithm: hmac::Algorithm, key: &str, bytes: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), bytes);
     let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
@@ -115,7 +107,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{hmac_hex, hmac_sha1_hex};
+    use super::{hmac, hmac_hex, hmac_of};
 
     #[test]
     fn signatures_are_those_that_others_compute() {
@@ -124,7 +116,11 @@ mod tests {
             "f39034b29165ec6a5104d9aef27266484ab26c8caa7bca8bcb2dd02e8be61b17"
         );
         assert_eq!(
-            hmac_sha1_hex("sesame", b"hello world"),
+            hmac_of(
+                hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+                "sesame",
+                b"hello world"
+            ),
             "308de7627fe19e92294c4572a7f831bc1002809d"
         );
     }

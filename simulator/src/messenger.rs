@@ -3,13 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY as HMAC_SHA1;
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::{
-    APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, hmac_sha1_hex, lock, random,
-};
+use super::{APP_SECRET, PAGE, SimulatorError, VERIFY_TOKEN, hmac_hex, hmac_of, lock, random};
 
 /// Messenger waits as long for an answer (Messenger Platform, "Webhooks").
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,13 +20,6 @@ pub struct Messenger {
     urls: Mutex<Vec<String>>,
     verify_token: String,
     app_secret: String,
-}
-
-/// Why a handshake failed.
-pub(crate) struct NoHandshake {
-    /// Nobody is there yet, or its route is not: that may be over soon.
-    pub(crate) is_for_now: bool,
-    pub(crate) error: SimulatorError,
 }
 
 /// What the bot answered.
@@ -103,12 +95,11 @@ impl Messenger {
     /// # Errors
     /// When the bot does not give the challenge back; with what is wrong and what to do.
     pub fn handshake(&self) -> Result<(), SimulatorError> {
-        self.try_handshake()
-            .map_err(|NoHandshake { error, .. }| error)
+        self.try_handshake().map_err(|(error, _)| error)
     }
 
-    /// The same.
-    pub(crate) fn try_handshake(&self) -> Result<(), NoHandshake> {
+    /// The same, and whether it fails for now: nobody is there yet, or its route is not.
+    pub(crate) fn try_handshake(&self) -> Result<(), (SimulatorError, bool)> {
         // Meta documents an integer, and bots parse it as one.
         let (url, challenge) = (self.url(), (random() % 2_000_000_000).to_string());
         let request = self
@@ -131,14 +122,14 @@ impl Messenger {
             }
         };
         let error = SimulatorError(format!("the handshake with {url} failed: {what}"));
-        Err(NoHandshake { is_for_now, error })
+        Err((error, is_for_now))
     }
 
     /// The headers that Meta sends with a webhook that matter to a bot: name and value.
     pub fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
         let signature = format!("sha256={}", hmac_hex(&self.app_secret, body));
         // Many libraries check only the older one.
-        let older = format!("sha1={}", hmac_sha1_hex(&self.app_secret, body));
+        let older = format!("sha1={}", hmac_of(HMAC_SHA1, &self.app_secret, body));
         vec![
             ("Content-Type", "application/json".to_string()),
             ("User-Agent", "facebookexternalua".to_string()),

@@ -5,72 +5,45 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Fault, OwnBots, PAGE, SimulatorError, Trouble};
+use super::{Fault, OwnBots, SimulatorError, Trouble};
 
 /// What is to be simulated.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// A bot that runs somewhere.
-    pub other_bot: Option<OtherBot>,
-    /// Bots that the simulator starts itself, where there is no other.
-    pub own_bots: Option<OwnBots>,
-    /// The trouble that the Graph API makes from the start.
-    pub trouble: Trouble,
-    /// The fault that it has besides.
-    pub fault: Fault,
-    /// Where page and Graph API listen.
-    pub bind: IpAddr,
-    /// On which ports.
-    pub ports: Ports,
-    /// Where key and certificate of the proxy's authority are kept; none: nowhere.
-    pub certificates: Option<PathBuf>,
-    /// The id of the page.
-    pub page: String,
-    /// A bot that has been silent for so long has said all that it has to say.
-    pub quiet: Duration,
-    /// So many messages are waited for instead.
-    pub wait: Option<usize>,
-}
-
-/// Ports; none: one near the usual one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ports {
-    /// The page's: 8080.
-    pub page: Option<u16>,
-    /// The Graph API's: 8090 for another bot, else any.
-    pub graph: Option<u16>,
-    /// Whether there is a proxy, and its port: 8091.
-    pub proxy: Option<Option<u16>>,
-    /// The Graph API's over TLS; none: there is none.
-    pub tls: Option<u16>,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            other_bot: None,
-            own_bots: None,
-            trouble: Trouble::default(),
-            fault: Fault::default(),
-            bind: Ipv4Addr::LOCALHOST.into(),
-            ports: Ports::default(),
-            certificates: None,
-            page: PAGE.to_string(),
-            quiet: Duration::from_millis(500),
-            wait: None,
-        }
-    }
-}
-
-/// A bot that is running somewhere.
 #[derive(Debug, Clone, Default)]
-pub struct OtherBot {
-    /// The address of its webhook.
-    pub webhook: String,
-    /// What it expects in the handshake.
-    pub verify_token: String,
-    /// What it checks signatures with.
-    pub app_secret: String,
+pub(crate) struct Options {
+    /// A bot that runs somewhere: the address of its webhook, its verify token, its app secret.
+    pub(crate) other_bot: Option<[String; 3]>,
+    /// Bots that the simulator starts itself, where there is no other.
+    pub(crate) own_bots: Option<OwnBots>,
+    /// The trouble that the Graph API makes from the start.
+    pub(crate) trouble: Trouble,
+    /// The fault that it has besides.
+    pub(crate) fault: Fault,
+    /// Where page and Graph API listen; none: on loopback.
+    pub(crate) bind: Option<IpAddr>,
+    /// The page's port; none: 8080, or one near it.
+    pub(crate) port: Option<u16>,
+    /// The Graph API's; none: 8090 for another bot, or one near it, else any.
+    pub(crate) graph_port: Option<u16>,
+    /// Whether there is a proxy.
+    pub(crate) has_proxy: bool,
+    /// Its port; none: 8091, or one near it.
+    pub(crate) proxy_port: Option<u16>,
+    /// The Graph API's over TLS; none: there is none.
+    pub(crate) tls_port: Option<u16>,
+    /// Where key and certificate of the proxy's authority are kept; none: nowhere.
+    pub(crate) certificates: Option<PathBuf>,
+    /// The id of the page.
+    pub(crate) page: String,
+    /// A bot that has been silent for so long has said all that it has to say.
+    pub(crate) quiet: Duration,
+    /// So many messages are waited for instead.
+    pub(crate) wait: Option<usize>,
+}
+
+impl Options {
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.bind.unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
 }
 
 /// Listens on this port, or says which one is taken.

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
@@ -31,9 +32,8 @@ pub struct OwnBots {
 }
 
 pub(crate) struct OwnBot {
-    arguments: &'static [&'static str],
-    settings: Vec<(&'static str, String)>,
-    bot: Mutex<Bot>,
+    /// What starts it, and itself.
+    bot: Mutex<(Command, Bot)>,
     directory: PathBuf,
 }
 
@@ -45,42 +45,41 @@ impl OwnBot {
         settings.push(("GRAPH_URL", graph_url.to_string()));
         // Where nothing can be written there is none.
         if DirBuilder::new().mode(0o700).create(&directory).is_ok() {
-            let path = directory.to_string_lossy();
-            let named = bots
-                .directories
-                .iter()
-                .map(|name| (*name, path.to_string()));
-            settings.extend(named);
+            let named = |name: &_| (*name, directory.to_string_lossy().into_owned());
+            settings.extend(bots.directories.iter().map(named));
         }
-        let bot = run(bots.arguments, &settings);
+        // Without /proc only the command line knows the program.
+        let named = || std::env::args_os().next().map(PathBuf::from);
+        let program = std::env::current_exe().ok().or_else(named);
+        let mut command = Bot::command(&program.unwrap_or_default(), &settings);
+        let bot = Bot::run(command.args(bots.arguments));
+        let bot = bot.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?;
         Ok(OwnBot {
-            arguments: bots.arguments,
-            settings,
-            bot: Mutex::new(bot.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?),
+            bot: Mutex::new((command, bot)),
             directory,
         })
     }
 
     /// Kills it and starts it again; the address of its webhook then.
     pub(crate) fn restart(&self) -> Result<String, SimulatorError> {
-        let mut bot = lock(&self.bot);
+        let (command, bot) = &mut *lock(&self.bot);
         bot.kill();
-        *bot = run(self.arguments, &self.settings)?;
+        *bot = Bot::run(command)?;
         Ok(bot.url())
     }
 
     /// Kills it and removes what it has left.
     pub(crate) fn tear_down(&self) {
-        lock(&self.bot).kill();
+        lock(&self.bot).1.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
 
     pub(crate) fn url(&self) -> String {
-        lock(&self.bot).url()
+        lock(&self.bot).1.url()
     }
 
     pub(crate) fn log(&self) -> String {
-        lock(&self.bot).log()
+        lock(&self.bot).1.log()
     }
 }
 
@@ -88,13 +87,6 @@ impl Drop for OwnBot {
     fn drop(&mut self) {
         self.tear_down();
     }
-}
-
-fn run(arguments: &[&str], settings: &[(&str, String)]) -> Result<Bot, SimulatorError> {
-    // Without /proc only the command line knows the program.
-    let named = || std::env::args_os().next().map(PathBuf::from);
-    let program = std::env::current_exe().ok().or_else(named);
-    Bot::run(Bot::command(&program.unwrap_or_default(), settings).args(arguments))
 }
 
 /// In a bot that the simulator has started: when the simulator ends, however that happens, nobody holds the other end of

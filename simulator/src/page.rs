@@ -4,11 +4,12 @@
 //! and one that was away catches up.
 
 use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -41,22 +42,19 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 ///
 /// # Errors
 /// When something cannot be started; in words.
-pub fn serve(options: &Options) -> Result<(), SimulatorError> {
+pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
     let mut signals = signals.map_err(failed_to("watch signals"))?;
-    let listener = listen_near(options.bind, options.ports.page, PORT, "--port")?;
+    let listener = listen_near(options.ip(), options.port, PORT, "--port")?;
     let port = listener.local_addr().map_err(failed_to("listen"))?.port();
     let platform = Platform::set_up(options)?;
     let page = Page {
         platform: Arc::clone(&platform),
         port,
-        is_local: options.bind.is_loopback(),
         instance: format!("{:016x}", random()),
     };
-    let server = HttpServer::start(
-        listener,
-        Arc::new(move |request, _| Some(page.answer(request))),
-    );
+    let answer = move |request: &Request, _: &TcpStream| Some(page.answer(request));
+    let server = HttpServer::start(listener, Arc::new(answer));
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
@@ -78,7 +76,6 @@ pub fn serve(options: &Options) -> Result<(), SimulatorError> {
 struct Page {
     platform: Arc<Platform>,
     port: u16,
-    is_local: bool,
     /// Tells a page that has been open for longer that everything has begun anew.
     instance: String,
 }
@@ -87,7 +84,8 @@ impl Page {
     fn answer(&self, request: &Request) -> Response {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
-        if self.is_local && !own.iter().any(|own| own == request.header("Host")) {
+        let is_local = self.platform.options.ip().is_loopback();
+        if is_local && !own.iter().any(|own| own == request.header("Host")) {
             return refuse(403, "this page is for this machine only");
         }
         let is_json = request
@@ -100,8 +98,8 @@ impl Page {
             ("POST", _) if !is_json => {
                 refuse(415, "say it in JSON: Content-Type: application/json")
             }
-            ("POST", path) => match serde_json::from_slice(&request.body) {
-                Ok(click) => match self.act(path, &click) {
+            ("POST", path) => match serde_json::from_slice::<Map<_, _>>(&request.body) {
+                Ok(click) => match self.act(path, &click.into()) {
                     Ok(answer) => respond(200, "application/json", answer.to_string()),
                     Err((status, reason)) => refuse(status, &reason),
                 },
@@ -114,7 +112,8 @@ impl Page {
     /// Does what somebody has clicked, or what a test asks for.
     fn act(&self, path: &str, click: &Value) -> Result<Value, (u16, String)> {
         let platform = &self.platform;
-        let person = click["person"].as_str().unwrap_or(PERSON);
+        let person = click["person"].as_str().filter(|id| !id.is_empty());
+        let person = person.unwrap_or(PERSON);
         let text = |name: &str| click[name].as_str().unwrap_or_default();
         let number = |name: &str| click[name].as_u64();
         let wrong = |status, words: &str| Err((status, words.to_string()));
@@ -133,7 +132,8 @@ impl Page {
             "/burst" => {
                 let count = number("count").unwrap_or(10).min(LARGEST_BURST);
                 for n in 1..=count {
-                    platform.send(person, "text", &json!({"text": format!("{n} of {count}")}));
+                    let text = json!({"text": format!("{n} of {count}")});
+                    let _ = platform.send(person, "text", &text);
                 }
             }
             "/trouble" => {
@@ -157,19 +157,12 @@ impl Page {
 
     /// Sends an event, or a whole webhook; with `quiet` or `wait` the answer tells what came back.
     fn send(&self, person: &str, name: &str, with: &Value) -> Result<Value, (u16, String)> {
-        let (platform, webhook) = (&self.platform, &with["webhook"]);
-        let sender = webhook["entry"][0]["messaging"][0]["sender"]["id"].as_str();
-        let person = sender.unwrap_or(person);
+        let platform = &self.platform;
+        let sender = &with["webhook"]["entry"][0]["messaging"][0]["sender"]["id"];
+        let person = sender.as_str().unwrap_or(person);
         let before = platform.log.version();
-        let message = if webhook.is_object() {
-            platform.send_webhook(person, webhook)
-        } else {
-            let Some(sent) = platform.send(person, name, with) else {
-                let names: Vec<&str> = event_names().map(|(name, _)| name).collect();
-                return Err((400, format!("event is one of {}", names.join(", "))));
-            };
-            sent
-        };
+        let message = platform.send(person, name, with);
+        let message = message.map_err(|error| (400, error))?;
         let (quiet, count) = (with["quiet"].as_u64(), with["wait"].as_u64());
         if quiet.or(count).is_none() {
             return Ok(json!({"message": message}));

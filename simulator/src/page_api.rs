@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::http::Response;
 use super::parameters::{Parameters, Upload};
-use super::send_api::{Refusal, check_shape};
-use super::{APP_ID, PAGE, Reply};
+use super::send_api::check_shape;
+use super::{APP_ID, PAGE, Reply, random};
 
 mod people;
 mod profile;
@@ -15,13 +15,17 @@ mod profile;
 /// The app behind Meta's Page inbox.
 const INBOX: &str = "263902037430900";
 
+/// As long as Meta's ids are.
+const LEAST_ID: u64 = 1_000_000_000_000_000;
+
 /// What the page has, as bots have set it.
+#[derive(Default)]
 pub(crate) struct PageApi {
     /// Where files can be fetched.
     url: String,
     pub(crate) page: String,
-    /// Where webhooks go, whatever an app says; empty: where it says.
-    pub(crate) webhook: String,
+    /// Where webhooks go, whatever an app says; none: where it says.
+    pub(crate) webhook: Option<String>,
     /// The app's id, as far as bots have told it.
     app: String,
     pub(crate) profile: Map<String, Value>,
@@ -30,7 +34,6 @@ pub(crate) struct PageApi {
     /// The app that has a person's conversation, where it is not ours.
     threads: HashMap<String, String>,
     files: Vec<Upload>,
-    ids: u64,
 }
 
 impl PageApi {
@@ -38,13 +41,8 @@ impl PageApi {
         PageApi {
             url,
             page: PAGE.to_string(),
-            webhook: String::new(),
             app: APP_ID.to_string(),
-            profile: Map::new(),
-            things: Vec::new(),
-            threads: HashMap::new(),
-            files: Vec::new(),
-            ids: 1_854_626_884_821_032,
+            ..PageApi::default()
         }
     }
 
@@ -62,23 +60,19 @@ impl PageApi {
         }
     }
 
-    /// Why a message to this person is refused, apart from what it is.
-    pub(crate) fn check_message(&self, person: &str, call: &Parameters) -> Option<(String, Reply)> {
+    /// Whether a message to this person is taken, apart from what it is.
+    pub(crate) fn check_message(&self, person: &str, call: &Parameters) -> Result<(), Reply> {
         let attachment = &call.get("message")["attachment"]["payload"]["attachment_id"];
         let is_wrong = |id: &Value, edge| !id.is_null() && self.thing(edge, id).is_none();
-        let refusal = if self.is_handed_over(person) {
-            let words = "(#10) Message failed to send because another app is controlling this \
-                         thread now.";
-            let reply = Reply::refusal(400, 10, Some(2018300), words);
-            return Some((words.to_string(), reply));
+        if self.is_handed_over(person) {
+            Err(Reply::error(400, 10, Some(2018300)))
         } else if is_wrong(call.get("persona_id"), "personas") {
-            Refusal::new("The persona_id is not one of this page's")
+            Err(Reply::wrong("The persona_id is not one of this page's"))
         } else if is_wrong(attachment, "message_attachments") {
-            Refusal::new("Attachment ID is not valid")
+            Err(Reply::wrong("Attachment ID is not valid"))
         } else {
-            return None;
-        };
-        Some((refusal.message.clone(), refusal.reply()))
+            Ok(())
+        }
     }
 
     /// The persona of a message; and where its files can be fetched: by `attachment_id`, or, of an upload, by nothing.
@@ -99,8 +93,7 @@ impl PageApi {
     }
 
     fn thing(&self, edge: &str, id: &Value) -> Option<&Value> {
-        let (edge, id) = (edge.to_string(), id_of(id));
-        let mut things = self.things.iter();
+        let (id, mut things) = (id_of(id), self.things.iter());
         Some(&things.find(|one| one.0 == edge && one.1["id"] == id)?.1)
     }
 
@@ -140,7 +133,8 @@ impl PageApi {
         }
         match (method, parts.as_slice()) {
             ("GET", [page]) if is_page(page) => {
-                chosen(&json!({"id": self.page, "name": "Simulated Page"}), call)
+                let page = json!({"id": self.page, "name": "Simulated Page"});
+                chosen(page, &call.list("fields"))
             }
             (_, [page, edge]) if is_page(page) => self.edge(method, edge, call),
             (_, [_, "subscriptions"]) => self.edge(method, "subscriptions", call),
@@ -177,7 +171,7 @@ impl PageApi {
             }
             ("POST", edge) if edge.ends_with("_thread_control") => {
                 if let Err(refusal) = check_shape(edge, call) {
-                    return refusal.reply();
+                    return refusal;
                 }
                 let app = match edge {
                     "pass_thread_control" => call.text("target_app_id"),
@@ -211,43 +205,45 @@ impl PageApi {
             return success();
         }
         if let Err(refusal) = check_shape(edge, call) {
-            return refusal.reply();
+            return refusal;
         }
-        self.ids += 1;
-        let id = self.ids.to_string();
+        let is_single = edge.starts_with("subscri");
+        if is_single {
+            self.things.retain(|one| !same(one));
+        }
         let get = |name| call.get(name);
-        let (thing, reply) = match edge {
+        let mut thing = match edge {
             "personas" => {
-                let picture = get("profile_picture_url");
-                let persona =
-                    json!({"id": id, "name": get("name"), "profile_picture_url": picture});
-                (persona, Reply::done(&json!({ "id": id })))
+                json!({"name": get("name"), "profile_picture_url": get("profile_picture_url")})
             }
             "message_attachments" => {
                 let attachment = &get("message")["attachment"];
                 let file = call.file.clone().map(|file| self.keep(file));
                 let url = file.map_or(attachment["payload"]["url"].clone(), Value::from);
-                let file = json!({"id": id, "type": attachment["type"], "url": url});
-                (file, Reply::done(&json!({"attachment_id": id})))
+                json!({"type": attachment["type"], "url": url})
             }
             "subscriptions" => {
                 let field = |name| json!({"name": name, "version": "v26.0"});
                 let fields: Vec<Value> = call.list("fields").into_iter().map(field).collect();
-                self.things.retain(|one| !same(one));
-                let is_known = !self.webhook.is_empty();
-                let url = is_known.then(|| self.webhook.clone().into());
-                let url = url.unwrap_or_else(|| get("callback_url").clone());
-                let object = get("object");
-                let app = json!({"object": object, "callback_url": url, "active": true, "fields": fields});
-                (app, success())
+                let url = self.webhook.clone().unwrap_or(call.text("callback_url"));
+                json!({"object": get("object"), "callback_url": url, "active": true, "fields": fields})
             }
             _ => {
                 let fields = call.list("subscribed_fields");
-                self.things.retain(|one| !same(one));
-                let app =
-                    json!({"id": self.app, "name": "Simulated App", "subscribed_fields": fields});
-                (app, success())
+                json!({"id": self.app, "name": "Simulated App", "subscribed_fields": fields})
             }
+        };
+        let reply = if is_single {
+            success()
+        } else {
+            let id = (LEAST_ID + random() % LEAST_ID).to_string();
+            thing["id"] = id.as_str().into();
+            let name = if edge == "personas" {
+                "id"
+            } else {
+                "attachment_id"
+            };
+            Reply::done(&json!({ name: id }))
         };
         self.things.push((edge.to_string(), thing));
         reply
@@ -262,13 +258,12 @@ fn id_of(value: &Value) -> String {
     }
 }
 
-/// The fields that were asked for.
-fn chosen(about: &Value, call: &Parameters) -> Reply {
-    let (fields, mut chosen) = (call.list("fields"), about.clone());
-    if let (Some(chosen), false) = (chosen.as_object_mut(), fields.is_empty()) {
-        chosen.retain(|name, _| name == "id" || fields.contains(name));
+/// These fields, or all when there are none.
+fn chosen(mut about: Value, fields: &[String]) -> Reply {
+    if let (Some(about), false) = (about.as_object_mut(), fields.is_empty()) {
+        about.retain(|name, _| name == "id" || fields.contains(name));
     }
-    Reply::done(&chosen)
+    Reply::done(&about)
 }
 
 fn success() -> Reply {

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bubble::{content, events, words};
+use super::bubble::{self, content, words};
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
-use super::events::Occasion;
-use super::messenger::{NoHandshake, as_meta_writes};
+use super::messenger::as_meta_writes;
 use super::options::{Options, listen, listen_near};
 use super::own_bot::OwnBot;
 use super::proxy::Proxy;
-use super::{APP_ID, failed_to, lock, random};
+use super::{APP_ID, events, failed_to, lock, random};
 use super::{Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
 /// A bot that is not up yet is asked this often.
@@ -33,7 +32,7 @@ pub(crate) struct Platform {
     pub(crate) own_bots: Vec<OwnBot>,
     deliveries: Deliveries,
     last: Mutex<Option<Delivery>>,
-    proxy: Option<Proxy>,
+    proxy: Proxy,
     /// It runs until this is dropped.
     pub(crate) graph_api: GraphApi,
 }
@@ -45,7 +44,7 @@ impl Platform {
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
         let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
-        let (ip, port) = (options.bind, options.ports.graph);
+        let (ip, port) = (options.ip(), options.graph_port);
         let listener = match options.other_bot {
             // Another bot is told the address by hand: the same one each time, if it is free.
             Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
@@ -57,32 +56,33 @@ impl Platform {
         lock(&graph_api.page).page.clone_from(&options.page);
         let url = graph_api.url();
         let mut own_bots = Vec::new();
-        for bots in options
-            .own_bots
-            .iter()
-            .filter(|_| options.other_bot.is_none())
-        {
+        if let Some(bots) = &options.own_bots {
             for _ in 0..bots.count {
                 own_bots.push(OwnBot::start(bots, &url)?);
             }
         }
         let messenger = match &options.other_bot {
-            Some(bot) => {
-                if !bot.webhook.starts_with("http") {
+            Some([webhook, verify_token, app_secret]) => {
+                if !webhook.starts_with("http") {
                     let words = "is no address of a webhook; it begins with http:// or https://";
-                    return Err(SimulatorError(format!("{} {words}", bot.webhook)));
+                    return Err(SimulatorError(format!("{webhook} {words}")));
                 }
                 // Before the handshake: the bot may want to know it before it starts.
                 let words = "the Graph API for your bot, instead of https://graph.facebook.com";
                 say(&format!("{words}: {url}"));
-                Messenger::with_secrets(&bot.webhook, &bot.verify_token, &bot.app_secret)
+                Messenger::with_secrets(webhook, verify_token, app_secret)
             }
             None => Messenger::new(""),
         };
         let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
-        let graph_url = options.other_bot.is_some().then_some(url);
+        let deliveries = Deliveries {
+            messenger: Arc::clone(&messenger),
+            log: Arc::clone(&log),
+            graph_url: options.other_bot.is_some().then_some(url),
+            queues: Arc::default(),
+        };
         let platform = Platform {
-            deliveries: Deliveries::new(&messenger, &log, graph_url),
+            deliveries,
             log,
             options: options.clone(),
             trouble,
@@ -93,9 +93,8 @@ impl Platform {
             graph_api,
         };
         platform.find_own_bots();
-        let webhook = platform.bot_url();
-        let first = webhook.split(' ').next().unwrap_or_default();
-        lock(&platform.graph_api.page).webhook = first.to_string();
+        let webhook = platform.bot_url().split(' ').next().map(str::to_string);
+        lock(&platform.graph_api.page).webhook = webhook;
         Ok(Arc::new(platform))
     }
 
@@ -113,7 +112,7 @@ impl Platform {
     pub(crate) fn shake_hands(&self, at_most: Option<Duration>) -> Result<(), SimulatorError> {
         let (begun, mut told) = (Instant::now(), String::new());
         loop {
-            let Err(NoHandshake { is_for_now, error }) = self.messenger.try_handshake() else {
+            let Err((error, is_for_now)) = self.messenger.try_handshake() else {
                 return Ok(());
             };
             if at_most.is_some_and(|most| !is_for_now || begun.elapsed() >= most) {
@@ -132,15 +131,26 @@ impl Platform {
     /// Where the bot is.
     pub(crate) fn bot_url(&self) -> String {
         match &self.options.other_bot {
-            Some(bot) => bot.webhook.clone(),
+            Some([webhook, ..]) => webhook.clone(),
             None => join(self.own_bots.iter().map(OwnBot::url), " "),
         }
     }
 
-    /// A person does something: an event by its name, with what it is to have besides. Returns the id of the bubble, if
-    /// it has one; none when there is no such event.
-    pub(crate) fn send(&self, person: &str, name: &str, with: &Value) -> Option<Option<u64>> {
-        let mut webhook = self.occasion(person, name, with).webhook(name)?;
+    /// A person does something: an event by its name, with what it is to have besides; or a whole webhook. Returns the id
+    /// of the bubble, if it has one.
+    ///
+    /// # Errors
+    /// When there is no such event; with all there are.
+    pub(crate) fn send(
+        &self,
+        person: &str,
+        name: &str,
+        with: &Value,
+    ) -> Result<Option<u64>, String> {
+        if with["webhook"].is_object() {
+            return Ok(self.send_webhook(person, &with["webhook"]));
+        }
+        let mut webhook = self.webhook(person, name, with)?;
         let mut page = lock(&self.graph_api.page);
         let entry = &mut webhook["entry"][0];
         if name.ends_with("_control") {
@@ -151,31 +161,38 @@ impl Platform {
             }
         } else if page.is_handed_over(person) && entry["messaging"].is_array() {
             // Another app answers, and ours is only told.
-            entry["standby"] = entry["messaging"].take();
-            entry.as_object_mut()?.remove("messaging");
+            let events = entry["messaging"].take();
+            *entry = json!({"id": entry["id"], "time": entry["time"], "standby": events});
         }
         drop(page);
-        Some(self.send_webhook(person, &webhook))
+        Ok(self.send_webhook(person, &webhook))
     }
 
-    fn occasion(&self, person: &str, name: &str, with: &Value) -> Occasion {
+    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, String> {
         let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
+        // Mids of another run are others: a bot remembers those that it has answered.
+        let mid = format!("m_{:016x}", random());
         let about = with["mid"].as_str().map(str::to_string);
-        Occasion {
-            page: self.options.page.clone(),
-            person: person.to_string(),
-            // Mids of another run are others: a bot remembers those that it has answered.
-            mid: format!("m_{:016x}", random()),
-            about: about.or_else(|| self.log.last_mid(person, is_about_bot)),
-            files: format!("{}/files", self.graph_api.url()),
-            with: with.clone(),
+        let about = about.or_else(|| self.log.last_mid(person, is_about_bot));
+        let mut values = with.clone();
+        for (name, value) in [
+            ("page", self.options.page.clone()),
+            ("person", person.to_string()),
+            ("app", APP_ID.to_string()),
+            ("about", about.unwrap_or(format!("{mid}_about"))),
+            ("mid", mid),
+            ("files", format!("{}/files", self.graph_api.url())),
+        ] {
+            values[name] = value.into();
         }
+        let event = events::find(name).map_err(|names| format!("event is one of {names}"))?;
+        Ok(events::webhook(event, &values))
     }
 
     /// The webhook is delivered as it is. Returns the id of its last bubble.
-    pub(crate) fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
+    fn send_webhook(&self, person: &str, webhook: &Value) -> Option<u64> {
         let (mut last, page) = (None, &self.options.page);
-        for event in events(webhook) {
+        for event in bubble::events(webhook) {
             if let Some(user_ref) = event["optin"]["user_ref"].as_str() {
                 self.log.know(person, person);
                 self.log.know(user_ref, person);
@@ -226,7 +243,7 @@ impl Platform {
     /// Somebody who does not know the app secret sends a webhook.
     pub(crate) fn send_unsigned(&self, person: &str) {
         let with = json!({"text": "nobody has signed this"});
-        let webhook = self.occasion(person, "text", &with).webhook("text");
+        let webhook = self.webhook(person, "text", &with);
         self.deliveries.send(Delivery {
             body: as_meta_writes(&webhook.unwrap_or_default()),
             person: person.to_string(),
@@ -237,7 +254,7 @@ impl Platform {
     /// This bot is killed without a warning, and started again.
     pub(crate) fn kill_bot(&self, bot: &OwnBot) {
         let what = format!("kill -9 of the bot at {}, and start again", bot.url());
-        let exchange = self.log.requested("bot", "", &what);
+        let exchange = self.log.requested("bot", "", &what, None, None);
         let answer = match bot.restart() {
             Ok(url) => format!("it listens at {url} and has its outbox back"),
             Err(error) => error.to_string(),
@@ -249,7 +266,7 @@ impl Platform {
     /// Ends the bots that are our own, and removes what has been left.
     pub(crate) fn tear_down(&self) {
         self.own_bots.iter().for_each(OwnBot::tear_down);
-        self.proxy.iter().for_each(Proxy::tear_down);
+        self.proxy.tear_down();
     }
 
     /// What the bots have logged that are our own.
@@ -260,14 +277,13 @@ impl Platform {
 
 /// What the Graph API replies: a mistake is refused first, then fault and trouble have their turn.
 fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
-    let person = call.person.as_deref();
-    if let Some(refusal) = call.refusal() {
-        return refusal;
+    if let Some(refusal) = &call.refusal {
+        return refusal.clone();
     }
-    if call.kind != Kind::Other && person.is_none() {
+    if call.kind != Kind::Other && call.person.is_none() {
         return Reply::error(400, 100, Some(2018001));
     }
-    let has_fault = fault.take(person.unwrap_or_default());
+    let has_fault = fault.take(call.person.as_deref().unwrap_or_default());
     has_fault.unwrap_or_else(|| trouble.reply())
 }
 

@@ -3,19 +3,18 @@
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::io::{self, BufReader, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::http::{self, Handler, HttpServer, Request, Response};
+use super::http::{self, Handler, HttpServer, Response};
 use super::options::{Options, listen, listen_near};
 use super::{GraphApi, SimulatorError, failed_to, platform, random};
 
@@ -41,8 +40,9 @@ const SYSTEM: [&str; 4] = [
 ];
 
 /// Servers that run until this is dropped.
+#[derive(Default)]
 pub(crate) struct Proxy {
-    _servers: Vec<HttpServer>,
+    servers: Vec<HttpServer>,
     /// What is removed at the end.
     temporary: Option<PathBuf>,
 }
@@ -56,57 +56,50 @@ struct Way {
 
 impl Proxy {
     /// Starts what the options ask for, and says what a bot is to have in its environment.
-    pub(crate) fn start(
-        options: &Options,
-        api: &GraphApi,
-    ) -> Result<Option<Proxy>, SimulatorError> {
-        let (ports, ip) = (options.ports, IpAddr::from(Ipv4Addr::LOCALHOST));
-        let proxy = ports
-            .proxy
-            .map(|port| listen_near(ip, port, PORT, "--proxy-port"));
-        let direct = ports.tls.map(|port| listen(ip, port, "--tls-port"));
-        let (proxy, direct) = (proxy.transpose()?, direct.transpose()?);
-        if proxy.is_none() && direct.is_none() {
-            return Ok(None);
+    pub(crate) fn start(options: &Options, api: &GraphApi) -> Result<Proxy, SimulatorError> {
+        let mut proxy = Proxy::default();
+        if !options.has_proxy && options.tls_port.is_none() {
+            return Ok(proxy);
         }
         let name = format!("echobot-simulate-{:08x}", random() >> 32);
-        let temporary = std::env::temp_dir().join(name);
+        let temporary = proxy.temporary.insert(std::env::temp_dir().join(name));
         let kept = options.certificates.as_deref();
-        let made = certificates(kept.unwrap_or(&temporary), kept.is_some());
+        let made = certificates(kept.unwrap_or(temporary), kept.is_some());
         let failed = |cause| SimulatorError(format!("failed to make certificates: {cause}"));
         let (file, tls) = made.map_err(failed)?;
-        let (file, handle) = (file.display(), Arc::clone(&api.handler));
-        let way = Way {
-            tls: Arc::new(tls),
-            handle,
-        };
-        let mut servers = Vec::new();
-        let mut serve = |listener: TcpListener, run: fn(&Way, TcpStream) -> io::Result<()>| {
-            let way = way.clone();
-            let server = HttpServer::accept(listener, move |stream| drop(run(&way, stream)));
-            let server = server.map_err(failed_to("start the proxy"))?;
-            let address = server.address();
-            servers.push(server);
-            Ok::<_, SimulatorError>(address)
-        };
-        if let Some(listener) = proxy {
-            let address = serve(listener, Way::serve)?;
+        let (file, handle, tls) = (file.display(), Arc::clone(&api.handler), Arc::new(tls));
+        let (ip, way) = (Ipv4Addr::LOCALHOST.into(), Way { tls, handle });
+        if options.has_proxy {
+            let listener = listen_near(ip, options.proxy_port, PORT, "--proxy-port")?;
+            let address = proxy.serve(listener, &way, Way::serve)?;
             platform::say(&format!(
                 "for your bot's environment (and nothing in it need be changed):\n\
                  HTTPS_PROXY=http://{address}\nHTTP_PROXY=http://{address}\nNO_PROXY=localhost,127.0.0.1\n\
                  NODE_EXTRA_CA_CERTS={file}\nNODE_USE_ENV_PROXY=1\nREQUESTS_CA_BUNDLE={file}\nSSL_CERT_FILE={file}"
             ));
         }
-        if let Some(listener) = direct {
-            let port = serve(listener, Way::serve_tls)?.port();
+        if let Some(port) = options.tls_port {
+            let listener = listen(ip, port, "--tls-port")?;
+            let port = proxy.serve(listener, &way, Way::serve_tls)?.port();
             platform::say(&format!(
                 "the Graph API over TLS: https://localhost:{port}, signed by the authority in {file}"
             ));
         }
-        Ok(Some(Proxy {
-            _servers: servers,
-            temporary: kept.is_none().then_some(temporary),
-        }))
+        Ok(proxy)
+    }
+
+    fn serve(
+        &mut self,
+        listener: TcpListener,
+        way: &Way,
+        run: fn(&Way, TcpStream) -> io::Result<()>,
+    ) -> Result<SocketAddr, SimulatorError> {
+        let way = way.clone();
+        let server = HttpServer::accept(listener, move |stream| drop(run(&way, stream)));
+        let server = server.map_err(failed_to("start the proxy"))?;
+        let address = server.address();
+        self.servers.push(server);
+        Ok(address)
     }
 
     pub(crate) fn tear_down(&self) {
@@ -178,10 +171,10 @@ impl Way {
 
     /// Serves one connection of a client of the proxy: its first request decides where it leads to.
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        let Some(mut request) = http::read(&mut stream, &mut Vec::new())? else {
+        let Some(mut request) = http::read(&mut BufReader::new(&stream))? else {
             return Ok(());
         };
-        let (authority, target) = parts(&request.target);
+        let (authority, target) = request.parts();
         let (mut authority, target) = (authority.to_string(), target.to_string());
         let is_ours = HOSTS.contains(&authority.split(':').next().unwrap_or_default());
         let is_tunnel = request.method == "CONNECT";
@@ -191,17 +184,7 @@ impl Way {
             return self.serve_tls(stream);
         }
         if is_ours {
-            let answer = |request: &Request, waits: &dyn Fn(Duration) -> bool| {
-                let target = parts(&request.target).1.to_string();
-                (self.handle)(
-                    &Request {
-                        target,
-                        ..request.clone()
-                    },
-                    waits,
-                )
-            };
-            http::serve(&stream, &stream, Some(request), &answer);
+            http::serve(&stream, &stream, Some(request), &*self.handle);
             return Ok(());
         }
         if !authority.contains(':') {
@@ -238,11 +221,4 @@ impl Way {
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
-}
-
-/// `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`.
-fn parts(target: &str) -> (&str, &str) {
-    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    let end = rest.find('/');
-    end.map_or((rest, "/"), |end| rest.split_at(end))
 }

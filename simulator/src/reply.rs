@@ -47,7 +47,7 @@ impl Reply {
     }
 
     /// A call was done that delivers nothing.
-    pub fn done(answer: &Value) -> Reply {
+    pub(crate) fn done(answer: &Value) -> Reply {
         Reply::answer(200, answer.to_string())
     }
 
@@ -57,7 +57,7 @@ impl Reply {
     }
 
     /// The same with these words.
-    pub fn refusal(status: u16, code: i64, subcode: Option<i64>, message: &str) -> Reply {
+    pub(crate) fn refusal(status: u16, code: i64, subcode: Option<i64>, message: &str) -> Reply {
         let mut error = json!({
             "message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AsimulatedTrace",
         });
@@ -73,6 +73,12 @@ impl Reply {
     /// A parameter is wrong, in these words.
     pub(crate) fn wrong(words: &str) -> Reply {
         Reply::refusal(400, 100, None, &format!("(#100) {words}"))
+    }
+
+    /// What a refusal says.
+    pub(crate) fn words(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(self.body.as_ref()?).ok()?;
+        body["error"]["message"].as_str().map(str::to_string)
     }
 
     /// The same, later.

@@ -14,51 +14,38 @@ use super::{PERSON, SimulatorError, failed_to};
 /// that is not up yet is waited for as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a person does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// Writes this text.
-    Text(String),
-    /// The event with this name.
-    Event(String),
-}
-
-/// Says these texts to the bot and sends these events, one after the other, and writes each message that the bot sends
-/// back on a line of its own; or, `as_json`, a line of JSON for each text, with times. What happens
+/// Has the person do these events (their names, and what they are to have), one after the other, and writes each message
+/// that the bot sends back on a line of its own; or, `as_json`, a line of JSON for each event, with times. What happens
 /// on the way is printed on stderr.
 ///
 /// # Errors
 /// When anything is not as it would be with Meta: handshake, webhook or Send API call.
-pub fn say(
+pub(crate) fn say(
     options: &Options,
-    all: &[Said],
+    all: &[(String, Value)],
     as_json: bool,
     out: &mut dyn Write,
 ) -> Result<(), SimulatorError> {
     let platform = Platform::set_up(options)?;
     platform.shake_hands(Some(PATIENCE))?;
     platform::say("handshake: accepted");
-    for said in all {
-        let (name, text, with) = match said {
-            Said::Text(text) => ("text", text, json!({ "text": text })),
-            Said::Event(name) => (name.as_str(), name, Value::Null),
-        };
+    let until = Until {
+        quiet: options.quiet,
+        count: options.wait,
+        // Somebody who tries a bot for the first time learns why nothing comes.
+        is_first: options.other_bot.is_some(),
+    };
+    for (name, with) in all {
         let before = platform.log.version();
-        let message = platform.send(PERSON, name, &with).flatten();
-        let until = Until {
-            quiet: options.quiet,
-            count: options.wait,
-            // Somebody who tries a bot for the first time learns why nothing comes.
-            is_first: message.is_some() && options.other_bot.is_some(),
-        };
+        let message = platform.send(PERSON, name, with).map_err(SimulatorError)?;
         let heard = converse(&platform, PERSON, before, message, until);
         let mut heard = heard.map_err(|error| with_log(error, &platform))?;
+        heard["said"] = with["text"].as_str().unwrap_or(name).into();
         let (status, took) = (&heard["webhook_status"], &heard["webhook_ms"]);
         platform::say(&format!("webhook: answered {status} in {took} ms"));
         for refused in list(&heard["refused"]) {
             platform::say(&format!("the Send API refused: {}", words(refused)));
         }
-        heard["said"] = text.as_str().into();
         let lines = match as_json {
             true => vec![heard.to_string()],
             false => list(&heard["heard"]).map(words).collect(),
@@ -101,7 +88,7 @@ pub(crate) fn converse(
             (last, changed) = (now.state, Instant::now());
         }
         let count = list(&now.heard["heard"]).count();
-        let must_call = until.is_first && !log.is_called();
+        let must_call = until.is_first && message.is_some() && !log.is_called();
         let quiet = if must_call {
             CALLED_WITHIN
         } else {

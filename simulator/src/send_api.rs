@@ -18,27 +18,6 @@ static RULES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
     rules.filter(|rule| rule.len() > 2).collect()
 });
 
-/// A refusal of Meta's: code 100, with this subcode and these words.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    subcode: Option<i64>,
-    pub(crate) message: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(message: impl Into<String>) -> Refusal {
-        let message = format!("(#100) {}", message.into());
-        Refusal {
-            subcode: None,
-            message,
-        }
-    }
-
-    pub(crate) fn reply(&self) -> Reply {
-        Reply::refusal(400, 100, self.subcode, &self.message)
-    }
-}
-
 /// Whom a call is for; none without a recipient.
 pub(crate) fn recipient(parameters: &Parameters) -> Option<String> {
     let recipient = parameters.get("recipient").as_object()?;
@@ -68,14 +47,14 @@ pub(crate) fn remark(parameters: &Parameters) -> Option<String> {
 }
 
 /// Whether Meta would take the call.
-pub(crate) fn check(parameters: &Parameters) -> Result<(), Refusal> {
+pub(crate) fn check(parameters: &Parameters) -> Result<(), Reply> {
     let at = |name: &str| At(name.to_string(), parameters.get(name));
     if recipient(parameters).is_none() {
         return Err(at("recipient").missing());
     }
     if parameters.get("messaging_type") == "MESSAGE_TAG" && parameters.text("tag").is_empty() {
         let words = "Tag is required for messaging_type MESSAGE_TAG";
-        return Err(Refusal::new(words));
+        return Err(Reply::wrong(words));
     }
     check_shape("call", parameters)?;
     if !at("sender_action").1.is_null() {
@@ -92,10 +71,7 @@ pub(crate) fn check(parameters: &Parameters) -> Result<(), Refusal> {
     let contents = ["attachment", "attachments", "sticker_id", "template"];
     let is_empty = contents.iter().all(|name| message.1[*name].is_null());
     if is_empty && text.trim().is_empty() {
-        let words = "Message cannot be empty, must provide valid attachment or text";
-        let mut refusal = Refusal::new(words);
-        refusal.subcode = Some(2018034);
-        return Err(refusal);
+        return Err(Reply::error(400, 100, Some(2018034)));
     }
     Ok(())
 }
@@ -110,13 +86,13 @@ pub(crate) fn profile_fields() -> Vec<&'static str> {
 }
 
 /// Whether Meta would take a call of this shape.
-pub(crate) fn check_shape(shape: &str, parameters: &Parameters) -> Result<(), Refusal> {
+pub(crate) fn check_shape(shape: &str, parameters: &Parameters) -> Result<(), Reply> {
     let call = At(String::new(), &parameters.values);
     call.check(shape, parameters.file.is_some())
 }
 
 /// Whether Meta would take this value of a profile's field.
-pub(crate) fn check_profile(name: &str, value: &Value) -> Result<(), Refusal> {
+pub(crate) fn check_profile(name: &str, value: &Value) -> Result<(), Reply> {
     // The older form of ice breakers is a list of questions.
     let is_older = name == "ice_breakers" && value[0]["question"].is_string();
     let newer = serde_json::json!([{"locale": "default", "call_to_actions": value}]);
@@ -139,7 +115,7 @@ impl<'a> At<'a> {
     }
 
     /// Whether it has this shape.
-    fn check(&self, shape: &str, has_file: bool) -> Result<(), Refusal> {
+    fn check(&self, shape: &str, has_file: bool) -> Result<(), Reply> {
         for rule in RULES.iter().filter(|rule| rule[0] == shape) {
             let is_required = rule[1].ends_with('!');
             let at = self.get(rule[1].trim_end_matches('!'));
@@ -163,33 +139,36 @@ impl<'a> At<'a> {
                 "choice" => self.check(&format!("{shape}.{}", at.one_of(&rule[3..])?), has_file)?,
                 "type" => match at.one_of(&rule[3..]) {
                     Ok(chosen) => self.check(&format!("{shape}.{chosen}"), has_file)?,
-                    Err(_) => return Err(at.unsupported()),
+                    Err(_) => {
+                        let words = "is not supported. Please check developer docs for details";
+                        return Err(Reply::wrong(&format!("Param {} {words}", at.0)));
+                    }
                 },
                 "file" => at.file(has_file)?,
                 "url" if is_url(at.1) => {}
                 "some" => {}
                 "flag" if at.1.is_boolean() || at.1 == "true" || at.1 == "false" => {}
-                kind => return Err(Refusal::new(format!("Param {} must be {kind}", at.0))),
+                kind => return Err(Reply::wrong(&format!("Param {} must be {kind}", at.0))),
             }
         }
         Ok(())
     }
 
     /// It is a text of so many characters at most.
-    fn text(&self, longest: usize) -> Result<(), Refusal> {
+    fn text(&self, longest: usize) -> Result<(), Reply> {
         let At(place, value) = self;
         let Some(text) = value.as_str() else {
-            return Err(Refusal::new(format!("Param {place} must be a string")));
+            return Err(Reply::wrong(&format!("Param {place} must be a string")));
         };
         let words = || format!("Length of param {place} must be less than or equal to {longest}");
         let is_fine = text.chars().count() <= longest;
-        is_fine.then_some(()).ok_or_else(|| Refusal::new(words()))
+        is_fine.then_some(()).ok_or_else(|| Reply::wrong(&words()))
     }
 
-    fn list(&self, least: usize, most: usize) -> Result<Vec<At<'a>>, Refusal> {
+    fn list(&self, least: usize, most: usize) -> Result<Vec<At<'a>>, Reply> {
         let At(place, value) = self;
         let Some(items) = value.as_array() else {
-            return Err(Refusal::new(format!("Param {place} must be an array")));
+            return Err(Reply::wrong(&format!("Param {place} must be an array")));
         };
         let count = items.len();
         if count == 0 && least == 1 {
@@ -199,41 +178,36 @@ impl<'a> At<'a> {
             let limit = if count < least { "least" } else { "most" };
             let number = least.max(count.min(most));
             let words = format!("Number of elements in param {place} must be at {limit} {number}");
-            return Err(Refusal::new(words));
+            return Err(Reply::wrong(&words));
         }
         let item = |(n, item)| At(format!("{place}[{n}]"), item);
         Ok(items.iter().enumerate().map(item).collect())
     }
 
-    fn one_of(&self, known: &[&str]) -> Result<&'a str, Refusal> {
+    fn one_of(&self, known: &[&str]) -> Result<&'a str, Reply> {
         let At(place, value) = self;
         let found = value.as_str().filter(|text| known.contains(text));
         let words = || format!("Param {place} must be one of {{{}}}", known.join(", "));
-        found.ok_or_else(|| Refusal::new(words()))
+        found.ok_or_else(|| Reply::wrong(&words()))
     }
 
-    fn file(&self, has_file: bool) -> Result<(), Refusal> {
+    fn file(&self, has_file: bool) -> Result<(), Reply> {
         let At(place, value) = self;
         let is_named = !value["attachment_id"].is_null() || has_file;
         match &value["url"] {
             url if is_url(url) => Ok(()),
             Value::String(url) if !url.is_empty() => {
-                Err(Refusal::new(format!("{url} should represent a valid URL")))
+                Err(Reply::wrong(&format!("{url} should represent a valid URL")))
             }
             _ if is_named => Ok(()),
-            _ => Err(Refusal::new(format!(
+            _ => Err(Reply::wrong(&format!(
                 "Param {place} needs url, attachment_id or an upload"
             ))),
         }
     }
 
-    fn unsupported(&self) -> Refusal {
-        let words = "is not supported. Please check developer docs for details";
-        Refusal::new(format!("Param {} {words}", self.0))
-    }
-
-    fn missing(&self) -> Refusal {
-        Refusal::new(format!("param {} must be non-empty.", self.0))
+    fn missing(&self) -> Reply {
+        Reply::wrong(&format!("param {} must be non-empty.", self.0))
     }
 }
 

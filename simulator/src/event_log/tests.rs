@@ -72,7 +72,7 @@ fn where_nobody_knows_what_is_owed_whatever_comes_is_the_answer_to_all_before_it
 fn only_what_has_changed_is_sent_again() {
     let log = EventLog::default();
     let message = written(&log, "hello", None);
-    let webhook = log.repeated("webhook", "7", "POST /\n\n{}", Some(message), None);
+    let webhook = log.requested("webhook", "7", "POST /\n\n{}", Some(message), None);
     let version = log.version();
     log.answered(webhook, Some(500), "oh");
     log.answered(webhook, Some(200), "ok");

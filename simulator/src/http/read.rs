@@ -1,108 +1,71 @@
 //! Requests out of bytes: whole, with their bodies, chunked ones too.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 
 use super::Request;
 
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: u64 = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// Meta takes uploads of 25 MB.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// The next request; none at the end. `received` is what has come of it already, and holds afterwards what came behind
-/// it.
-pub(crate) fn read(
-    stream: &mut (impl Read + Write),
-    received: &mut Vec<u8>,
-) -> io::Result<Option<Request>> {
-    let (mut request, head_len) = loop {
-        if let Some(head) = read_head(received)? {
-            break head;
-        }
-        if received.len() > MAX_HEAD {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        if read_more(stream, received)? == 0 {
+/// The next request; none at the end.
+pub(crate) fn read(stream: &mut BufReader<impl Read + Write>) -> io::Result<Option<Request>> {
+    let (mut head, mut lines) = (Vec::new(), stream.by_ref().take(MAX_HEAD));
+    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        if lines.read_until(b'\n', &mut head)? == 0 {
             return Ok(None);
         }
-    };
-    received.drain(..head_len);
-    if request
-        .header("Expect")
-        .eq_ignore_ascii_case("100-continue")
-    {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    request.body = match request.header("Transfer-Encoding") {
-        "" => {
-            let length = request.header("Content-Length").parse().unwrap_or(0);
-            take(stream, received, length)?
-        }
-        _ => read_chunks(stream, received)?,
-    };
-    Ok(Some(request))
-}
-
-/// The head with its length, if all of it has come.
-fn read_head(received: &[u8]) -> io::Result<Option<(Request, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
-    let status = parsed.parse(received).map_err(io::Error::other)?;
-    let httparse::Status::Complete(len) = status else {
-        return Ok(None);
-    };
+    parsed.parse(&head).map_err(io::Error::other)?;
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = parsed.headers.iter();
     let headers = headers.map(|header| (header.name.to_string(), text(header.value)));
-    let request = Request {
+    let mut request = Request {
         method: parsed.method.unwrap_or_default().to_string(),
         target: parsed.path.unwrap_or_default().to_string(),
         headers: headers.collect(),
         body: Vec::new(),
     };
-    Ok(Some((request, len)))
+    let expects = request.header("Expect");
+    if expects.eq_ignore_ascii_case("100-continue") {
+        let stream = stream.get_mut();
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let length = request.header("Content-Length").parse().unwrap_or(0);
+    request.body = match request.header("Transfer-Encoding") {
+        "" => take(stream, length)?,
+        _ => read_chunks(stream)?,
+    };
+    Ok(Some(request))
 }
 
-fn read_chunks(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+fn read_chunks(stream: &mut BufReader<impl Read>) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let (line, size) = loop {
-            match httparse::parse_chunk_size(received) {
-                Ok(httparse::Status::Complete(found)) => break found,
-                Ok(httparse::Status::Partial) if read_more(stream, received)? > 0 => {}
-                _ => return Err(io::ErrorKind::InvalidData.into()),
-            }
-        };
-        received.drain(..line);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        body.extend(take(stream, received, size)?);
+        let mut line = String::new();
+        stream.by_ref().take(MAX_HEAD).read_line(&mut line)?;
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+        body.extend(take(stream, size)?);
         if body.len() > MAX_BODY {
             return Err(io::ErrorKind::InvalidData.into());
         }
         // Behind each chunk, and at the end, stands an empty line. Nobody sends trailers.
-        take(stream, received, 2)?;
+        take(stream, 2)?;
         if size == 0 {
             return Ok(body);
         }
     }
 }
 
-fn take(stream: &mut impl Read, received: &mut Vec<u8>, count: usize) -> io::Result<Vec<u8>> {
+fn take(stream: &mut impl Read, count: usize) -> io::Result<Vec<u8>> {
     if count > MAX_BODY {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    while received.len() < count {
-        if read_more(stream, received)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    let rest = received.split_off(count);
-    Ok(std::mem::replace(received, rest))
-}
-
-fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<usize> {
-    let mut chunk = [0; 16 * 1024];
-    let count = stream.read(&mut chunk)?;
-    received.extend_from_slice(&chunk[..count]);
-    Ok(count)
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -13,7 +13,7 @@ impl PageApi {
         is_known: &dyn Fn(&str) -> bool,
     ) -> Reply {
         if let Some((_, thing)) = self.things.iter().find(|(_, thing)| thing["id"] == id) {
-            return chosen(thing, call);
+            return chosen(thing.clone(), &call.list("fields"));
         }
         if !is_known(id) && id.bytes().all(|byte| byte.is_ascii_digit()) {
             // As public reports quote it (DiegoRBaquero/node-fb-messenger#15).
@@ -33,10 +33,12 @@ impl PageApi {
             "profile_pic": format!("{}/files/picture.png", self.url),
             "locale": "en_GB", "timezone": 0, "gender": "female",
         });
-        let mut call = call.clone();
-        if call.get("fields").is_null() {
-            call.set(&["fields"], json!("first_name,last_name,profile_pic"));
+        let mut fields = call.list("fields");
+        if fields.is_empty() {
+            fields = ["first_name", "last_name", "profile_pic"]
+                .map(str::to_string)
+                .to_vec();
         }
-        chosen(&person, &call)
+        chosen(person, &fields)
     }
 }

@@ -30,12 +30,11 @@ impl PageApi {
         }
         let mut checks = set.iter().map(|(name, value)| check_profile(name, value));
         if let Some(refusal) = checks.find_map(Result::err) {
-            return refusal.reply();
+            return refusal;
         }
         let has_start = |all: &Map<_, _>| all.contains_key("get_started");
         if set.contains_key("persistent_menu") && !has_start(&set) && !has_start(&self.profile) {
-            let words = "(#100) You must set a Get Started button to use a persistent menu";
-            return Reply::refusal(400, 100, Some(2018145), words);
+            return Reply::error(400, 100, Some(2018145));
         }
         self.profile.extend(set);
         Reply::done(&json!({"result": "success"}))

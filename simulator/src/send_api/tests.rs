@@ -7,7 +7,7 @@ fn refused(call: Value) -> Option<String> {
         values: call,
         ..Parameters::default()
     };
-    check(&parameters).err().map(|refusal| refusal.message)
+    check(&parameters).err()?.words()
 }
 
 fn message(message: Value) -> Option<String> {
