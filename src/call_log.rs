@@ -8,7 +8,9 @@ use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
     let (label, wrong) = (due.echo.label(), &report.wrong);
     match ended.fate {
-        Fate::Done if report.is_odd() => log::warn!("echoed all the same: {label}: {wrong}"),
+        Fate::Done if report.is_odd() => {
+            log::warn!("echoed, but the answer is unexpected: {label}: {wrong}")
+        }
         Fate::Dropped => log::warn!("echo dropped: {label}: {wrong}"),
         Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {wrong}"),
         Fate::Delayed => log::warn!("echo delayed: {label}: {wrong}"),
@@ -25,7 +27,7 @@ pub(crate) fn why(reason: Reason) -> &'static str {
     match reason {
         Reason::Outage => "the Graph API does not answer",
         Reason::Limit => "the page is limited",
-        Reason::Operator => "nothing can be sent until somebody acts",
+        Reason::Operator => "nothing can be sent until you act",
         Reason::Evidence => "several people's messages are refused in a row",
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let end_with_it = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            log::error!("a thread has ended by a panic: the bot stops, to be started again");
+            log::error!("a thread panicked: stopping, so that the bot can be restarted");
             logger::exit(1);
         }
     };

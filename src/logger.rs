@@ -143,7 +143,7 @@ impl Logger {
 
     /// Tells of dropped lines, now or with the next line.
     fn tell(&self, dropped: u64) {
-        let text = format!("{dropped} lines of the log were dropped: they could not be written");
+        let text = format!("{dropped} log lines were dropped: they could not be written");
         if dropped > 0 && !self.write(Level::Error, module_path!(), &text) {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }

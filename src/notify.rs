@@ -22,7 +22,7 @@ impl Notifier {
     pub(crate) fn tell(&self, state: &str) {
         let send = |name| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address(name)?);
         if let Some(Err(error)) = self.0.as_deref().map(send) {
-            log::warn!("failed to tell the service manager how the bot fares: {error}");
+            log::warn!("failed to report the bot's state to systemd: {error}");
         }
     }
 }

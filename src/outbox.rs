@@ -1,4 +1,4 @@
-//! What is owed: accept, take what is due, and what comes of it (`policy.rs`).
+//! The echoes that are owed: accepts them, gives out calls that are due, and records their outcomes (`policy.rs`).
 //!
 //! Echoes to one person go out in order, and one person's trouble delays nobody else. A plain data
 //! structure: it takes no locks, asks no clock and touches no disk. With a store behind it, an
@@ -106,7 +106,7 @@ impl Due {
 pub enum Accepted<R> {
     /// All of it is safe: answer the caller.
     Safe(R),
-    /// The caller comes back when it is safe, or too late.
+    /// The caller is returned later, by the call that makes its webhook safe, refuses it, or finds it late.
     Waiting,
     /// Too much is owed already; nothing of it was taken.
     Full(R),

@@ -27,7 +27,7 @@ impl Place {
             return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }
         let Some(directory) = &config.data_dir else {
-            log::info!("no DATA_DIR: what is owed is kept in memory");
+            log::info!("DATA_DIR is not set: the outbox is in memory");
             return Ok((Place::Memory, Vec::new()));
         };
         let (store, kept) = Store::open(directory)?;
@@ -50,7 +50,7 @@ impl Place {
             Place::Disk(store) => store.commit(batch).map_err(|error| match error {
                 StoreError::Gone(_) => Some(error),
                 _ => {
-                    log::error!("{error}; until it can be written webhooks are refused");
+                    log::error!("{error}; webhooks are refused until it can be written");
                     None
                 }
             }),

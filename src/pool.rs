@@ -1,5 +1,5 @@
-//! Who waits for what: senders for calls that are due, the writer for what is to be written or
-//! answered late. One mutex around the outbox, one condition variable for each of the two.
+//! Shares the outbox: senders wait here for calls that are due, the writer for a batch to write or a webhook to answer
+//! late. One mutex around the outbox, one condition variable for each of the two.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

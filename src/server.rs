@@ -88,7 +88,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let (place, kept) = opened?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
-    let page = account::watch(config).map_err(system("look after the subscription"))?;
+    let page = account::watch(config).map_err(system("start watching the subscription"))?;
     let bot = Bot {
         worker: Arc::new(Worker::new(config, Pool::new(outbox), reply, page)),
         shield: Arc::new(shield),
@@ -155,7 +155,7 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
     shield::listen(listener, limits).map_err(system("start the shield"))
 }
 
-/// As the standard library does it, but `[::]` is IPv4 too whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
+/// Binds like the standard library, but `[::]` also accepts IPv4, whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -217,7 +217,7 @@ impl Bot {
         }
         let ended = shield.wait().map_err(system("receive requests"));
         if let Err(error) = &ended {
-            log::error!("stopping, to be started again: {error}");
+            log::error!("stopping, so that the bot can be restarted: {error}");
             shield.close();
         }
         if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
@@ -244,7 +244,7 @@ impl Bot {
         let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
         if unwritten > 0 {
             log::error!(
-                "the outbox could not be written: what was sent last is sent again after the next start"
+                "failed to write the outbox: the last echoes may be sent again after the next start"
             );
         }
         let (level, fate) = match (is_durable, &config.shared, &config.data_dir) {

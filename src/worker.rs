@@ -25,7 +25,7 @@ use crate::shield::Shield;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// The health of a bot that answers, but takes no webhooks.
-const NOT_OK: &str = "stopping, or the outbox takes no more";
+const NOT_OK: &str = "stopping, or the outbox accepts no more echoes";
 
 /// The answer to a webhook that is not taken, and the usual reason.
 const TAKES_NO_MORE: &str = "the outbox takes no more";
@@ -211,15 +211,15 @@ impl Worker {
     }
 }
 
-/// Both since it came and by Messenger's own time of it: neither a wrong clock nor an odd time
-/// loses a message.
+/// Whether an echo is given up: both its arrival and Messenger's stamp must be too long ago, so that neither a wrong clock
+/// nor an odd stamp loses a message.
 fn is_too_old(due: &Due) -> bool {
     let is_old = |at| clock::now().saturating_sub(at) >= milliseconds(GIVE_UP_AFTER);
     due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)
 }
 
-/// Does something that a panic ends without ending the thread; none after a panic. A request that
-/// is dropped unanswered in it is answered 500 by tiny_http.
+/// Runs a task. A panic in it does not end the thread, and returns none. tiny_http answers 500 to a request that is dropped
+/// without an answer.
 fn catch<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }

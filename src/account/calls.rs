@@ -58,7 +58,7 @@ impl Subscription {
     pub(super) fn wrong(&self) -> Option<String> {
         match missing(&FIELDS, &self.fields) {
             Some(fields) => Some(format!(
-                "is not subscribed to {fields}, so the bot hears nothing of them"
+                "is not subscribed to {fields}, so the bot does not receive them"
             )),
             None => (!self.is_active).then(|| "is subscribed, but not active".to_string()),
         }

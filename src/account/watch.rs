@@ -26,7 +26,7 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
         loop {
             let looked = look(&graph, &learned);
             if let Err(error) = &looked {
-                log::warn!("failed to look after the page and its subscription: {error}");
+                log::warn!("failed to check the page and its subscription: {error}");
             }
             thread::sleep(looked.map_or(AFTER_FAILURE, |()| INTERVAL));
         }

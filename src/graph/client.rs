@@ -203,7 +203,7 @@ fn explain(error: &rustls::Error) -> String {
             "if a proxy on the way makes its own certificates, set SSL_CERT_FILE to its authority's"
         }
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-            "does the name lead to the right machine?"
+            "does the name resolve to the right machine?"
         }
         _ => "is this machine's clock right?",
     };

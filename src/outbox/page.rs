@@ -52,7 +52,7 @@ pub(super) struct Page {
     pub(super) calls: u64,
     /// The youngest call that has got through.
     pub(super) last_success: u64,
-    /// Whose call got through last, and when one did that was another's than the one before.
+    /// The person whose call got through last, and when a call last got through for another person than the call before.
     last_person: Option<Recipient>,
     pub(super) last_change: Option<Instant>,
     /// Messages that got through after a call that nobody knows the outcome of.

@@ -148,7 +148,7 @@ impl Leader {
         self.shared.epoch.store(0, Ordering::Relaxed);
         match self.epoch.replace(0) {
             Some(0) => return,
-            None => log::info!("another process sends; this one goes on when that one stops"),
+            None => log::info!("another process sends; this one takes over when that one stops"),
             Some(_) => log::warn!(
                 "the lease is lost: another process sends; what was sent last may come twice"
             ),

@@ -224,14 +224,17 @@ impl Log {
         command
     }
 
-    /// Once more on a new connection when one has broken, or a signal has interrupted it: every verb may be repeated.
+    /// Tried again on a new connection when one has broken: every verb may be repeated. Twice, because a process that is
+    /// stopped and resumed may be interrupted again, which is no trouble of the server's.
     pub(super) fn run<T>(
         &mut self,
         ask: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
-        if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
-            result = self.try_once(&ask);
+        for _ in 0..2 {
+            if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
+                result = self.try_once(&ask);
+            }
         }
         result.map_err(|error| self.server.explain(&error))
     }

@@ -201,7 +201,7 @@ impl Shared {
             {
                 // Descriptors or threads are short: the longest idle connection makes room for the next one.
                 self.registry.state().evict();
-                let line = format_args!("failed to take a connection in: {error}");
+                let line = format_args!("failed to accept a connection: {error}");
                 self.log.log("connection", Level::Error, line);
                 thread::sleep(PAUSE_AFTER_ERROR);
             }

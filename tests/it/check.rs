@@ -182,7 +182,7 @@ fn a_subscription_that_is_no_good_is_found() {
     assert_found(
         |account| account.page_fields = None,
         "subscription",
-        "hears nothing",
+        "does not receive",
     );
     assert_found(
         |account| account.page_fields = Some(vec![]),

@@ -202,7 +202,7 @@ fn a_certificate_for_another_name_is_told() {
     let what = "its certificate is not valid (certificate not valid for name \"localhost\"";
     let line = assert_told(&private.url, &[("SSL_CERT_FILE", file)], what);
     assert!(
-        line.contains("does the name lead to the right machine?"),
+        line.contains("does the name resolve to the right machine?"),
         "{line}"
     );
 }

@@ -53,10 +53,10 @@ fn check_says_how_much_is_owed_since_when_and_why() {
     assert_eq!(world.deliver(&events).status, 200);
     let held = world
         .bot
-        .wait_for_log("nothing can be sent until somebody acts", PATIENCE);
+        .wait_for_log("nothing can be sent until you act", PATIENCE);
     assert!(held.is_some(), "{}", world.bot.log());
     let line = data_directory(&data, &url, world.bot.address());
-    let says = "ok: 2 echoes are owed, because nothing can be sent until somebody acts";
+    let says = "ok: 2 echoes are owed, because nothing can be sent until you act";
     assert!(line.ends_with(says), "{line}");
     let line = data_directory(&data, &url, "127.0.0.1:1");
     assert!(
@@ -162,7 +162,7 @@ fn a_first_look_that_fails_is_repeated_within_a_minute() {
     let address = free.local_addr().expect("it is bound").to_string();
     drop(free);
     let bot = start_bot(&format!("http://{address}"), &[("APP_ID", APP_ID)]);
-    let failed = bot.wait_for_log("failed to look after the page", PATIENCE);
+    let failed = bot.wait_for_log("failed to check the page", PATIENCE);
     assert!(failed.is_some(), "{}", bot.log());
     let graph_api = GraphApi::start_at(&address, |_| Reply::deliver());
     let graph_api = graph_api.expect("the port is still free");

@@ -60,9 +60,7 @@ fn whatever_is_said_of_the_page_five_webhooks_are_echoed() {
 #[test]
 fn an_answer_without_an_id_is_told_and_the_question_is_asked_again() {
     let world = world(&[], |account| account.me = json!({"success": true}));
-    let line = world
-        .bot
-        .wait_for_log("failed to look after the page", PATIENCE);
+    let line = world.bot.wait_for_log("failed to check the page", PATIENCE);
     let line = line.expect("it is told");
     assert!(line.contains("is GRAPH_URL right?"), "{line}");
     world
@@ -156,9 +154,7 @@ fn a_subscription_that_is_not_understood_is_not_made_anew() {
         account.page_fields = Some(vec!["feed".to_string()]);
         account.subscribed_apps = Some(json!({"success": true}));
     });
-    let line = world
-        .bot
-        .wait_for_log("failed to look after the page", PATIENCE);
+    let line = world.bot.wait_for_log("failed to check the page", PATIENCE);
     assert!(line.expect("it is told").contains("was not understood"));
     let fields = world
         .graph_api

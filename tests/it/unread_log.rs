@@ -77,7 +77,7 @@ fn when_the_log_is_read_again_the_dropped_lines_are_counted_in_their_place() {
     let (reader, bot, messenger) = unread(&graph_api);
     deliver(&messenger, 1500);
     let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
-    let is_count = |line: &String| line.contains(" lines of the log were dropped");
+    let is_count = |line: &String| line.contains(" log lines were dropped");
     let mut before: Vec<String> = lines.by_ref().take_while(|line| !is_count(line)).collect();
     before.retain(|line| line.contains("echoed: mid "));
     // What is logged from then on comes after the count.
@@ -102,7 +102,7 @@ fn the_count_and_the_lines_that_were_written_are_all_lines() {
     let read = thread::spawn(move || {
         let lines = BufReader::new(reader).lines().map_while(Result::ok);
         let tell = |line: &String| {
-            if line.contains(" lines of the log were dropped") {
+            if line.contains(" log lines were dropped") {
                 let _ = told.send(());
             }
         };
@@ -116,7 +116,7 @@ fn the_count_and_the_lines_that_were_written_are_all_lines() {
     let lines = read.join().expect("it only reads");
     let echoed = lines.iter().filter(|line| line.contains("echoed: mid "));
     let count = lines.iter().filter_map(|line| {
-        let (count, _) = line.split_once(" lines of the log were dropped")?;
+        let (count, _) = line.split_once(" log lines were dropped")?;
         count.rsplit(' ').next()?.parse::<usize>().ok()
     });
     let (echoed, count) = (echoed.count(), count.sum::<usize>());

@@ -182,7 +182,7 @@ fn running_out_of_descriptors_is_survived_and_logged_once_a_second() {
             let mut client = &client.stream;
             let _ = std::io::Write::write_all(&mut client, &handshake("7"));
         }
-        let failed = "ERROR [echobot::shield] failed to take a connection in";
+        let failed = "ERROR [echobot::shield] failed to accept a connection";
         let start = Instant::now();
         while start.elapsed() < shortage {
             thread::sleep(Duration::from_millis(20));
