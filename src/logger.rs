@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
-/// The most lines in the queue: seconds of them at 300 messages a second, and room for a burst.
-const MAX_LINES: usize = 2048;
+/// The most lines in the queue: more than a second of them at 300 messages a second.
+const MAX_LINES: usize = 512;
 
 /// The most bytes in the queue: at `debug` a line has a person's text. A longer line is taken when it is the only one.
 const MAX_BYTES: usize = 256 * 1024;
