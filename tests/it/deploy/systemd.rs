@@ -140,7 +140,8 @@ fn a_service_manager_that_cannot_be_reached_is_a_line_in_the_log() {
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
     assert!(Messenger::new(&bot.url()).handshake().is_ok());
-    assert!(bot.log().contains("failed to tell the service manager"));
+    let line = bot.wait_for_log("failed to report", PATIENCE);
+    assert!(line.is_some(), "{}", bot.log());
 }
 
 #[test]
