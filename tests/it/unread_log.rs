@@ -76,7 +76,12 @@ fn when_the_log_is_read_again_the_dropped_lines_are_counted_in_their_place() {
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let (reader, bot, messenger) = unread(&graph_api);
     deliver(&messenger, 1500);
-    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    let (sent, received) = mpsc::channel();
+    thread::spawn(move || {
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        lines.try_for_each(|line| sent.send(line))
+    });
+    let mut lines = std::iter::from_fn(|| received.recv_timeout(PATIENCE).ok());
     let is_count = |line: &String| line.contains(" log lines were dropped");
     let mut before: Vec<String> = lines.by_ref().take_while(|line| !is_count(line)).collect();
     before.retain(|line| line.contains("echoed: mid "));
