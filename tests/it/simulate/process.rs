@@ -41,9 +41,10 @@ fn however_it_ends_its_bot_ends_too_and_nothing_stays() {
         assert!(killed.expect("kill can be run").success());
         process.0.wait().expect("it ends");
         let deadline = Instant::now() + PATIENCE;
-        let stat = || std::fs::read_to_string(format!("/proc/{bot}/stat")).unwrap_or_default();
-        while !stat().is_empty() && !stat().contains(") Z") {
-            assert!(Instant::now() < deadline, "{signal}: its bot lives on");
+        // Not by its number alone, which another process may have by now.
+        let command = || std::fs::read_to_string(format!("/proc/{bot}/cmdline"));
+        while command().is_ok_and(|command| command.contains("--own-bot")) {
+            assert!(Instant::now() < deadline, "{signal}: {bot} lives on");
             thread::sleep(std::time::Duration::from_millis(10));
         }
         assert_eq!(left(temporary.path()), [""; 0], "{signal}");
