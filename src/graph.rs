@@ -5,10 +5,10 @@ mod outcome;
 
 use ring::hmac;
 use serde_json::json;
+use ureq::RequestBuilder as Call;
 use ureq::http::HeaderValue;
-use ureq::{Agent, RequestBuilder as Call};
 
-use self::client::{agent, is_unsent, read_body, unreached};
+use self::client::{Client, is_unsent, unreached};
 pub(crate) use self::outcome::GraphError;
 pub use self::outcome::Report;
 use crate::config::{Config, Secret};
@@ -18,7 +18,7 @@ use crate::outbox::Outcome;
 /// The Graph API, called in the name of the page or of the app.
 pub struct Graph {
     pub(crate) config: Config,
-    pub(crate) agent: Agent,
+    pub(crate) client: Client,
     /// Shows that the sender of the page's token knows the app secret. Apps with *Require App Secret* need it, others
     /// ignore it.
     proof: Secret,
@@ -29,7 +29,7 @@ impl Graph {
     pub fn new(config: &Config) -> Graph {
         Graph {
             config: config.clone(),
-            agent: agent(&config.authorities, config.threads),
+            client: Client::new(&config.authorities),
             proof: appsecret_proof(&config.app_secret, &config.page_access_token),
         }
     }
@@ -47,14 +47,15 @@ impl Graph {
     }
 
     fn call(&self, message: String) -> Result<Report, ureq::Error> {
-        let call = self.agent.post(self.url("me/messages"));
-        let call = self.authorize(call, None).content_type("application/json");
-        // Without it an answer may come in gzip.
-        let response = call.header("Accept-Encoding", "identity").send(message)?;
-        let (head, body) = response.into_parts();
+        let (head, body) = self.client.call(|agent| {
+            let call = self.authorize(agent.post(self.url("me/messages")), None);
+            let call = call.content_type("application/json");
+            // Without it an answer may come in gzip.
+            call.header("Accept-Encoding", "identity").send(message)
+        })?;
         let usage = head.headers.get("X-Business-Use-Case-Usage");
         let usage = usage.map(HeaderValue::as_bytes);
-        Ok(Report::read(head.status.as_u16(), usage, &read_body(body)?))
+        Ok(Report::read(head.status.as_u16(), usage, &body))
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -5,11 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use ureq::Body;
-use ureq::http::Response;
+use ureq::Agent;
+use ureq::http::response::Parts;
 
 use crate::event;
-use crate::graph::client::{describe, read_body, unreached};
+use crate::graph::client::{describe, unreached};
 use crate::graph::{Graph, GraphError};
 
 /// The webhook fields that the bot subscribes to.
@@ -126,8 +126,9 @@ impl Graph {
 
     /// What the bot that listens here says of its health; none where something else answers.
     pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
-        let answer = self.agent.get(format!("http://{address}/healthz")).call();
-        let says = String::from_utf8(read_body(answer.ok()?.into_body()).ok()?).ok()?;
+        let url = format!("http://{address}/healthz");
+        let (_, body) = self.client.call(|agent| agent.get(url).call()).ok()?;
+        let says = String::from_utf8(body).ok()?;
         (says.len() < 200 && !says.contains(['\n', '<'])).then_some(says)
     }
 
@@ -139,18 +140,21 @@ impl Graph {
             ("hub.verify_token", self.config.verify_token.expose()),
             ("hub.challenge", challenge),
         ];
-        let answer = self.agent.get(url).query_pairs(query).call();
-        let (head, body) = answer.map_err(|error| describe(&error))?.into_parts();
+        let ask = |agent: &Agent| agent.get(url).query_pairs(query).call();
+        let answer = self.client.call(ask);
+        let (head, body) = answer.map_err(|error| describe(&error))?;
         match head.status.as_u16() {
-            200 if read_body(body).is_ok_and(|body| body == challenge.as_bytes()) => Ok(()),
+            200 if body == challenge.as_bytes() => Ok(()),
             403 => Err("the bot there has another VERIFY_TOKEN (403)".to_string()),
             status => Err(format!("it answered {status}, without the challenge")),
         }
     }
 
     fn get(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        let call = self.authorize(self.agent.get(self.url(path)), app);
-        read(call.query_pairs(query.iter().copied()).call())
+        read(self.client.call(|agent| {
+            let call = self.authorize(agent.get(self.url(path)), app);
+            call.query_pairs(query.iter().copied()).call()
+        }))
     }
 
     fn data(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
@@ -161,8 +165,10 @@ impl Graph {
     }
 
     fn post(&self, app: Option<&str>, path: &str, form: &[(&str, &str)]) -> Result<(), String> {
-        let call = self.authorize(self.agent.post(self.url(path)), app);
-        let answer = read(call.send_form(form.iter().copied()))?;
+        let answer = read(self.client.call(|agent| {
+            let call = self.authorize(agent.post(self.url(path)), app);
+            call.send_form(form.iter().copied())
+        }))?;
         // Meta has written it as a text, too.
         match answer["success"].to_string().trim_matches('"') {
             "true" | "1" => Ok(()),
@@ -171,10 +177,9 @@ impl Graph {
     }
 }
 
-fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, String> {
-    let (head, body) = answer.map_err(|error| unreached(&error))?.into_parts();
-    let (status, body) = (head.status.as_u16(), read_body(body));
-    let body = body.map_err(|error| unreached(&error))?;
+fn read(answer: Result<(Parts, Vec<u8>), ureq::Error>) -> Result<Value, String> {
+    let (head, body) = answer.map_err(|error| unreached(&error))?;
+    let status = head.status.as_u16();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {
         Some(error) => Err(format!("{error}; {}", advice(error.code))),

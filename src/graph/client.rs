@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustls::CertificateError as Certificate;
 use rustls::pki_types::CertificateDer;
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::response::Parts;
+use ureq::http::{Response, Uri};
 use ureq::tls::{self, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector};
@@ -34,43 +35,74 @@ const BUFFER: usize = 16 * 1024;
 /// The time after which a name is looked up again: about as long as the Graph API's DNS records live.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// An agent with so many idle connections. `authorities` are trusted besides the built-in ones.
-pub(crate) fn agent(authorities: &[CertificateDer<'static>], connections: usize) -> Agent {
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    let roots = built_in.chain(authorities);
-    let roots = roots.map(|root| tls::Certificate::from_der(root).to_owned());
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let config = Agent::config_builder()
-        .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build())
-        .timeout_global(Some(CALL_TIMEOUT))
-        .timeout_resolve(Some(RESOLVE_TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        // The body of an error response says what is wrong.
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_idle_connections(connections)
-        .max_idle_connections_per_host(connections)
-        // ureq connects through a SOCKS proxy with a feature only.
-        .proxy(Proxy::try_from_env().filter(is_http))
-        .input_buffer_size(BUFFER)
-        .output_buffer_size(BUFFER)
-        .build();
-    let names = Names::default();
-    let connector = Explained(DefaultConnector::new(), names.clone());
-    Agent::with_parts(config, connector, names)
+/// Makes calls, each with an agent that no other call uses and that keeps one connection: ureq looks at all connections of
+/// an agent, twice for each call. Names and TLS belong to all agents together.
+pub(crate) struct Client {
+    config: Config,
+    connector: Explained,
+    /// The last one used is used first.
+    idle: Mutex<Vec<Agent>>,
+}
+
+impl Client {
+    /// A client that does not connect yet. `authorities` are trusted besides the built-in ones.
+    pub(crate) fn new(authorities: &[CertificateDer<'static>]) -> Client {
+        let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        let roots = built_in.chain(authorities);
+        let roots = roots.map(|root| tls::Certificate::from_der(root).to_owned());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let config = Agent::config_builder()
+            .user_agent(concat!("echobot/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls.build())
+            .timeout_global(Some(CALL_TIMEOUT))
+            .timeout_resolve(Some(RESOLVE_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            // The body of an error response says what is wrong.
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(1)
+            // ureq connects through a SOCKS proxy with a feature only.
+            .proxy(Proxy::try_from_env().filter(is_http))
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER)
+            .build();
+        Client {
+            config,
+            connector: Explained::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Makes a call, and reads the whole answer.
+    pub(crate) fn call(
+        &self,
+        make: impl FnOnce(&Agent) -> Result<Response<Body>, Error>,
+    ) -> Result<(Parts, Vec<u8>), Error> {
+        let idle = self.idle().pop();
+        let agent = idle.unwrap_or_else(|| {
+            let connector = self.connector.clone();
+            Agent::with_parts(self.config.clone(), connector, self.connector.names.clone())
+        });
+        let answer = make(&agent).and_then(|answer| {
+            let (head, mut body) = answer.into_parts();
+            let body = body.with_config().limit(MAX_BODY).read_to_vec()?;
+            Ok((head, body))
+        });
+        self.idle().push(agent);
+        answer
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Agent>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether it is a proxy that can be used.
 pub(crate) fn is_http(proxy: &Proxy) -> bool {
     matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
-}
-
-pub(crate) fn read_body(mut body: Body) -> Result<Vec<u8>, Error> {
-    body.with_config().limit(MAX_BODY).read_to_vec()
 }
 
 /// Looks up a name once a minute, or when a connection has failed. Without it ureq does so for each call, in a thread
@@ -132,8 +164,11 @@ impl Names {
 }
 
 /// ureq's connector, with errors that say that the request did not leave, and why.
-#[derive(Debug)]
-struct Explained(DefaultConnector, Names);
+#[derive(Debug, Clone, Default)]
+struct Explained {
+    connector: Arc<DefaultConnector>,
+    names: Names,
+}
 
 impl Connector<()> for Explained {
     type Out = Box<dyn Transport>;
@@ -143,8 +178,8 @@ impl Connector<()> for Explained {
         details: &ConnectionDetails,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        self.0.connect(details, chained).map_err(|error| {
-            if let Some(known) = &mut *self.1.known() {
+        self.connector.connect(details, chained).map_err(|error| {
+            if let Some(known) = &mut *self.names.known() {
                 known.fresh_until = Instant::now();
             }
             let host = details.uri.host().unwrap_or_default();
@@ -216,15 +251,16 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
-    use super::{agent, is_unsent};
+    use super::{Client, is_unsent};
 
     /// Whether a call of a server that does this with each connection did not leave.
     fn unsent(scheme: &str, behave: fn(TcpStream)) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
         let address = listener.local_addr().expect("it is bound");
         thread::spawn(move || listener.incoming().flatten().for_each(behave));
-        let call = agent(&[], 1).post(format!("{scheme}://{address}/"));
-        is_unsent(&call.send("text").expect_err("it fails"))
+        let url = format!("{scheme}://{address}/");
+        let call = Client::new(&[]).call(|agent| agent.post(&url).send("text"));
+        is_unsent(&call.expect_err("it fails"))
     }
 
     #[test]
@@ -237,13 +273,14 @@ mod tests {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         };
         assert!(unsent("https", no_tls), "the server knows no TLS");
+        let get = |url: &str| Client::new(&[]).call(|agent| agent.get(url).call());
         let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
         let closed = listener.local_addr().expect("it is bound");
         drop(listener);
-        let refused = agent(&[], 1).get(format!("http://{closed}/")).call();
+        let refused = get(&format!("http://{closed}/"));
         assert!(is_unsent(&refused.expect_err("nobody listens")));
         for name in ["http://no-such-name.invalid/", "http:///"] {
-            let unknown = agent(&[], 1).get(name).call();
+            let unknown = get(name);
             assert!(
                 is_unsent(&unknown.expect_err("there is no such name")),
                 "{name}"
