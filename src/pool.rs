@@ -30,6 +30,8 @@ struct State<R> {
     outbox: Outbox<R>,
     /// Until when the one sender with a time-out sleeps. With time-outs all of them would wake for every call.
     sender_until: Option<Instant>,
+    /// A sender was notified, and none has looked for a call since: each change would wake another one.
+    is_notified: bool,
     /// Until when the writer sleeps.
     writer_until: Option<Instant>,
     is_stopping: bool,
@@ -42,6 +44,7 @@ impl<R> Pool<R> {
             state: Mutex::new(State {
                 outbox,
                 sender_until: None,
+                is_notified: false,
                 writer_until: None,
                 is_stopping: false,
             }),
@@ -64,6 +67,7 @@ impl<R> Pool<R> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
+            state.is_notified = false;
             if state.may_stop() {
                 return None;
             }
@@ -119,13 +123,14 @@ impl<R> Pool<R> {
     }
 
     /// Notifies a sender or the writer when there is something to do before it wakes by itself.
-    fn notify(&self, state: MutexGuard<'_, State<R>>, now: Instant) {
+    fn notify(&self, mut state: MutexGuard<'_, State<R>>, now: Instant) {
         let (outbox, is_stopping) = (&state.outbox, state.is_stopping);
-        let next = outbox.next_time(now);
-        let sender = next.is_some_and(|next| next <= now || !state.is_watched(next));
+        let is_unseen = |next| next <= now || !state.is_watched(next);
+        let sender = !state.is_notified && outbox.next_time(now).is_some_and(is_unseen);
         let deadline = outbox.next_deadline();
         let is_sooner = |until| outbox.has_batch() || deadline.is_some_and(|at| at < until);
         let writer = state.writer_until.is_some_and(is_sooner);
+        state.is_notified |= sender;
         drop(state);
         if is_stopping {
             self.due.notify_all();
