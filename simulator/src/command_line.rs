@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::options::Options;
 use super::trouble::parse_fault;
-use super::{FAULTS, OwnBots, PAGE, SimulatorError, event_names, events, page, say};
+use super::{OwnBots, PAGE, SimulatorError, event_names, events, page, say};
 
 /// Why it did not work.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub fn run(
             Long("errors") => trouble.errors = arguments.value()?.parse_with(percent)?,
             Long("hanging") => trouble.hanging = true,
             Long("outage") => trouble.outage = true,
-            Long("fault") => trouble.fault = arguments.value()?.parse_with(fault)?,
+            Long("fault") => trouble.fault = arguments.value()?.parse_with(parse_fault)?,
             Long("webhook") => other_bot[0] = Some(arguments.value()?.string()?),
             Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
             Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
@@ -117,10 +117,6 @@ fn event(name: &str) -> Result<String, String> {
 fn number(text: &str) -> Result<String, &'static str> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.to_string()).ok_or("it is a number")
-}
-
-fn fault(text: &str) -> Result<String, String> {
-    parse_fault(text).ok_or_else(|| format!("it is {FAULTS}"))
 }
 
 fn percent(text: &str) -> Result<f64, &'static str> {

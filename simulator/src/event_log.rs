@@ -38,17 +38,20 @@ struct Entries {
 impl EventLog {
     /// A person can be answered by this name: their id, or a `user_ref`.
     pub(crate) fn know(&self, name: &str, person: &str) {
-        self.change(|entries, _| entries.know(name, person));
+        self.change(|entries, _| {
+            if entries.known.iter().all(|(known, _)| known != name) {
+                let known = (name.to_string(), person.to_string());
+                entries.known.push(known);
+            }
+        });
     }
 
     /// A person writes something: `bubble` is what [`message`] makes, and its `rest` the text that the bot is to reply.
     /// Returns the message's id.
     pub(crate) fn written(&self, bubble: Value) -> u64 {
-        self.change(|entries, now| {
-            let person = text(&bubble["person"]);
-            entries.know(person, person);
-            add(&mut entries.messages, bubble, entries.version, now)
-        })
+        let person = text(&bubble["person"]);
+        self.know(person, person);
+        self.change(|entries, now| add(&mut entries.messages, bubble, entries.version, now))
     }
 
     /// A request goes out or comes in, for a message, and as a repetition of another exchange, if there are such. Returns
@@ -73,17 +76,13 @@ impl EventLog {
     /// A request was answered. A webhook that was answered 200 is acknowledged; else its message tells of it.
     pub(crate) fn answered(&self, id: u64, status: Option<u16>, answer: &str) {
         self.change(|entries, now| {
-            let Some(exchange) = entries.entry(id) else {
-                return;
-            };
+            let exchange = entries.entry(id)?;
             let took = now.saturating_sub(exchange["at"].as_u64().unwrap_or(now));
             exchange["status"] = status.into();
             exchange["answer"] = answer.into();
             exchange["took"] = took.into();
-            let of = exchange["message"].as_u64();
-            let Some(message) = of.and_then(|id| entries.entry(id)) else {
-                return;
-            };
+            let message = exchange["message"].as_u64()?;
+            let message = entries.entry(message)?;
             if status != Some(200) {
                 let failures = message["failures"].as_u64().unwrap_or(0) + 1;
                 message["failures"] = failures.into();
@@ -92,6 +91,7 @@ impl EventLog {
                 message["acknowledged"] = now.into();
                 message["waits"] = Value::Null;
             }
+            Some(())
         });
     }
 
@@ -160,10 +160,8 @@ impl EventLog {
         };
         let people = entries.known.iter().filter(|(name, id)| name == id);
         let people: Value = people.map(|(_, id)| person(id)).collect();
-        let owed = entries
-            .messages
-            .iter()
-            .filter(|one| !text(&one["rest"]).is_empty());
+        let is_owed = |one: &&Value| !text(&one["rest"]).is_empty();
+        let owed = entries.messages.iter().filter(is_owed);
         json!({
             "version": entries.version, "owed": owed.count(), "shown": entries.shown, "people": people,
             "messages": news(&entries.messages), "exchanges": news(&entries.exchanges),
@@ -220,12 +218,6 @@ impl EventLog {
 }
 
 impl Entries {
-    fn know(&mut self, name: &str, person: &str) {
-        if self.known.iter().all(|(known, _)| known != name) {
-            self.known.push((name.to_string(), person.to_string()));
-        }
-    }
-
     /// The entry with this id, to be changed.
     fn entry(&mut self, id: u64) -> Option<&mut Value> {
         for kept in [&mut self.messages, &mut self.exchanges] {

@@ -119,7 +119,9 @@ impl Calls {
         }
         let mut reply = (self.behave)(&call);
         if is_other && reply.body.is_none() {
-            reply = self.other(&parameters).after(reply.after);
+            let answer = lock(&self.page).answer(&parameters, &self.log);
+            let answer = answer.map(|answer| Reply::answer(200, answer.to_string()));
+            reply = answer.unwrap_or_else(|refusal| refusal).after(reply.after);
         }
         if !wait(socket, reply.after) {
             self.log
@@ -179,7 +181,7 @@ impl Calls {
         let recipient = send_api::recipient(parameters).unwrap_or_default();
         let message = parameters.get("message");
         let text = message["text"].as_str().map(str::to_string);
-        let refusal = self.check(parameters, &recipient).err();
+        let refusal = lock(&self.page).check_message(&recipient, parameters).err();
         Call {
             kind: match (is_send, action.is_empty()) {
                 (false, _) => Kind::Other,
@@ -192,26 +194,6 @@ impl Calls {
             refusal: refusal.filter(|_| is_send),
             request: request.head("\n") + &String::from_utf8_lossy(&request.body),
         }
-    }
-
-    /// Whether the real Send API would take the call.
-    fn check(&self, parameters: &Parameters, recipient: &str) -> Result<(), Reply> {
-        if parameters.text("access_token").is_empty() {
-            return Err(Reply::error(400, 2500, None));
-        }
-        send_api::check(parameters)?;
-        lock(&self.page).check_message(recipient, parameters)
-    }
-
-    /// A call that is not for the Send API.
-    fn other(&self, parameters: &Parameters) -> Reply {
-        let tokens = ["access_token", "input_token", "grant_type"];
-        if tokens.iter().all(|name| parameters.get(name).is_null()) {
-            return Reply::error(400, 104, None);
-        }
-        let answer = lock(&self.page).answer(parameters, &self.log);
-        let answer = answer.map(|answer| Reply::answer(200, answer.to_string()));
-        answer.unwrap_or_else(|refusal| refusal)
     }
 }
 

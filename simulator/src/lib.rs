@@ -45,7 +45,7 @@ pub use self::graph_api::{Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
 pub use self::own_bot::{OwnBots, end_with_simulator};
 pub use self::reply::Reply;
-pub use self::trouble::{FAULTS, Trouble};
+pub use self::trouble::Trouble;
 
 /// The made-up page access token.
 pub const PAGE_ACCESS_TOKEN: &str = "EAASimulatedPageAccessToken0123456789";

@@ -16,9 +16,9 @@ use signal_hook::iterator::Signals;
 use super::http::{HttpServer, Request, Response};
 use super::options::{Options, listen_near};
 use super::parameters::Parameters;
-use super::platform::Platform;
+use super::platform::{Platform, Refusal};
 use super::say::converse;
-use super::{FAULTS, PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
+use super::{PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -72,9 +72,6 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     platform.tear_down();
     Ok(())
 }
-
-/// What is not done: an HTTP status and the reason.
-type Refusal = (u16, String);
 
 struct Page {
     platform: Arc<Platform>,
@@ -151,15 +148,12 @@ impl Page {
                 }
             }
             "/trouble" => {
-                let Some(trouble) = Trouble::from_json(click) else {
-                    return refuse(400, &format!("fault is {FAULTS}"));
-                };
+                let trouble = Trouble::from_json(click).map_err(|words| (400, words))?;
                 *lock(&platform.trouble) = trouble;
                 platform.log.touch();
             }
             "/kill" => {
-                let bot = usize::try_from(number("bot").unwrap_or(0)).unwrap_or(usize::MAX);
-                let bot = platform.own_bots.get(bot);
+                let bot = platform.own_bots.get(number("bot").unwrap_or(0) as usize);
                 bot.into_iter().for_each(|bot| platform.kill_bot(bot));
             }
             _ => return refuse(404, "nothing is here"),
@@ -173,8 +167,7 @@ impl Page {
         let sender = &with["webhook"]["entry"][0]["messaging"][0]["sender"]["id"];
         let person = sender.as_str().unwrap_or(person);
         if !with["quiet"].is_u64() && !with["wait"].is_u64() {
-            let message = platform.send(person, name, with);
-            let message = message.map_err(|error| (400, error))?;
+            let message = platform.send(person, name, with)?;
             return Ok(json!({"message": message}));
         }
         converse(platform, person, name, with, false)
@@ -193,6 +186,7 @@ impl Page {
             }
         }
         let (platform, mut news) = (&self.platform, log.since(after.unwrap_or(0)));
+        let profile = lock(&platform.graph_api.calls.page).profile.clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
         for (name, value) in [
             ("instance", json!(self.instance)),
@@ -201,10 +195,7 @@ impl Page {
             ("events", events.collect()),
             ("bot_url", json!(platform.bot_url())),
             ("graph_url", json!(platform.graph_api.url())),
-            (
-                "profile",
-                json!(lock(&platform.graph_api.calls.page).profile),
-            ),
+            ("profile", profile.into()),
             ("trouble", lock(&platform.trouble).to_json()),
         ] {
             news[name] = value;

@@ -7,10 +7,8 @@ use serde_json::{Map, Value, json};
 use super::event_log::EventLog;
 use super::http::Response;
 use super::parameters::{Parameters, Upload, text};
-use super::send_api::check_shape;
-use super::{APP_ID, PAGE, Reply, random};
+use super::{APP_ID, PAGE, PEOPLE, Reply, random, send_api};
 
-mod people;
 mod profile;
 
 /// The app behind Meta's Page inbox.
@@ -35,7 +33,7 @@ pub(crate) struct PageApi {
     pub(crate) profile: Map<String, Value>,
     /// What was made: the edge that it is behind, and itself.
     things: Vec<(String, Value)>,
-    /// The app that has a person's conversation, where it is not ours.
+    /// The app that has a person's conversation; ours where none is named.
     threads: HashMap<String, String>,
     files: Vec<Upload>,
 }
@@ -52,20 +50,21 @@ impl PageApi {
 
     /// Whether another app has this person's conversation.
     pub(crate) fn is_handed_over(&self, person: &str) -> bool {
-        self.threads.contains_key(person)
+        let owner = self.threads.get(person);
+        owner.is_some_and(|owner| *owner != self.app)
     }
 
     /// The conversation with this person is this app's.
     pub(crate) fn hand_over(&mut self, person: &str, app: &str) {
-        if app == self.app {
-            self.threads.remove(person);
-        } else {
-            self.threads.insert(person.to_string(), app.to_string());
-        }
+        self.threads.insert(person.to_string(), app.to_string());
     }
 
-    /// Whether a message to this person is taken, apart from what it is.
+    /// Whether the real Send API would take this message to this person.
     pub(crate) fn check_message(&self, person: &str, call: &Parameters) -> Result<(), Reply> {
+        if call.text("access_token").is_empty() {
+            return Err(Reply::error(400, 2500, None));
+        }
+        send_api::check(call)?;
         let attachment = &call.get("message")["attachment"]["payload"]["attachment_id"];
         let is_wrong = |id: &Value, edge| !id.is_null() && self.thing(edge, id).is_none();
         if self.is_handed_over(person) {
@@ -123,18 +122,50 @@ impl PageApi {
 
     /// What app, page or person answer, or why they refuse; `log` tells whether somebody has written.
     pub(crate) fn answer(&mut self, call: &Parameters, log: &EventLog) -> Answer {
-        let parts: Vec<&str> = call.path.split('/').collect();
-        let is_page = |part: &str| part == "me" || part == self.page;
+        let tokens = ["access_token", "input_token", "grant_type"];
+        if tokens.iter().all(|name| call.get(name).is_null()) {
+            return Err(Reply::error(400, 104, None));
+        }
         if let Some((app, _)) = call.text("access_token").split_once('|') {
             self.app = app.to_string();
         }
+        let parts = call.path.split('/');
+        let parts = parts.map(|part| if part == self.page { "me" } else { part });
+        let parts: Vec<&str> = parts.collect();
         match (call.method.as_str(), parts.as_slice()) {
-            ("GET", [page]) if is_page(page) => {
+            ("GET", ["me"]) => {
                 let page = json!({"id": self.page, "name": "Simulated Page"});
                 Ok(chosen(page, &call.list("fields")))
             }
-            (_, [page, edge]) if is_page(page) => self.edge(edge, call),
-            (_, [_, "subscriptions"]) => self.edge("subscriptions", call),
+            (_, ["me", "messenger_profile"]) => self.messenger_profile(call),
+            (_, ["me", "thread_settings"]) => self.thread_settings(call),
+            ("GET", ["me", "thread_owner"]) => {
+                let owner = self.threads.get(&call.text("recipient"));
+                let owner = owner.unwrap_or(&self.app);
+                Ok(json!({"data": [{"thread_owner": {"app_id": owner}}]}))
+            }
+            ("GET", ["me", "secondary_receivers"]) => {
+                Ok(json!({"data": [{"id": INBOX, "name": "Page Inbox"}]}))
+            }
+            ("POST", ["me", edge]) if edge.ends_with("_thread_control") => {
+                send_api::check_shape(edge, call)?;
+                let app = match *edge {
+                    "pass_thread_control" => call.text("target_app_id"),
+                    "release_thread_control" => INBOX.to_string(),
+                    "take_thread_control" => self.app.clone(),
+                    _ => return success(),
+                };
+                self.hand_over(&text(&call.get("recipient")["id"]), &app);
+                success()
+            }
+            (
+                _,
+                [
+                    "me",
+                    edge @ ("personas" | "message_attachments" | "subscribed_apps"),
+                ],
+            )
+            | (_, [_, edge @ "subscriptions"]) => self.collection(edge, call),
             ("GET", ["debug_token"]) => Ok(json!({"data": {
                 "app_id": self.app, "type": "PAGE", "is_valid": true, "expires_at": 0,
                 "profile_id": self.page, "scopes": ["pages_messaging", "pages_manage_metadata"],
@@ -150,37 +181,10 @@ impl PageApi {
                 self.things.retain(|(_, thing)| thing["id"] != *id);
                 success()
             }
-            _ => unknown(&call.path),
-        }
-    }
-
-    fn edge(&mut self, edge: &str, call: &Parameters) -> Answer {
-        match (call.method.as_str(), edge) {
-            (_, "messenger_profile") => self.messenger_profile(call),
-            (_, "thread_settings") => self.thread_settings(call),
-            ("GET", "thread_owner") => {
-                let owner = self.threads.get(&call.text("recipient"));
-                let owner = owner.unwrap_or(&self.app);
-                Ok(json!({"data": [{"thread_owner": {"app_id": owner}}]}))
+            _ => {
+                let words = format!("Unknown path components: /{}", call.path);
+                Err(Reply::refusal(400, 2500, None, &words))
             }
-            ("GET", "secondary_receivers") => {
-                Ok(json!({"data": [{"id": INBOX, "name": "Page Inbox"}]}))
-            }
-            ("POST", edge) if edge.ends_with("_thread_control") => {
-                check_shape(edge, call)?;
-                let app = match edge {
-                    "pass_thread_control" => call.text("target_app_id"),
-                    "release_thread_control" => INBOX.to_string(),
-                    "take_thread_control" => self.app.clone(),
-                    _ => return success(),
-                };
-                self.hand_over(&text(&call.get("recipient")["id"]), &app);
-                success()
-            }
-            (_, "personas" | "message_attachments" | "subscribed_apps" | "subscriptions") => {
-                self.collection(edge, call)
-            }
-            _ => unknown(edge),
         }
     }
 
@@ -199,23 +203,20 @@ impl PageApi {
             self.things.retain(|one| !same(one));
             return success();
         }
-        check_shape(edge, call)?;
+        send_api::check_shape(edge, call)?;
         // There is one subscription, and any number of other things.
         if edge.starts_with("subscri") {
             self.things.retain(|one| !same(one));
         }
-        let (id, get) = ((LEAST_ID + random() % LEAST_ID).to_string(), |name| {
-            call.get(name)
-        });
+        let id = (LEAST_ID + random() % LEAST_ID).to_string();
         let (thing, answer) = match edge {
             "personas" => {
-                let picture = get("profile_picture_url");
-                let persona =
-                    json!({"id": id, "name": get("name"), "profile_picture_url": picture});
+                let (name, picture) = (call.get("name"), call.get("profile_picture_url"));
+                let persona = json!({"id": id, "name": name, "profile_picture_url": picture});
                 (persona, json!({"id": id}))
             }
             "message_attachments" => {
-                let attachment = &get("message")["attachment"];
+                let attachment = &call.get("message")["attachment"];
                 let file = call.file.clone().map(|file| self.keep(file));
                 let url = file.map_or(attachment["payload"]["url"].clone(), Value::from);
                 let attachment = json!({"id": id, "type": attachment["type"], "url": url});
@@ -224,19 +225,50 @@ impl PageApi {
             "subscriptions" => {
                 let field = |name| json!({"name": name, "version": "v26.0"});
                 let fields: Value = call.list("fields").into_iter().map(field).collect();
-                let url = &self.webhook;
-                let subscription = json!({"object": object, "callback_url": url, "active": true, "fields": fields});
+                let subscription = json!({
+                    "object": object, "callback_url": self.webhook, "active": true, "fields": fields,
+                });
                 (subscription, json!({"success": true}))
             }
             _ => {
-                let fields = call.list("subscribed_fields");
-                let app =
-                    json!({"id": self.app, "name": "Simulated App", "subscribed_fields": fields});
+                let (id, fields) = (&self.app, call.list("subscribed_fields"));
+                let app = json!({"id": id, "name": "Simulated App", "subscribed_fields": fields});
                 (app, json!({"success": true}))
             }
         };
         self.things.push((edge.to_string(), thing));
         Ok(answer)
+    }
+
+    /// What is asked about a person, or about a thing that has an id.
+    fn look_up(&self, id: &str, call: &Parameters, log: &EventLog) -> Answer {
+        let mut fields = call.list("fields");
+        if let Some((_, thing)) = self.things.iter().find(|(_, thing)| thing["id"] == id) {
+            return Ok(chosen(thing.clone(), &fields));
+        }
+        if log.person(id).is_none() {
+            if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Reply::error(404, 803, None));
+            }
+            // As public reports quote it (DiegoRBaquero/node-fb-messenger#15).
+            let words = format!(
+                "Unsupported get request. Object with ID '{id}' does not exist, cannot be loaded \
+                 due to missing permissions, or does not support this operation"
+            );
+            return Err(Reply::refusal(400, 100, Some(33), &words));
+        }
+        let named = PEOPLE.iter().find(|(person, ..)| *person == id);
+        let (_, first, last) = named.copied().unwrap_or((id, "Person", id));
+        let person = json!({
+            "id": id, "first_name": first, "last_name": last, "name": format!("{first} {last}"),
+            "profile_pic": format!("{}/files/picture.png", self.url),
+            "locale": "en_GB", "timezone": 0, "gender": "female",
+        });
+        let usual = ["first_name", "last_name", "profile_pic"];
+        if fields.is_empty() {
+            fields = usual.map(str::to_string).to_vec();
+        }
+        Ok(chosen(person, &fields))
     }
 }
 
@@ -250,9 +282,4 @@ fn chosen(mut about: Value, fields: &[String]) -> Value {
 
 fn success() -> Answer {
     Ok(json!({"success": true}))
-}
-
-fn unknown(path: &str) -> Answer {
-    let words = format!("Unknown path components: {path}");
-    Err(Reply::refusal(400, 2500, None, &words))
 }

@@ -83,8 +83,7 @@ impl Parameters {
     /// A list, which may be JSON or have commas between.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         if let Value::Array(items) = self.get(name) {
-            let texts = items.iter().filter_map(Value::as_str);
-            return texts.map(str::to_string).collect();
+            return items.iter().map(text).collect();
         }
         let text = self.text(name);
         let items = text.split(',').filter(|item| !item.is_empty());

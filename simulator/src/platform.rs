@@ -23,6 +23,9 @@ const ASKED_EVERY: Duration = Duration::from_millis(300);
 /// The first port that the Graph API for another bot takes, if it is free.
 const GRAPH_PORT: u16 = 8090;
 
+/// Why something is not done: an HTTP status and the reason.
+pub(crate) type Refusal = (u16, String);
+
 /// A Messenger Platform with a bot on it.
 pub(crate) struct Platform {
     pub(crate) log: Arc<EventLog>,
@@ -143,7 +146,7 @@ impl Platform {
         person: &str,
         name: &str,
         with: &Value,
-    ) -> Result<Option<u64>, String> {
+    ) -> Result<Option<u64>, Refusal> {
         if with["webhook"].is_object() {
             return Ok(self.send_webhook(person, &with["webhook"]));
         }
@@ -165,26 +168,26 @@ impl Platform {
         Ok(self.send_webhook(person, &webhook))
     }
 
-    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, String> {
+    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, Refusal> {
         let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
         let is_about = |one: &Value| one["person"] == person && one["bot"] == is_about_bot;
         // Mids of another run are others: a bot remembers those that it has answered.
         let mid = format!("m_{:016x}", random());
-        let about = [Some(with.clone()), self.log.last(is_about)];
-        let mut about = about.iter().flatten().filter_map(|one| one["mid"].as_str());
-        let about = about.next().map_or(format!("{mid}_about"), str::to_string);
+        let last = || Some(self.log.last(is_about)?["mid"].as_str()?.to_string());
+        let about = with["mid"].as_str().map(str::to_string).or_else(last);
         let mut values = with.clone();
         for (name, value) in [
             ("page", self.options.page.clone()),
             ("person", person.to_string()),
             ("app", APP_ID.to_string()),
-            ("about", about),
+            ("about", about.unwrap_or(format!("{mid}_about"))),
             ("mid", mid),
             ("files", format!("{}/files", self.graph_api.url())),
         ] {
             values[name] = value.into();
         }
-        let event = events::find(name).map_err(|names| format!("event is one of {names}"))?;
+        let event = events::find(name);
+        let event = event.map_err(|names| (400, format!("event is one of {names}")))?;
         Ok(events::webhook(event, &values))
     }
 
@@ -221,10 +224,9 @@ impl Platform {
 
     /// Messenger delivers a webhook once more: this one, or the last. None when there is no such webhook.
     pub(crate) fn redeliver(&self, exchange: Option<u64>) -> Option<()> {
-        let is_it = |one: &Value| exchange.is_none_or(|id| one["id"] == id);
-        let webhook = self
-            .log
-            .last(|one| one["what"] == "webhook" && is_it(one))?;
+        let is_it =
+            |one: &Value| one["what"] == "webhook" && exchange.is_none_or(|id| one["id"] == id);
+        let webhook = self.log.last(is_it)?;
         let (head, body) = webhook["request"].as_str()?.split_once("\n\n")?;
         self.deliveries.send(Delivery {
             body: body.into(),

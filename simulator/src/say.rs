@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::delivery::{CALLED_WITHIN, not_called};
 use super::options::Options;
-use super::platform::{self, Platform};
+use super::parameters::text;
+use super::platform::{self, Platform, Refusal};
 use super::{PERSON, SimulatorError, failed_to};
 
 /// What is waited for arrives within this time, even when a call failed twice (1 s and 10 s), or something is wrong. A bot
@@ -37,11 +38,11 @@ pub(crate) fn say(
         let (status, took) = (&heard["webhook_status"], &heard["webhook_ms"]);
         platform::say(&format!("webhook: answered {status} in {took} ms"));
         for refused in list(&heard["refused"]) {
-            platform::say(&format!("the Send API refused: {}", words(refused)));
+            platform::say(&format!("the Send API refused: {}", text(refused)));
         }
         let lines = match as_json {
             true => vec![heard.to_string()],
-            false => list(&heard["heard"]).map(words).collect(),
+            false => list(&heard["heard"]).map(text).collect(),
         };
         for line in lines {
             writeln!(out, "{line}").map_err(failed_to("print the echo"))?;
@@ -55,18 +56,16 @@ pub(crate) fn say(
 /// `is_first`: a bot that has never called must call.
 ///
 /// # Errors
-/// When there is no such event, the bot does not do what Meta expects, or what is waited for does not come: an HTTP status
-/// and words.
+/// When there is no such event, the bot does not do what Meta expects, or what is waited for does not come.
 pub(crate) fn converse(
     platform: &Platform,
     person: &str,
     name: &str,
     with: &Value,
     is_first: bool,
-) -> Result<Value, (u16, String)> {
+) -> Result<Value, Refusal> {
     let (log, before) = (&platform.log, platform.log.version());
-    let message = platform.send(person, name, with);
-    let message = message.map_err(|error| (400, error))?;
+    let message = platform.send(person, name, with)?;
     let failed = |words: String| (502, words);
     let usual = platform.options.quiet;
     let quiet = with["quiet"].as_u64().map(|quiet| quiet.min(60_000));
@@ -90,7 +89,7 @@ pub(crate) fn converse(
         let is_quiet = is_idle && changed.elapsed() >= quiet;
         let refused = list(&now.heard["refused"]).next();
         if let (Some(refused), true, 0) = (refused, is_quiet, count) {
-            let refused = words(refused);
+            let refused = text(refused);
             let words = format!("the Send API refuses what the bot sent: {refused}");
             return Err(failed(words));
         }
@@ -145,12 +144,12 @@ impl Conversation {
         let is_webhook = |one: &&&Value| one["what"] == "webhook" && one["message"] == *message;
         let mut webhooks = answered.iter().filter(is_webhook);
         if let Some(failed) = webhooks.clone().find(|one| one["status"] != 200) {
-            let (status, remark) = (&failed["status"], words(&failed["remark"]));
+            let (status, remark) = (&failed["status"], text(&failed["remark"]));
             let answer = body(&failed["answer"]);
             let failure = format!("the bot answered the webhook with {status}: {answer} {remark}");
             return Err(failure.trim_end().to_string());
         }
-        let webhook = webhooks.next().map_or(&Value::Null, |webhook| webhook);
+        let webhook = webhooks.next().copied().unwrap_or(&Value::Null);
         let calls = answered.iter().filter(|one| one["what"] == "call");
         let refused = calls.filter(|call| call["status"] == 400);
         let refused: Vec<String> = refused.map(|call| body(&call["answer"])).collect();
@@ -158,8 +157,7 @@ impl Conversation {
         let said = said.unwrap_or(&Value::Null);
         let messages = list(&news["messages"]).filter(of_person);
         let from_bot: Vec<_> = messages.filter(|one| one["bot"] == true).collect();
-        let at = |one: &Value| one["at"].as_u64();
-        let first = from_bot.first().and_then(|first| at(first));
+        let first = from_bot.first().and_then(|first| first["at"].as_u64());
         let of_all = |name: &str| -> Value {
             let all = from_bot.iter();
             all.map(|one| one[name].clone()).collect()
@@ -168,7 +166,7 @@ impl Conversation {
             heard: json!({
                 "heard": of_all("text"), "messages": of_all("content"), "files": of_all("files"), "refused": refused,
                 "webhook_status": webhook["status"], "webhook_ms": webhook["took"],
-                "echo_ms": first.zip(at(said)).map(|(first, at)| first.saturating_sub(at)),
+                "echo_ms": first.zip(said["at"].as_u64()).map(|(first, at)| first.saturating_sub(at)),
             }),
             said: said.clone(),
             answered: answered.len(),
@@ -182,13 +180,9 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn words(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_string()
-}
-
 /// An answer without its headers.
 fn body(answer: &Value) -> String {
-    let answer = words(answer);
+    let answer = text(answer);
     let (_, body) = answer.split_once("\n\n").unwrap_or(("", &answer));
     body.trim_start_matches('\n').to_string()
 }

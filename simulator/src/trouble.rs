@@ -6,10 +6,6 @@ use serde_json::{Value, json};
 
 use super::{Reply, random};
 
-/// How faults are written, for people.
-pub const FAULTS: &str =
-    "a code such as 190 or 368/1346003, delivered (and answered 500), gzip, or limited/MINUTES";
-
 /// The trouble that a Graph API makes.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble {
@@ -21,7 +17,7 @@ pub struct Trouble {
     pub hanging: bool,
     /// All calls are answered 503, with words that are not the Graph API's.
     pub outage: bool,
-    /// A fault that calls have before all that, as [`FAULTS`] says; empty: none.
+    /// A fault that calls have before all that, as [`parse_fault`] reads it; empty: none.
     pub fault: String,
     /// Whose calls have the fault; none: everybody's.
     pub person: Option<String>,
@@ -30,10 +26,13 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// As the HTTP interface has it. What is left out is off; none when the fault is not understood.
-    pub fn from_json(asked: &Value) -> Option<Trouble> {
+    /// As the HTTP interface has it. What is left out is off.
+    ///
+    /// # Errors
+    /// When the fault is not understood; with all there are.
+    pub fn from_json(asked: &Value) -> Result<Trouble, String> {
         let text = |name: &str| asked[name].as_str().map(str::to_string);
-        Some(Trouble {
+        Ok(Trouble {
             latency: asked["latency"].as_u64().unwrap_or_default().min(60_000),
             errors: asked["errors"]
                 .as_f64()
@@ -76,10 +75,19 @@ impl Trouble {
     }
 }
 
-/// A fault, trimmed; none when it is not understood.
-pub(crate) fn parse_fault(text: &str) -> Option<String> {
-    let what = text.trim();
-    (what.is_empty() || fault(what).is_some()).then(|| what.to_string())
+/// A fault, trimmed.
+///
+/// # Errors
+/// When it is not understood; with all there are.
+pub(crate) fn parse_fault(text: &str) -> Result<String, String> {
+    match text.trim() {
+        what if what.is_empty() || fault(what).is_some() => Ok(what.to_string()),
+        _ => Err(
+            "a fault is a code such as 190 or 368/1346003, delivered (and answered 500), gzip, or \
+             limited/MINUTES"
+                .to_string(),
+        ),
+    }
 }
 
 fn fault(what: &str) -> Option<Reply> {
@@ -120,10 +128,10 @@ mod tests {
     #[test]
     fn faults_are_understood_or_refused() {
         for what in ["", "190", "368/1346003", "delivered", "gzip", "limited/7"] {
-            assert!(parse_fault(what).is_some(), "{what}");
+            assert!(parse_fault(what).is_ok(), "{what}");
         }
         for what in ["x", "190/x", "limited", "limited/", "/"] {
-            assert!(parse_fault(what).is_none(), "{what}");
+            assert!(parse_fault(what).is_err(), "{what}");
         }
     }
 }
