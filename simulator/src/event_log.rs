@@ -99,9 +99,8 @@ impl EventLog {
     /// Something to be said about an exchange (`remark`) or a message (`waits`).
     pub(crate) fn tell(&self, id: u64, name: &str, what: &str) {
         self.change(|entries, _| {
-            if let Some(entry) = entries.entry(id) {
-                entry[name] = what.into();
-            }
+            entries.entry(id)?[name] = what.into();
+            Some(())
         });
     }
 
