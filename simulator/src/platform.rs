@@ -91,18 +91,16 @@ impl Platform {
             proxy: Proxy::start(options, &graph_api)?,
             graph_api,
         };
-        platform.find_own_bots();
-        let urls = platform.bot_url();
-        let webhook = urls.split(' ').next().unwrap_or_default();
-        lock(&platform.graph_api.calls.page).webhook = webhook.to_string();
+        platform.find_bots();
         Ok(Arc::new(platform))
     }
 
-    fn find_own_bots(&self) {
-        if !self.own_bots.is_empty() {
-            let urls = self.own_bots.iter().map(OwnBot::url);
-            self.deliveries.messenger.take_turns(urls.collect());
-        }
+    /// Tells Messenger and the page where the bots are.
+    fn find_bots(&self) {
+        let urls = self.bot_urls();
+        let first = urls.first().cloned().unwrap_or_default();
+        lock(&self.graph_api.calls.page).webhook = first;
+        self.deliveries.messenger.take_turns(urls);
     }
 
     /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
@@ -128,11 +126,11 @@ impl Platform {
         }
     }
 
-    /// Where the bot is.
-    pub(crate) fn bot_url(&self) -> String {
+    /// Where the bots are.
+    pub(crate) fn bot_urls(&self) -> Vec<String> {
         match &self.options.other_bot {
-            Some([webhook, ..]) => webhook.clone(),
-            None => join(self.own_bots.iter().map(OwnBot::url), " "),
+            Some([webhook, ..]) => vec![webhook.clone()],
+            None => self.own_bots.iter().map(OwnBot::url).collect(),
         }
     }
 
@@ -257,7 +255,7 @@ impl Platform {
             Ok(url) => format!("it listens at {url} and has its outbox back"),
             Err(error) => error.to_string(),
         };
-        self.find_own_bots();
+        self.find_bots();
         self.log.answered(exchange, None, &answer);
     }
 
@@ -269,7 +267,8 @@ impl Platform {
 
     /// What the bots have logged that are our own.
     pub(crate) fn bot_log(&self) -> String {
-        join(self.own_bots.iter().map(OwnBot::log), "\n")
+        let logs: Vec<String> = self.own_bots.iter().map(OwnBot::log).collect();
+        logs.join("\n")
     }
 }
 
@@ -282,10 +281,6 @@ fn reply(trouble: &mut Trouble, call: &Call) -> Reply {
         return Reply::error(400, 100, Some(2018001));
     }
     trouble.reply(call.person.as_deref().unwrap_or_default())
-}
-
-fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
-    texts.collect::<Vec<_>>().join(between)
 }
 
 /// Tells the person at the terminal.
