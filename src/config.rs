@@ -5,7 +5,6 @@
 
 mod authorities;
 mod shared;
-mod systemd;
 mod values;
 
 use std::ffi::OsString;
@@ -18,8 +17,8 @@ use log::LevelFilter;
 
 use self::authorities::Certificates;
 pub use self::shared::{SharedOutbox, shared_outbox_texts};
-pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::Meaning;
+pub use crate::systemd::{Systemd, goes_to_journal};
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
