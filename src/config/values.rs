@@ -102,9 +102,3 @@ fn is_unseen(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     c.is_control() || has_no_width || (c.is_whitespace() && c != ' ')
 }
-
-/// Whether the text may be a secret in the wrong variable, which must not be shown: Meta's are
-/// long, and a password stands before an `@`.
-pub(super) fn may_be_a_secret(text: &str) -> bool {
-    text.len() > 24 || text.contains('@')
-}
