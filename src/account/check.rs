@@ -22,8 +22,6 @@ const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 /// A token that expires sooner than this fails the check.
 const SOON_DAYS: u64 = 14;
 
-const RENEW: &str = "make a new one in the Messenger settings of your app";
-
 /// What is right, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
@@ -33,17 +31,17 @@ type Finding = Result<String, String>;
 /// # Errors
 /// When a line cannot be written.
 pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let is_ok = true;
     let mut report = Report {
         as_json,
         out,
-        is_ok,
+        is_ok: true,
     };
     match Config::from_environment() {
         Ok(config) => check_all(&config, &mut report)?,
-        Err(lines) => {
-            let mut lines = lines.lines().map(str::to_string);
-            lines.try_for_each(|line| report.add("settings", Err(line)))?;
+        Err(problems) => {
+            for line in problems.lines() {
+                report.add("settings", Err(line.to_string()))?;
+            }
         }
     }
     Ok(report.is_ok)
@@ -97,16 +95,12 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
             }
         }
     }
-    match &page {
-        Ok(page) => {
-            let found = graph.page_subscription(page);
-            report.add(
-                "subscription",
-                judge("the page", "it tells the app", &found),
-            )
-        }
-        Err(_) => report.skip("subscription", "the page is not known"),
-    }
+    let Ok(page) = page else {
+        return report.skip("subscription", "the page is not known");
+    };
+    let found = graph.page_subscription(&page);
+    let finding = judge("the page", "it tells the app", &found);
+    report.add("subscription", finding)
 }
 
 fn data_directory(config: &Config, graph: &Graph) -> Finding {
@@ -140,12 +134,13 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
         Err(error) => return Err(error.to_string()),
     };
     let minutes = owed.iter().map(|echo| echo.came.elapsed().as_secs() / 60);
-    Ok(match (owed.len(), minutes.max()) {
-        (count, Some(oldest)) => {
-            format!("{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs")
-        }
-        _ => "nothing is owed, and no bot runs".to_string(),
-    })
+    let Some(oldest) = minutes.max() else {
+        return Ok("nothing is owed, and no bot runs".to_string());
+    };
+    let count = owed.len();
+    Ok(format!(
+        "{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs"
+    ))
 }
 
 /// Writes a file of its own, because a running bot has locked the outbox.
@@ -204,10 +199,8 @@ fn token(app: &str, graph: &Graph) -> Finding {
         Some(end.saturating_sub(clock::now() / 1000))
     };
     let days = left("expires_at").map(|seconds| seconds / (24 * 60 * 60));
-    let expires = match days {
-        Some(days) => format!("expires in {days} days"),
-        None => "never expires".to_string(),
-    };
+    let expires = days.map(|days| format!("expires in {days} days"));
+    let expires = expires.unwrap_or("never expires".to_string());
     let wrong = if token["is_valid"] != true {
         "it is not valid any more".to_string()
     } else if !["PAGE", ""].contains(&kind.as_str()) {
@@ -223,7 +216,8 @@ fn token(app: &str, graph: &Graph) -> Finding {
     } else {
         return Ok(format!("it is valid, {expires}, and allows what is needed"));
     };
-    Err(format!("{wrong}: {RENEW}"))
+    let renew = "make a new one in the Messenger settings of your app";
+    Err(format!("{wrong}: {renew}"))
 }
 
 /// Whether a subscription of the app or the page is as it should be.
