@@ -122,14 +122,13 @@ fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<(), Failure> 
             other => return Err(other.unexpected().into()),
         }
     }
-    let out = &mut io::stdout();
     if is_setup {
         let missing = lexopt::Error::from("setup needs --callback-url https://…");
         let url = callback_url.ok_or(missing)?;
         let config = Config::from_environment().map_err(|lines| Failure(lines, 2))?;
-        account::setup(&config, &url, out).map_err(other)?;
+        account::setup(&config, &url).map_err(other)?;
     }
-    match account::check(as_json, out).map_err(other)? {
+    match account::check(as_json).map_err(other)? {
         true => Ok(()),
         // The findings have told it.
         false => Err(Failure(String::new(), 1)),

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::json;
@@ -25,17 +25,14 @@ const SOON_DAYS: u64 = 14;
 /// What is right, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-/// Checks everything that must be right for the bot to work, and writes a line for each finding, or, `as_json`, a line of
+/// Checks everything that must be right for the bot to work, and prints a line for each finding, or, `as_json`, a line of
 /// JSON. Returns whether nothing failed.
 ///
 /// # Errors
-/// When a line cannot be written.
-pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let mut report = Report {
-        as_json,
-        out,
-        is_ok: true,
-    };
+/// When a line cannot be printed.
+pub fn check(as_json: bool) -> io::Result<bool> {
+    let is_ok = true;
+    let mut report = Report { as_json, is_ok };
     match Config::from_environment() {
         Ok(config) => check_all(&config, &mut report)?,
         Err(problems) => {
@@ -47,13 +44,12 @@ pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
     Ok(report.is_ok)
 }
 
-struct Report<'a> {
+struct Report {
     as_json: bool,
-    out: &'a mut dyn Write,
     is_ok: bool,
 }
 
-impl Report<'_> {
+impl Report {
     fn add(&mut self, topic: &str, finding: Finding) -> io::Result<()> {
         self.is_ok &= finding.is_ok();
         match finding {
@@ -72,7 +68,7 @@ impl Report<'_> {
             true => json!({"topic": topic, "mark": mark, "says": says}).to_string(),
             false => format!("{sign} {topic}: {says}"),
         };
-        writeln!(self.out, "{line}")
+        writeln!(io::stdout(), "{line}")
     }
 }
 
@@ -91,7 +87,7 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
         Some(app) => check_app(app, &graph, report)?,
         None => {
             for topic in ["token", "app", "callback"] {
-                report.skip(topic, "set APP_ID (App settings > Basic) to look at it")?;
+                report.skip(topic, "set APP_ID (App settings > Basic) to check it")?;
             }
         }
     }
@@ -99,13 +95,13 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
         return report.skip("subscription", "the page is not known");
     };
     let found = graph.page_subscription(&page);
-    let finding = judge("the page", "it tells the app", &found);
+    let finding = judge("the page", "its messages go to the app", &found);
     report.add("subscription", finding)
 }
 
 fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
-        return Ok("none: what is owed is kept in memory, and webhooks wait for it".to_string());
+        return Ok("none: the outbox is in memory, and webhooks wait for their echoes".to_string());
     };
     let shown = directory.display();
     try_to_write(directory).map_err(|error| {
@@ -128,7 +124,7 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
             return Ok(match health {
                 Some(health) => format!("the bot that runs says: {health}"),
-                None => "a bot uses it that does not listen where this one would".to_string(),
+                None => "a bot uses it, but none answers where BIND and PORT say".to_string(),
             });
         }
         Err(error) => return Err(error.to_string()),
@@ -157,7 +153,7 @@ fn unused_proxies() -> impl Iterator<Item = String> {
         let (name, text) = (name.into_string().ok()?, text.to_string_lossy());
         let why = match (name.to_uppercase().as_str(), &*text) {
             ("NO_PROXY", text) if text.contains('/') => {
-                "has a block of addresses, which is not understood: write names, addresses, or endings as .example.org"
+                "has a range of addresses, which is not understood: write names, addresses, or endings such as .example.org"
             }
             ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", "") => return None,
             ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", text) => match Proxy::new(text) {
@@ -183,7 +179,7 @@ fn check_app(app: &str, graph: &Graph, report: &mut Report) -> io::Result<()> {
     let finding = match graph.handshake(&url) {
         Ok(()) => Ok(format!("a bot with this VERIFY_TOKEN answers at {url}")),
         Err(error) => Err(format!(
-            "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
+            "the handshake with {url} fails from here: {error}; is the bot running, and the proxy in front of it?"
         )),
     };
     report.add("callback", finding)
@@ -208,7 +204,7 @@ fn token(app: &str, graph: &Graph) -> Finding {
     } else if token_app != app {
         format!("it was made for another app ({token_app})")
     } else if let Some(scopes) = missing(&SCOPES, &scopes) {
-        format!("it does not allow {scopes}, which are ticked when it is made")
+        format!("it does not allow {scopes}, which must be ticked when a token is made")
     } else if left("data_access_expires_at") == Some(0) {
         "its access to people's data has expired".to_string()
     } else if days.is_some_and(|days| days < SOON_DAYS) {
