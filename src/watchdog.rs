@@ -33,7 +33,7 @@ pub(crate) fn start(
                 systemd.tell("WATCHDOG=1");
                 thread::sleep(every);
             } else if !shield.is_closed() {
-                log::error!("the bot does not answer on its own port: the watchdog is not fed");
+                log::error!("the bot does not answer on its own port: systemd will restart it");
                 thread::sleep(PAUSE.min(every));
             }
         }

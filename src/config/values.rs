@@ -86,12 +86,10 @@ pub(super) fn usable(text: &str) -> Result<String, String> {
         return Err("is empty".to_string());
     }
     if text.len() > 1 && text.starts_with(quotes) && text.ends_with(quotes) {
-        return Err("has quotes around it, which are no part of it".to_string());
+        return Err("has quotes around it; leave them out".to_string());
     }
     match text.chars().find(|c| is_unseen(*c)).map(u32::from) {
-        Some(c) => Err(format!(
-            "has a character in it that cannot be seen (U+{c:04X})"
-        )),
+        Some(c) => Err(format!("contains an invisible character (U+{c:04X})")),
         None => Ok(text.to_string()),
     }
 }
