@@ -40,14 +40,14 @@ pub(crate) fn page(notice: Notice, report: &Report, owed: usize, page: &TokenPag
     };
     let held = format!("the page is held back: nothing is sent for {pause} s");
     let what = match reason {
-        Reason::Outage => "they are sent when it does".to_string(),
+        Reason::Outage => "they will be sent when it answers again".to_string(),
         Reason::Limit => held,
         Reason::Operator => format!(
-            "is PAGE_ACCESS_TOKEN still valid, and is the page restricted? Set it and restart: {held}"
+            "is PAGE_ACCESS_TOKEN still valid, and is the page restricted? Set a valid one and restart: {held}"
         ),
         Reason::Evidence => format!(
-            "none is dropped; is PAGE_ACCESS_TOKEN{} of the page that they write to, has it lost a \
-             permission, is APP_SECRET the app's, is the app live? echobot check tells",
+            "none of them is dropped. Is PAGE_ACCESS_TOKEN{} of the page that people write to? Has it lost a \
+             permission? Is APP_SECRET the app's, and is the app live? echobot check tells",
             page.hint()
         ),
     };

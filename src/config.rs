@@ -5,7 +5,6 @@
 
 mod authorities;
 mod shared;
-mod systemd;
 mod values;
 
 use std::ffi::OsString;
@@ -18,8 +17,8 @@ use log::LevelFilter;
 
 use self::authorities::Certificates;
 pub use self::shared::{SharedOutbox, shared_outbox_texts};
-pub use self::systemd::{Systemd, goes_to_journal};
 use self::values::Meaning;
+pub use crate::systemd::{Systemd, goes_to_journal};
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
@@ -107,9 +106,12 @@ impl Config {
     }
 }
 
-/// `RUST_LOG` as the environment has it, for `echobot simulate` to pass on.
-pub fn log_level_text() -> Option<OsString> {
-    std::env::var_os("RUST_LOG")
+/// `RUST_LOG` as the environment has it, for `echobot simulate` to pass on; none where a bot would not log its address.
+pub fn log_level_text() -> Option<String> {
+    let text = std::env::var_os("RUST_LOG")?.to_string_lossy().into_owned();
+    let level = text.trim().parse();
+    let is_too_quiet = level.is_ok_and(|level: LevelFilter| level < LevelFilter::Info);
+    (!is_too_quiet).then_some(text)
 }
 
 /// Reads settings one by one and collects their problems.
@@ -131,7 +133,8 @@ impl Settings<'_> {
     /// A setting without a default.
     fn optional<T: FromStr>(&mut self, name: &str, (expected, is_fine): Meaning<T>) -> Option<T> {
         let text = self.text(name, expected)?;
-        let shown = match values::may_be_a_secret(&text) {
+        // It may be a secret in the wrong variable: Meta's are long, and a password stands before an `@`.
+        let shown = match text.len() > 24 || text.contains('@') {
             true => "is not understood".to_string(),
             false => format!("is {text:?}, which is not understood"),
         };
@@ -149,26 +152,23 @@ impl Settings<'_> {
 
     /// The addresses to listen on: `BIND`, else all with `PORT`, else loopback.
     fn listen(&mut self) -> Vec<SocketAddr> {
-        let port = self.value("PORT", "5000", values::PORT);
-        if let Some(address) = self.optional("BIND", values::ADDRESS) {
-            return vec![address];
-        }
-        match (self.lookup)("PORT") {
-            None => vec![(Ipv4Addr::LOCALHOST, port).into()],
+        let port = self.optional("PORT", values::PORT);
+        let address = self.optional("BIND", values::ADDRESS);
+        match (address, port) {
+            (Some(address), _) => vec![address],
             // The second is for hosts without IPv6.
-            Some(_) => vec![
+            (None, Some(port)) => vec![
                 (Ipv6Addr::UNSPECIFIED, port).into(),
                 (Ipv4Addr::UNSPECIFIED, port).into(),
             ],
+            (None, None) => vec![(Ipv4Addr::LOCALHOST, 5000).into()],
         }
     }
 
     /// The data directory: `DATA_DIR`, else the one that systemd made (`StateDirectory=`).
     fn data_dir(&mut self) -> Option<PathBuf> {
-        if (self.lookup)("DATA_DIR").is_some() || self.is_set("REDIS_URL") {
-            return self.path("DATA_DIR", "a directory that echobot may write to");
-        }
-        self.directories("STATE_DIRECTORY").into_iter().next()
+        let set = self.path("DATA_DIR", "a directory that echobot may write to");
+        set.or_else(|| self.directories("STATE_DIRECTORY").into_iter().next())
     }
 
     /// The directories in a variable; several have colons between.
@@ -203,15 +203,18 @@ impl Settings<'_> {
         secret
     }
 
-    /// Whether a secret is there in one of these ways.
-    fn is_set(&self, name: &str) -> bool {
-        let variable = |name: &str| (self.lookup)(name).is_some();
-        variable(name) || variable(&format!("{name}_FILE")) || self.credential(name).is_some()
+    /// A required secret.
+    fn secret(&mut self, name: &str, what: &str) -> Secret {
+        self.secret_if_set(name, what).unwrap_or_else(|| {
+            let what = format!("{what}, or set {name}_FILE to the path of a file with it");
+            self.wrong::<()>(name, "is missing", &what);
+            Secret::default()
+        })
     }
 
-    /// A required secret: `NAME`, or the file that `NAME_FILE` names, or the file `name` among
-    /// systemd's credentials.
-    fn secret(&mut self, name: &str, what: &str) -> Secret {
+    /// A secret: `NAME`, or the file that `NAME_FILE` names, or the file `name` among systemd's credentials
+    /// (`LoadCredential=`). It is empty where there is a problem.
+    fn secret_if_set(&mut self, name: &str, what: &str) -> Option<Secret> {
         let file_name = format!("{name}_FILE");
         let text = match ((self.lookup)(name), (self.lookup)(&file_name)) {
             (Some(_), Some(_)) => self.problem(format!(
@@ -222,15 +225,13 @@ impl Settings<'_> {
                 let path = self.path(&file_name, "the path of a file with the secret");
                 path.and_then(|path| self.file(&file_name, &path))
             }
-            (None, None) => match self.credential(name) {
-                Some(path) => self.file(name, &path),
-                None => {
-                    let what = format!("{what}, or set {file_name} to the path of a file with it");
-                    self.wrong(name, "is missing", &what)
-                }
-            },
+            (None, None) => {
+                let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
+                let path = directory.join(name.to_lowercase());
+                path.exists().then(|| self.file(name, &path))?
+            }
         };
-        Secret::new(text.unwrap_or_default())
+        Some(Secret::new(text.unwrap_or_default()))
     }
 
     /// The text of a file, without the white space around it.
@@ -248,12 +249,6 @@ impl Settings<'_> {
         };
         let failed = format!("{name}: failed to read {shown}: {why}");
         self.problem(failed + "; put the secret into it and let echobot read it")
-    }
-
-    /// The path of a credential that systemd passes on (`LoadCredential=`), if it is there.
-    fn credential(&self, name: &str) -> Option<PathBuf> {
-        let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
-        Some(directory.join(name.to_lowercase())).filter(|path| path.exists())
     }
 
     fn wrong<T>(&mut self, name: &str, how: &str, expected: &str) -> Option<T> {

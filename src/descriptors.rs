@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::shield::DESCRIPTORS_PER_CONNECTION;
 
@@ -50,11 +50,10 @@ pub(crate) fn claim(threads: usize) -> io::Result<Share> {
     };
     let needed = wanted.needed();
     let limit = raise_limit(needed as u64);
-    let too_low = || {
+    let Some(share) = wanted.within(limit) else {
         let why = format!("the limit is {limit}: raise it (ulimit -n) to {needed} or more");
-        io::Error::other(why)
+        return Err(io::Error::other(why));
     };
-    let share = wanted.within(limit).ok_or_else(too_low)?;
     if share != wanted {
         log::warn!(
             "only {limit} files may be open (ulimit -n; {needed} are enough): {} connections and {} \
@@ -68,15 +67,13 @@ pub(crate) fn claim(threads: usize) -> io::Result<Share> {
 
 /// Returns the limit then.
 fn raise_limit(needed: u64) -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = needed.min(maximum.unwrap_or(u64::MAX));
-    let raise = Rlimit {
-        current: Some(raised),
-        maximum,
-    };
-    let current = current.unwrap_or(u64::MAX);
-    let is_raised = raised > current && setrlimit(Resource::Nofile, raise).is_ok();
-    let limit = if is_raised { raised } else { current };
+    let mut limit = getrlimit(Resource::Nofile);
+    let raised = limit.maximum.map_or(needed, |most| most.min(needed));
+    if limit.current.is_some_and(|current| current < raised) {
+        limit.current = Some(raised);
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 

@@ -106,13 +106,8 @@ fn kind(event: &Value) -> EventKind {
 /// Whether a flag or a list is set. In doubt it is: a flag of an odd type (`"is_echo":"true"`) must
 /// not make the bot answer itself.
 fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !matches!(text.as_str(), "" | "false" | "0"),
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::Array(items) => !items.is_empty(),
-        Value::Bool(true) | Value::Object(_) => true,
-    }
+    let is_empty = value.as_array().is_some_and(Vec::is_empty);
+    !(value.is_null() || *value == false || is_empty)
 }
 
 /// An id: a string, or a number where a string belongs.

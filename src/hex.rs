@@ -8,11 +8,9 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 /// The bytes that are written so, in lower or upper case.
 pub(crate) fn decode(hex: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    let byte = |pair: &[u8]| match *pair {
-        [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
-        _ => None,
-    };
-    hex.as_bytes().chunks(2).map(byte).collect()
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
+    let (pairs, rest) = hex.as_bytes().as_chunks();
+    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
 }
 
 #[cfg(test)]

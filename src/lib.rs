@@ -34,7 +34,7 @@
 //!
 //! # Around it
 //!
-//! - [`server`] starts and stops everything; `signals`, `descriptors`, `watchdog` and `notify` are its parts.
+//! - [`server`] starts and stops everything; `signals`, `descriptors`, `watchdog` and `systemd` are its parts.
 //! - [`account`] makes the calls of the Graph API about app, page and token: for `echobot check`, for `echobot setup`, and for
 //!   the running bot, which learns the page of its token and subscribes the page again when Meta has unsubscribed it.
 //! - [`logger`] passes lines through a bounded queue to one thread, so logging never waits. `call_log` logs each call.
@@ -42,7 +42,7 @@
 //!   knows no bot.
 //!
 //! Data flows one way, and imports form no circle. Only [`config`] reads settings (ureq reads the environment's proxies, the
-//! shield its temporary directory). Only [`server`] and `worker` handle tiny_http's requests. Only [`graph`], [`account`] and
+//! shield its temporary directory, `systemd` whether there is a journal). Only [`server`] and `worker` handle tiny_http's requests. Only [`graph`], [`account`] and
 //! [`config`] name ureq, only [`store`] names redb, and only `shared` names redis.
 //!
 //! # Why it is built so
@@ -113,7 +113,6 @@ pub mod event;
 pub mod graph;
 mod hex;
 pub mod logger;
-mod notify;
 pub mod outbox;
 mod place;
 pub mod pool;
@@ -124,6 +123,7 @@ mod shared;
 pub mod shield;
 mod signals;
 pub mod store;
+mod systemd;
 mod watchdog;
 pub mod webhook;
 mod worker;

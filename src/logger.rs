@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
+use crate::systemd::goes_to_journal;
+
 /// The most lines in the queue: more than a second of them at 300 messages a second.
 const MAX_LINES: usize = 512;
 
@@ -45,11 +47,11 @@ impl Drop for Flush {
 ///
 /// From then on a panic is logged with its location only: its message may quote a person's text.
 ///
-/// With `priorities` each line begins with its priority, as the journal understands it (sd-daemon(3)).
+/// A line for the journal begins with its priority, as the journal understands it (sd-daemon(3)).
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
+pub fn start(level: LevelFilter) -> io::Result<Flush> {
     let (lines, queued) = sync_channel(MAX_LINES);
     // It lives as long as the process.
     let logger: &Logger = Box::leak(Box::new(Logger {
@@ -57,7 +59,7 @@ pub fn start(level: LevelFilter, priorities: bool) -> io::Result<Flush> {
         bytes: AtomicUsize::new(0),
         dropped: AtomicU64::new(0),
         simple: SimpleLogger::new().with_level(level),
-        priorities,
+        is_journal: goes_to_journal(io::stdout()),
     }));
     // A second start in the same process (as in tests) changes nothing.
     if log::set_logger(logger).is_ok() {
@@ -90,7 +92,7 @@ struct Logger {
     /// Lines that were dropped since the last one that was taken, or were not written.
     dropped: AtomicU64,
     simple: SimpleLogger,
-    priorities: bool,
+    is_journal: bool,
 }
 
 impl Log for Logger {
@@ -133,9 +135,7 @@ impl Logger {
     fn write_all(&self, lines: Receiver<Line>) {
         for line in lines {
             self.tell(line.dropped);
-            let is_written = self.write(line.level, &line.target, &line.text);
-            self.dropped
-                .fetch_add(u64::from(!is_written), Ordering::Relaxed);
+            self.write(line.level, &line.target, &line.text, 1);
             let length = line.text.len();
             let is_last = self.bytes.load(Ordering::Relaxed) == length;
             if is_last {
@@ -151,42 +151,41 @@ impl Logger {
 
     /// Tells of dropped lines, now or with the next line.
     fn tell(&self, dropped: u64) {
-        let text = format!("{dropped} log lines were dropped: they could not be written");
-        if dropped > 0 && !self.write(Level::Error, module_path!(), &text) {
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        if dropped > 0 {
+            let text = format!("{dropped} log lines were dropped: they could not be written");
+            self.write(Level::Error, module_path!(), &text, dropped);
         }
     }
 
-    /// Returns whether it is written.
-    fn write(&self, level: Level, target: &str, text: &str) -> bool {
-        if self.priorities {
-            let priority = match level {
-                Level::Error => 3,
-                Level::Warn => 4,
-                Level::Info => 6,
-                Level::Debug | Level::Trace => 7,
-            };
-            return writeln!(io::stdout(), "<{priority}>{level:<5} [{target}] {text}").is_ok();
-        }
+    /// Writes a line, or counts as dropped the lines that it stands for.
+    fn write(&self, level: Level, target: &str, text: &str, stands_for: u64) {
+        let priority = match level {
+            _ if !self.is_journal => "",
+            Level::Error => "<3>",
+            Level::Warn => "<4>",
+            Level::Info => "<6>",
+            Level::Debug | Level::Trace => "<7>",
+        };
         let write = || {
+            // It waits in stdout's buffer for the rest of the line.
+            let _ = io::stdout().write_all(priority.as_bytes());
             let (args, mut record) = (format_args!("{text}"), Record::builder());
             self.simple
                 .log(&record.level(level).target(target).args(args).build());
         };
-        panic::catch_unwind(AssertUnwindSafe(write)).is_ok()
+        if panic::catch_unwind(AssertUnwindSafe(write)).is_err() {
+            self.dropped.fetch_add(stands_for, Ordering::Relaxed);
+        }
     }
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    // There it means that a line cannot be written.
-    if thread::current().name() == Some(THREAD) {
-        return;
+    // In the thread that writes it means that a line cannot be written.
+    if thread::current().name() != Some(THREAD)
+        && let Some(location) = panic.location()
+    {
+        log::error!("a bug in echobot: panic at {location}; please report it");
     }
-    let location = panic.location().map(ToString::to_string);
-    log::error!(
-        "a bug in echobot: panic at {}; please report it",
-        location.as_deref().unwrap_or("an unknown place")
-    );
 }
 
 /// The message with all characters escaped that control a terminal, or reorder or break lines.

@@ -49,28 +49,26 @@ Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a settin
 ";
 
 fn main() -> ExitCode {
-    run().unwrap_or_else(|Failure(message, code)| {
-        // The journal takes a line for an error when it begins like this (sd-daemon(3)).
-        let is_journal = config::goes_to_journal(io::stderr());
-        let mark = if is_journal { "<3>" } else { "" };
-        let lines = message.lines().map(|line| format!("{mark}{line}\n"));
-        tell(lines.collect());
-        ExitCode::from(code)
-    })
+    let Err(Failure(message, code)) = run() else {
+        return ExitCode::SUCCESS;
+    };
+    // The journal takes a line for an error when it begins like this (sd-daemon(3)).
+    let is_journal = config::goes_to_journal(io::stderr());
+    let mark = if is_journal { "<3>" } else { "" };
+    let lines = message.lines().map(|line| format!("{mark}{line}\n"));
+    tell(lines.collect());
+    ExitCode::from(code)
 }
 
 /// Writes to stderr. If nobody reads it, the process still ends, after a second.
 fn tell(text: String) {
-    let (done, is_done) = mpsc::channel::<()>();
-    let write = move || {
-        let _done = done;
-        io::stderr().write_all(text.as_bytes())
-    };
+    let (done, is_done) = mpsc::channel();
+    let write = move || done.send(io::stderr().write_all(text.as_bytes()));
     let _writing = thread::Builder::new().spawn(write);
     let _ = is_done.recv_timeout(Duration::from_secs(1));
 }
 
-/// What is written to stderr, and the exit code.
+/// What is written to stderr, perhaps nothing, and the exit code. The lines of a wrong setting name it themselves.
 struct Failure(String, u8);
 
 impl From<lexopt::Error> for Failure {
@@ -79,22 +77,17 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// The lines name the settings themselves.
-fn setting(lines: String) -> Failure {
-    Failure(lines, 2)
-}
-
 fn other(error: impl Display) -> Failure {
     Failure(format!("echobot: {error}"), 1)
 }
 
-fn run() -> Result<ExitCode, Failure> {
+fn run() -> Result<(), Failure> {
     let mut arguments = lexopt::Parser::from_env();
     match arguments.next()? {
         None => serve(),
-        Some(Short('h') | Long("help")) => Ok(print(HELP)),
+        Some(Short('h') | Long("help")) => print(HELP),
         Some(Short('V') | Long("version")) => {
-            Ok(print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n")))
+            print(concat!("echobot ", env!("CARGO_PKG_VERSION"), "\n"))
         }
         Some(Value(word)) if word == "simulate" => simulate(&mut arguments),
         Some(Value(word)) if word == "check" => check(false, &mut arguments),
@@ -103,22 +96,22 @@ fn run() -> Result<ExitCode, Failure> {
     }
 }
 
-fn serve() -> Result<ExitCode, Failure> {
-    let config = Config::from_environment().map_err(setting)?;
+fn serve() -> Result<(), Failure> {
+    let config = Config::from_environment().map_err(|lines| Failure(lines, 2))?;
     echobot::serve(&config, echo::reply).map_err(|error| match error.exit_code() {
         1 => other(error),
         code => Failure(error.to_string(), code),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 #[cfg(not(feature = "simulator"))]
-fn simulate(_: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    usage("this echobot is built without the simulator: build it with its default features")
+fn simulate(_: &mut lexopt::Parser) -> Result<(), Failure> {
+    let why = "this echobot is built without the simulator: build it with its default features";
+    Err(lexopt::Error::from(why).into())
 }
 
 /// `check`, and `setup`, which ends with it.
-fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<(), Failure> {
     let (mut as_json, mut callback_url) = (false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -129,25 +122,21 @@ fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<ExitCode, Fai
             other => return Err(other.unexpected().into()),
         }
     }
-    let out = &mut io::stdout();
-    if let Some(url) = callback_url {
-        let config = Config::from_environment().map_err(setting)?;
-        account::setup(&config, &url, out).map_err(other)?;
-    } else if is_setup {
-        return usage("setup needs --callback-url https://…");
+    if is_setup {
+        let missing = lexopt::Error::from("setup needs --callback-url https://…");
+        let url = callback_url.ok_or(missing)?;
+        let config = Config::from_environment().map_err(|lines| Failure(lines, 2))?;
+        account::setup(&config, &url).map_err(other)?;
     }
-    match account::check(as_json, out).map_err(other)? {
-        true => Ok(ExitCode::SUCCESS),
-        false => Ok(ExitCode::FAILURE),
+    match account::check(as_json).map_err(other)? {
+        true => Ok(()),
+        // The findings have told it.
+        false => Err(Failure(String::new(), 1)),
     }
-}
-
-fn usage<T>(error: &str) -> Result<T, Failure> {
-    Err(lexopt::Error::from(error).into())
 }
 
 /// Prints the text. A closed pipe (`| head`) is not a failure.
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> Result<(), Failure> {
     let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    Ok(())
 }

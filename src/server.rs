@@ -17,7 +17,6 @@ use crate::echo::Reply;
 use crate::essential_thread;
 use crate::event::Event;
 use crate::logger;
-use crate::notify::Notifier;
 use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
@@ -77,7 +76,7 @@ impl ServeError {
 /// # Errors
 /// [`ServeError`] when it cannot start, or when it receives no requests any more.
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
-    let started = logger::start(config.log_level, config.systemd.is_journal);
+    let started = logger::start(config.log_level);
     let _flush = started.map_err(system("start the log"))?;
     let signals = signals::watch().map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
@@ -205,14 +204,14 @@ impl Bot {
     /// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
     fn wait(&self, config: &Config, signals: Signals) -> Result<(), ServeError> {
         let (worker, shield) = (&self.worker, &self.shield);
-        let notifier = Arc::new(Notifier::new(&config.systemd));
-        signals::close_on(signals, Arc::clone(shield), Arc::clone(&notifier))
+        signals::close_on(signals, Arc::clone(shield), config.systemd.clone())
             .map_err(system("watch signals"))?;
         let (address, path) = (shield.address(), &config.webhook_path);
         log::info!("listening on http://{address}{path}");
-        notifier.tell("READY=1");
+        config.systemd.tell("READY=1");
         if let Some(within) = config.systemd.watchdog {
-            watchdog::start(within, Arc::clone(shield), Arc::clone(worker), notifier)
+            let systemd = config.systemd.clone();
+            watchdog::start(within, Arc::clone(shield), Arc::clone(worker), systemd)
                 .map_err(system("start the watchdog"))?;
         }
         let ended = shield.wait().map_err(system("receive requests"));

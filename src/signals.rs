@@ -9,8 +9,8 @@ pub(crate) use signal_hook::iterator::Signals;
 
 use crate::essential_thread;
 use crate::logger;
-use crate::notify::Notifier;
 use crate::shield::Shield;
+use crate::systemd::Systemd;
 
 /// From now on these signals wait for [`close_on`]. A bot that was started with `nohup` outlives SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
@@ -31,7 +31,7 @@ fn is_ignored(signal: i32) -> bool {
 pub(crate) fn close_on(
     mut signals: Signals,
     shield: Arc<Shield>,
-    notifier: Arc<Notifier>,
+    systemd: Systemd,
 ) -> io::Result<()> {
     let watch = move || {
         let mut interrupts = 0;
@@ -44,7 +44,7 @@ pub(crate) fn close_on(
             if !shield.is_closed() {
                 shield.close();
                 // Stopping has deadlines of its own, so the watchdog's time begins again.
-                notifier.tell("STOPPING=1\nWATCHDOG=1");
+                systemd.tell("STOPPING=1\nWATCHDOG=1");
                 log::info!("stopping: the port is closed");
             }
         }

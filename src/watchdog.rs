@@ -2,8 +2,7 @@
 //! port, as any client would. A receiver must have taken up that request or, where the port is so
 //! full that the shield rejects it, another one.
 
-use std::io::{self, Read as _, Write as _};
-use std::mem;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,35 +10,30 @@ use std::thread;
 use std::time::Duration;
 
 use crate::essential_thread;
-use crate::notify::Notifier;
 use crate::shield::Shield;
+use crate::systemd::Systemd;
 use crate::worker::Worker;
 
 /// The pause after a question without an answer, at most.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Longer than the answer to a question about health.
-const MAX_ANSWER: u64 = 4096;
 
 /// Feeds the watchdog twice within its time, until the port is closed.
 pub(crate) fn start(
     within: Duration,
     shield: Arc<Shield>,
     worker: Arc<Worker>,
-    notifier: Arc<Notifier>,
+    systemd: Systemd,
 ) -> io::Result<()> {
     let every = within / 2;
     let address = reachable(shield.address());
     let feed = move || {
-        let mut received = 0;
         while !shield.is_closed() {
             let _ = ask(address, every / 2);
-            let before = mem::replace(&mut received, worker.received.load(Ordering::Relaxed));
-            if received > before {
-                notifier.tell("WATCHDOG=1");
+            if worker.received.swap(0, Ordering::Relaxed) > 0 {
+                systemd.tell("WATCHDOG=1");
                 thread::sleep(every);
             } else if !shield.is_closed() {
-                log::error!("the bot does not answer on its own port: the watchdog is not fed");
+                log::error!("the bot does not answer on its own port: systemd will restart it");
                 thread::sleep(PAUSE.min(every));
             }
         }
@@ -52,10 +46,8 @@ pub(crate) fn start(
 fn ask(address: SocketAddr, at_most: Duration) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, at_most)?;
     stream.set_read_timeout(Some(at_most))?;
-    stream.set_write_timeout(Some(at_most))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    io::copy(&mut stream.take(MAX_ANSWER), &mut io::sink())?;
-    Ok(())
+    io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
 /// A bot that listens on every address is reached on loopback: `[::]` is IPv4, too.

@@ -152,7 +152,7 @@ impl Webhook {
             _ => "mode or challenge is missing or wrong",
         };
         let line = format_args!(
-            "handshake refused: {cause}; VERIFY_TOKEN and the webhook dialog must say the same"
+            "handshake refused: {cause}; type the value of VERIFY_TOKEN into the webhook dialog"
         );
         let reason = "handshake refused: mode, verify token or challenge is wrong";
         self.refuse(403, reason, line)
@@ -164,7 +164,7 @@ impl Webhook {
         hmac::verify(&self.app_secret, token.as_bytes(), expected.as_ref()).is_ok()
     }
 
-    /// The signature before the JSON, so that a stranger's bytes are never parsed. The shield limits the size.
+    /// Checks the signature before it reads the JSON, so that a stranger's bytes are never parsed. The shield limits the size.
     fn events(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Event>, Answer> {
         let Some(signature) = signature else {
             let line = "webhook refused: it is not signed";
@@ -175,7 +175,7 @@ impl Webhook {
             return Err(self.refuse(403, "X-Hub-Signature-256 is wrong", line));
         }
         event::read(body).map_err(|error| {
-            log::warn!("webhook refused: {error}, but Messenger signed it");
+            log::warn!("webhook refused: {error}, although its signature is right");
             Answer::new(400, error)
         })
     }

@@ -46,7 +46,7 @@ pub(crate) struct Worker {
     reply: fn(&Event) -> Option<Reply>,
     pub(crate) page: Arc<TokenPage>,
     refusals: RateLimitedLog,
-    /// Requests that the receivers have taken up since the start.
+    /// Requests that the receivers have taken up since the watchdog looked last.
     pub(crate) received: AtomicU64,
 }
 

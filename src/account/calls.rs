@@ -56,12 +56,10 @@ pub(super) struct Subscription {
 impl Subscription {
     /// What keeps messages from coming.
     pub(super) fn wrong(&self) -> Option<String> {
-        match missing(&FIELDS, &self.fields) {
-            Some(fields) => Some(format!(
-                "is not subscribed to {fields}, so the bot does not receive them"
-            )),
-            None => (!self.is_active).then(|| "is subscribed, but not active".to_string()),
-        }
+        let inactive = (!self.is_active).then(|| "is subscribed, but not active".to_string());
+        let lacks =
+            |fields| format!("is not subscribed to {fields}, so the bot does not receive them");
+        missing(&FIELDS, &self.fields).map(lacks).or(inactive)
     }
 }
 
@@ -73,15 +71,13 @@ impl Graph {
     pub(super) fn owner(&self) -> Result<Owner, String> {
         let fields = [("fields", "id,name,metadata{type}"), ("metadata", "1")];
         let me = self.get(None, "me", &fields)?;
-        let (id, name) = (text(&me["id"]), text(&me["name"]));
+        let id = event::id(&me["id"]).ok_or(not_understood(200))?;
+        let name = text(&me["name"]);
         let mut kind = text(&me["metadata"]["type"]);
         if let (Some(app), "") = (&self.config.app_id, kind.as_str()) {
             kind = text(&self.token(app).unwrap_or_default()["type"]);
         }
-        match id.is_empty() {
-            true => Err(not_understood(200)),
-            false => Ok(Owner { id, name, kind }),
-        }
+        Ok(Owner { id, name, kind })
     }
 
     /// What Meta knows of the page's token (Graph API, "Debug Token").

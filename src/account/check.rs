@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::json;
@@ -22,40 +22,34 @@ const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 /// A token that expires sooner than this fails the check.
 const SOON_DAYS: u64 = 14;
 
-const RENEW: &str = "make a new one in the Messenger settings of your app";
-
 /// What is right, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-/// Checks everything that must be right for the bot to work, and writes a line for each finding, or, `as_json`, a line of
+/// Checks everything that must be right for the bot to work, and prints a line for each finding, or, `as_json`, a line of
 /// JSON. Returns whether nothing failed.
 ///
 /// # Errors
-/// When a line cannot be written.
-pub fn check(as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
+/// When a line cannot be printed.
+pub fn check(as_json: bool) -> io::Result<bool> {
     let is_ok = true;
-    let mut report = Report {
-        as_json,
-        out,
-        is_ok,
-    };
+    let mut report = Report { as_json, is_ok };
     match Config::from_environment() {
         Ok(config) => check_all(&config, &mut report)?,
-        Err(lines) => {
-            let mut lines = lines.lines().map(str::to_string);
-            lines.try_for_each(|line| report.add("settings", Err(line)))?;
+        Err(problems) => {
+            for line in problems.lines() {
+                report.add("settings", Err(line.to_string()))?;
+            }
         }
     }
     Ok(report.is_ok)
 }
 
-struct Report<'a> {
+struct Report {
     as_json: bool,
-    out: &'a mut dyn Write,
     is_ok: bool,
 }
 
-impl Report<'_> {
+impl Report {
     fn add(&mut self, topic: &str, finding: Finding) -> io::Result<()> {
         self.is_ok &= finding.is_ok();
         match finding {
@@ -74,7 +68,7 @@ impl Report<'_> {
             true => json!({"topic": topic, "mark": mark, "says": says}).to_string(),
             false => format!("{sign} {topic}: {says}"),
         };
-        writeln!(self.out, "{line}")
+        writeln!(io::stdout(), "{line}")
     }
 }
 
@@ -93,25 +87,21 @@ fn check_all(config: &Config, report: &mut Report) -> io::Result<()> {
         Some(app) => check_app(app, &graph, report)?,
         None => {
             for topic in ["token", "app", "callback"] {
-                report.skip(topic, "set APP_ID (App settings > Basic) to look at it")?;
+                report.skip(topic, "set APP_ID (App settings > Basic) to check it")?;
             }
         }
     }
-    match &page {
-        Ok(page) => {
-            let found = graph.page_subscription(page);
-            report.add(
-                "subscription",
-                judge("the page", "it tells the app", &found),
-            )
-        }
-        Err(_) => report.skip("subscription", "the page is not known"),
-    }
+    let Ok(page) = page else {
+        return report.skip("subscription", "the page is not known");
+    };
+    let found = graph.page_subscription(&page);
+    let finding = judge("the page", "its messages go to the app", &found);
+    report.add("subscription", finding)
 }
 
 fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
-        return Ok("none: what is owed is kept in memory, and webhooks wait for it".to_string());
+        return Ok("none: the outbox is in memory, and webhooks wait for their echoes".to_string());
     };
     let shown = directory.display();
     try_to_write(directory).map_err(|error| {
@@ -134,18 +124,19 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
             return Ok(match health {
                 Some(health) => format!("the bot that runs says: {health}"),
-                None => "a bot uses it that does not listen where this one would".to_string(),
+                None => "a bot uses it, but none answers where BIND and PORT say".to_string(),
             });
         }
         Err(error) => return Err(error.to_string()),
     };
     let minutes = owed.iter().map(|echo| echo.came.elapsed().as_secs() / 60);
-    Ok(match (owed.len(), minutes.max()) {
-        (count, Some(oldest)) => {
-            format!("{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs")
-        }
-        _ => "nothing is owed, and no bot runs".to_string(),
-    })
+    let Some(oldest) = minutes.max() else {
+        return Ok("nothing is owed, and no bot runs".to_string());
+    };
+    let count = owed.len();
+    Ok(format!(
+        "{count} echoes are owed, the oldest for {oldest} minutes, because no bot runs"
+    ))
 }
 
 /// Writes a file of its own, because a running bot has locked the outbox.
@@ -162,7 +153,7 @@ fn unused_proxies() -> impl Iterator<Item = String> {
         let (name, text) = (name.into_string().ok()?, text.to_string_lossy());
         let why = match (name.to_uppercase().as_str(), &*text) {
             ("NO_PROXY", text) if text.contains('/') => {
-                "has a block of addresses, which is not understood: write names, addresses, or endings as .example.org"
+                "has a range of addresses, which is not understood: write names, addresses, or endings such as .example.org"
             }
             ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", "") => return None,
             ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", text) => match Proxy::new(text) {
@@ -188,7 +179,7 @@ fn check_app(app: &str, graph: &Graph, report: &mut Report) -> io::Result<()> {
     let finding = match graph.handshake(&url) {
         Ok(()) => Ok(format!("a bot with this VERIFY_TOKEN answers at {url}")),
         Err(error) => Err(format!(
-            "the handshake with {url} fails from here: {error}; is the bot up, and the proxy before it?"
+            "the handshake with {url} fails from here: {error}; is the bot running, and the proxy in front of it?"
         )),
     };
     report.add("callback", finding)
@@ -204,10 +195,8 @@ fn token(app: &str, graph: &Graph) -> Finding {
         Some(end.saturating_sub(clock::now() / 1000))
     };
     let days = left("expires_at").map(|seconds| seconds / (24 * 60 * 60));
-    let expires = match days {
-        Some(days) => format!("expires in {days} days"),
-        None => "never expires".to_string(),
-    };
+    let expires = days.map(|days| format!("expires in {days} days"));
+    let expires = expires.unwrap_or("never expires".to_string());
     let wrong = if token["is_valid"] != true {
         "it is not valid any more".to_string()
     } else if !["PAGE", ""].contains(&kind.as_str()) {
@@ -215,7 +204,7 @@ fn token(app: &str, graph: &Graph) -> Finding {
     } else if token_app != app {
         format!("it was made for another app ({token_app})")
     } else if let Some(scopes) = missing(&SCOPES, &scopes) {
-        format!("it does not allow {scopes}, which are ticked when it is made")
+        format!("it does not allow {scopes}, which must be ticked when a token is made")
     } else if left("data_access_expires_at") == Some(0) {
         "its access to people's data has expired".to_string()
     } else if days.is_some_and(|days| days < SOON_DAYS) {
@@ -223,7 +212,8 @@ fn token(app: &str, graph: &Graph) -> Finding {
     } else {
         return Ok(format!("it is valid, {expires}, and allows what is needed"));
     };
-    Err(format!("{wrong}: {RENEW}"))
+    let renew = "make a new one in the Messenger settings of your app";
+    Err(format!("{wrong}: {renew}"))
 }
 
 /// Whether a subscription of the app or the page is as it should be.

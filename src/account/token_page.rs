@@ -52,21 +52,18 @@ impl TokenPage {
     /// The owner of a shared outbox: the token's digest, its page, and the page of the last event.
     pub(crate) fn outbox_owner(&self) -> shared::Owner {
         let known = self.known();
-        let told = known.owner.as_ref().map(|owner| owner.id.clone());
-        let told = told.unwrap_or_default();
-        [self.token.clone(), told, known.last.clone()]
+        let told = known.owner.as_ref().map_or("", |owner| &owner.id);
+        [self.token.clone(), told.to_string(), known.last.clone()]
     }
 
     /// Whether an event is to be answered. An app hears all its pages, and the token is for one of them; but as long as
     /// it is not certain for which one, the Graph API decides: what was answered 200 is not thrown away for a guess.
     pub(crate) fn is_ours(&self, event: &Event) -> bool {
         // Instagram's accounts have ids of their own.
-        let is_on_messenger = event.platform == Platform::Messenger;
-        let Some(page) = event.page.as_ref().filter(|_| is_on_messenger) else {
+        let (Platform::Messenger, Some(page)) = (event.platform, &event.page) else {
             return true;
         };
-        let mut guard = self.known();
-        let known = &mut *guard;
+        let mut known = self.known();
         match known.owner.as_ref().filter(|owner| owner.id != *page) {
             None => known.has_come |= known.owner.is_some(),
             Some(owner) if known.has_come => {

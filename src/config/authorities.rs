@@ -1,6 +1,6 @@
 //! Certificates of authorities, in a file and in directories, as other programs read them.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
@@ -35,10 +35,8 @@ impl Settings<'_> {
 /// The certificates in the files of a directory. Not everything there is a certificate.
 fn all_certificates(directory: &Path) -> Result<Certificates, String> {
     let entries = fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let found = entries
-        .flatten()
-        .flat_map(|entry| certificates(&entry.path()));
-    Ok(found.flatten().collect())
+    let found = |entry: DirEntry| certificates(&entry.path());
+    Ok(entries.flatten().flat_map(found).flatten().collect())
 }
 
 /// The certificates in a file, one at least.

@@ -20,18 +20,14 @@ pub struct SharedOutbox {
 impl Settings<'_> {
     /// `REDIS_URL`, if it is set, with the settings that belong to it.
     pub(super) fn shared(&mut self) -> Option<SharedOutbox> {
-        if !self.is_set("REDIS_URL") {
-            return None;
-        }
+        let what = "an address such as redis://:PASSWORD@host:6379";
+        let url = self.secret_if_set("REDIS_URL", what)?;
         if (self.lookup)("DATA_DIR").is_some() {
             return self
                 .problem("DATA_DIR and REDIS_URL are both set: remove one of them".to_string());
         }
         Some(SharedOutbox {
-            url: self.secret(
-                "REDIS_URL",
-                "an address such as redis://:PASSWORD@host:6379",
-            ),
+            url,
             is_insecure: self.value("REDIS_TLS_INSECURE", "false", values::YES_OR_NO),
             prefix: self.value("REDIS_PREFIX", "echobot", values::KEY_PREFIX),
             // What is wrong with the file is told by the setting of its own.

@@ -86,12 +86,10 @@ pub(super) fn usable(text: &str) -> Result<String, String> {
         return Err("is empty".to_string());
     }
     if text.len() > 1 && text.starts_with(quotes) && text.ends_with(quotes) {
-        return Err("has quotes around it, which are no part of it".to_string());
+        return Err("has quotes around it; leave them out".to_string());
     }
     match text.chars().find(|c| is_unseen(*c)).map(u32::from) {
-        Some(c) => Err(format!(
-            "has a character in it that cannot be seen (U+{c:04X})"
-        )),
+        Some(c) => Err(format!("contains an invisible character (U+{c:04X})")),
         None => Ok(text.to_string()),
     }
 }
@@ -101,10 +99,4 @@ fn is_unseen(c: char) -> bool {
     let has_no_width = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     c.is_control() || has_no_width || (c.is_whitespace() && c != ' ')
-}
-
-/// Whether the text may be a secret in the wrong variable, which must not be shown: Meta's are
-/// long, and a password stands before an `@`.
-pub(super) fn may_be_a_secret(text: &str) -> bool {
-    text.len() > 24 || text.contains('@')
 }

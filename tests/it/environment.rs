@@ -13,10 +13,10 @@ fn what_was_copied_badly_is_refused_by_name_wherever_it_stands() {
         ("\"quoted\"", "has quotes around it"),
         ("'quoted'", "has quotes around it"),
         ("\u{201c}quoted\u{201d}", "has quotes around it"),
-        ("\u{feff}marked", "cannot be seen (U+FEFF)"),
-        ("in\u{200b}side", "cannot be seen (U+200B)"),
-        ("in\rside", "cannot be seen (U+000D)"),
-        ("in\u{a0}side", "cannot be seen (U+00A0)"),
+        ("\u{feff}marked", "an invisible character (U+FEFF)"),
+        ("in\u{200b}side", "an invisible character (U+200B)"),
+        ("in\rside", "an invisible character (U+000D)"),
+        ("in\u{a0}side", "an invisible character (U+00A0)"),
     ];
     for (text, says) in trials {
         for name in [

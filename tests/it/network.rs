@@ -112,7 +112,7 @@ fn what_is_not_used_of_the_proxies_is_told_by_check() {
     for what in [
         "– proxy: ALL_PROXY is not understood, and not used",
         "– proxy: HTTPS_PROXY is not used: SOCKS proxies are not supported",
-        "– proxy: NO_PROXY has a block of addresses, which is not understood",
+        "– proxy: NO_PROXY has a range of addresses, which is not understood",
     ] {
         assert!(check.stdout.contains(what), "{what}:\n{}", check.stdout);
     }

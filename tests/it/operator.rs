@@ -60,7 +60,7 @@ fn check_says_how_much_is_owed_since_when_and_why() {
     assert!(line.ends_with(says), "{line}");
     let line = data_directory(&data, &url, "127.0.0.1:1");
     assert!(
-        line.ends_with("a bot uses it that does not listen where this one would"),
+        line.ends_with("a bot uses it, but none answers where BIND and PORT say"),
         "{line}"
     );
 

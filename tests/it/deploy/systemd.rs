@@ -231,7 +231,7 @@ fn the_watchdog_is_not_fed_while_the_pool_is_stuck() {
             return leave_out("a pool that is stuck", "let strace attach to processes");
         }
     }
-    let said = "the bot does not answer on its own port: the watchdog is not fed";
+    let said = "the bot does not answer on its own port: systemd will restart it";
     assert!(bot.wait_for_log(said, PATIENCE).is_some());
     drop(strace);
     manager.assert_fed(2);

@@ -1,12 +1,15 @@
-//! The variables that systemd sets for a service. They are not settings: without systemd none of
-//! them is set.
+//! What systemd tells a service in variables, and what the bot tells systemd. The variables are no settings: without
+//! systemd none of them is set, and nothing is told.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 /// Where and how often systemd wants to hear of the bot's state.
@@ -16,21 +19,37 @@ pub struct Systemd {
     pub notify_socket: Option<OsString>,
     /// `WatchdogSec=`: the bot must report that it is alive at least this often.
     pub watchdog: Option<Duration>,
-    /// Whether stdout is a stream to the journal.
-    pub is_journal: bool,
 }
 
 impl Systemd {
-    pub(super) fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Systemd {
+    pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Systemd {
         let number = |name| lookup(name)?.to_str()?.parse::<u64>().ok();
-        let is_for_us = lookup("WATCHDOG_PID").is_none()
-            || number("WATCHDOG_PID") == Some(u64::from(std::process::id()));
+        let us = u64::from(std::process::id());
+        let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == us);
         let microseconds = number("WATCHDOG_USEC").filter(|n| is_for_us && *n > 0);
         Systemd {
             notify_socket: lookup("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             watchdog: microseconds.map(Duration::from_micros),
-            is_journal: goes_to_journal(io::stdout()),
         }
+    }
+
+    /// Tells systemd a state, `READY=1`, `STOPPING=1` or `WATCHDOG=1`, in a datagram (sd_notify(3)). A failure is only
+    /// logged: systemd will notice it too.
+    pub(crate) fn tell(&self, state: &str) {
+        let send = |name| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address(name)?);
+        if let Some(Err(error)) = self.notify_socket.as_deref().map(send) {
+            log::warn!("failed to report the bot's state to systemd: {error}");
+        }
+    }
+}
+
+/// A path, or a name after an `@`, which only Linux has.
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    match name.as_encoded_bytes() {
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(name),
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
