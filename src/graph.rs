@@ -36,18 +36,19 @@ impl Graph {
 
     /// Sends a text to a person, once. Blocks for 10 s at most.
     pub fn send(&self, recipient: &str, text: &str) -> Report {
-        self.call(message(recipient, text)).unwrap_or_else(|error| {
-            let outcome = match is_unsent(&error) {
-                true => Outcome::Unsent,
-                false => Outcome::PerhapsSent,
-            };
-            let wrong = unreached(&error);
-            Report { outcome, wrong }
-        })
+        self.call(&message(recipient, text))
+            .unwrap_or_else(|error| {
+                let outcome = match is_unsent(&error) {
+                    true => Outcome::Unsent,
+                    false => Outcome::PerhapsSent,
+                };
+                let wrong = unreached(&error);
+                Report { outcome, wrong }
+            })
     }
 
-    fn call(&self, message: String) -> Result<Report, ureq::Error> {
-        let (head, body) = self.client.call(|agent| {
+    fn call(&self, message: &str) -> Result<Report, ureq::Error> {
+        let (head, body) = self.client.call(&|agent| {
             let call = self.authorize(agent.post(self.url("me/messages")), None);
             let call = call.content_type("application/json");
             // Without it an answer may come in gzip.

@@ -123,7 +123,7 @@ impl Graph {
     /// What the bot that listens here says of its health; none where something else answers.
     pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
         let url = format!("http://{address}/healthz");
-        let (_, body) = self.client.call(|agent| agent.get(url).call()).ok()?;
+        let (_, body) = self.client.call(&|agent| agent.get(&url).call()).ok()?;
         let says = String::from_utf8(body).ok()?;
         (says.len() < 200 && !says.contains(['\n', '<'])).then_some(says)
     }
@@ -137,7 +137,7 @@ impl Graph {
             ("hub.challenge", challenge),
         ];
         let ask = |agent: &Agent| agent.get(url).query_pairs(query).call();
-        let answer = self.client.call(ask);
+        let answer = self.client.call(&ask);
         let (head, body) = answer.map_err(|error| describe(&error))?;
         match head.status.as_u16() {
             200 if body == challenge.as_bytes() => Ok(()),
@@ -147,7 +147,7 @@ impl Graph {
     }
 
     fn get(&self, app: Option<&str>, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        read(self.client.call(|agent| {
+        read(self.client.call(&|agent| {
             let call = self.authorize(agent.get(self.url(path)), app);
             call.query_pairs(query.iter().copied()).call()
         }))
@@ -161,7 +161,7 @@ impl Graph {
     }
 
     fn post(&self, app: Option<&str>, path: &str, form: &[(&str, &str)]) -> Result<(), String> {
-        let answer = read(self.client.call(|agent| {
+        let answer = read(self.client.call(&|agent| {
             let call = self.authorize(agent.post(self.url(path)), app);
             call.send_form(form.iter().copied())
         }))?;

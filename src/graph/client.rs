@@ -79,7 +79,7 @@ impl Client {
     /// Makes a call, and reads the whole answer.
     pub(crate) fn call(
         &self,
-        make: impl FnOnce(&Agent) -> Result<Response<Body>, Error>,
+        make: &dyn Fn(&Agent) -> Result<Response<Body>, Error>,
     ) -> Result<(Parts, Vec<u8>), Error> {
         let idle = self.idle().pop();
         let agent = idle.unwrap_or_else(|| {
@@ -259,7 +259,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         thread::spawn(move || listener.incoming().flatten().for_each(behave));
         let url = format!("{scheme}://{address}/");
-        let call = Client::new(&[]).call(|agent| agent.post(&url).send("text"));
+        let call = Client::new(&[]).call(&|agent| agent.post(&url).send("text"));
         is_unsent(&call.expect_err("it fails"))
     }
 
@@ -273,7 +273,7 @@ mod tests {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         };
         assert!(unsent("https", no_tls), "the server knows no TLS");
-        let get = |url: &str| Client::new(&[]).call(|agent| agent.get(url).call());
+        let get = |url: &str| Client::new(&[]).call(&|agent| agent.get(url).call());
         let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
         let closed = listener.local_addr().expect("it is bound");
         drop(listener);
