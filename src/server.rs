@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use crate::account;
 use crate::config::Config;
@@ -157,10 +157,7 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
 
 /// Binds like the standard library, but `[::]` also accepts IPv4, whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
+    let family = SocketAddrAny::from(address).address_family();
     let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
