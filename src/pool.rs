@@ -4,18 +4,10 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::outbox::{Due, Outbox, WriteBatch};
+use crate::outbox::{ANSWER_WITHIN, Due, Outbox, WriteBatch};
 
-/// How long a thread sleeps at most.
+/// How long a sender sleeps at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
-
-/// What the writer is to do next.
-pub enum WriterTask<R> {
-    /// Write it, and tell the outbox what came of it.
-    Write(WriteBatch),
-    /// Tell these callers that their webhooks are not safe yet.
-    Late(Vec<R>),
-}
 
 /// The outbox, shared by receivers, senders and the writer.
 pub struct Pool<R> {
@@ -30,8 +22,6 @@ struct State<R> {
     outbox: Outbox<R>,
     /// Until when the one sender with a time-out sleeps. With time-outs all of them would wake for every call.
     sender_until: Option<Instant>,
-    /// Until when the writer sleeps.
-    writer_until: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -42,7 +32,6 @@ impl<R> Pool<R> {
             state: Mutex::new(State {
                 outbox,
                 sender_until: None,
-                writer_until: None,
                 is_stopping: false,
             }),
             due: Condvar::new(),
@@ -82,26 +71,21 @@ impl<R> Pool<R> {
         }
     }
 
-    /// The writer waits for its next task; none when it is to stop.
-    pub fn next_task(&self) -> Option<WriterTask<R>> {
+    /// The writer waits for callers whose webhooks are not safe in time, or a batch to write; none when it is to stop.
+    pub fn next_task(&self) -> Option<(Vec<R>, Option<WriteBatch>)> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let late = state.outbox.late(now);
-            if !late.is_empty() {
-                return Some(WriterTask::Late(late));
-            }
-            if let Some(batch) = state.outbox.take_batch() {
-                return Some(WriterTask::Write(batch));
+            let (late, batch) = (state.outbox.late(now), state.outbox.take_batch());
+            if !late.is_empty() || batch.is_some() {
+                return Some((late, batch));
             }
             if state.is_finished() {
                 return None;
             }
-            let deadline = state.outbox.next_deadline();
-            let until = deadline.unwrap_or(now + LONGEST_SLEEP);
-            state.writer_until = Some(until);
+            // What comes meanwhile is not late before that.
+            let until = state.outbox.next_deadline().unwrap_or(now + ANSWER_WITHIN);
             state = wait(&self.to_write, state, until, now);
-            state.writer_until = None;
         }
     }
 
@@ -118,14 +102,11 @@ impl<R> Pool<R> {
         self.notify(state, Instant::now());
     }
 
-    /// Notifies a sender or the writer when there is something to do before it wakes by itself.
+    /// Notifies a sender when there is something to do before it wakes by itself, and the writer when there is a batch.
     fn notify(&self, state: MutexGuard<'_, State<R>>, now: Instant) {
-        let (outbox, is_stopping) = (&state.outbox, state.is_stopping);
-        let next = outbox.next_time(now);
+        let next = state.outbox.next_time(now);
         let sender = next.is_some_and(|next| next <= now || !state.is_watched(next));
-        let deadline = outbox.next_deadline();
-        let is_sooner = |until| outbox.has_batch() || deadline.is_some_and(|at| at < until);
-        let writer = state.writer_until.is_some_and(is_sooner);
+        let (writer, is_stopping) = (state.outbox.has_batch(), state.is_stopping);
         drop(state);
         if is_stopping {
             self.due.notify_all();

@@ -24,8 +24,7 @@ mod server;
 mod verbs;
 mod worth;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub(crate) use self::leader::Leader;
 use self::server::Server;
@@ -37,48 +36,9 @@ use crate::outbox::{WriteBatch, Written};
 /// last event. What is not known is empty.
 pub(crate) type Owner = [String; 3];
 
-/// What the writer and the leader tell each other.
-struct Shared {
-    server: Arc<Server>,
-    /// The epoch of our lease; 0 when another process has it.
-    epoch: AtomicU64,
-    /// Whether the lease is to be asked for before anything is read or sent.
-    is_in_doubt: AtomicBool,
-    /// Held for a commit, and while the log is read anew.
-    exchange: Mutex<()>,
-    /// Whether it was told that it cannot be used.
-    is_away: AtomicBool,
-}
-
-impl Shared {
-    fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    fn doubt(&self) {
-        self.is_in_doubt.store(true, Ordering::Relaxed);
-    }
-
-    fn may_send(&self) -> bool {
-        self.epoch() != 0 && !self.is_in_doubt.load(Ordering::Relaxed)
-    }
-
-    /// Tells when the shared outbox cannot be used, and when it is back.
-    fn note<T>(&self, result: &Result<T, String>) {
-        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
-        match result {
-            Err(error) if !was_away => log::error!(
-                "{error}; until the shared outbox can be used webhooks are refused, and Messenger keeps them"
-            ),
-            Ok(_) if was_away => log::info!("the shared outbox is back"),
-            _ => {}
-        }
-    }
-}
-
 /// The log, as the writer has it.
 pub(crate) struct SharedLog {
-    shared: Arc<Shared>,
+    server: Arc<Server>,
     log: Log,
     max_pending: usize,
 }
@@ -91,23 +51,12 @@ impl SharedLog {
         Ok(SharedLog {
             log: Log::new(&server),
             max_pending,
-            shared: Arc::new(Shared {
-                server,
-                epoch: AtomicU64::new(0),
-                is_in_doubt: AtomicBool::new(false),
-                exchange: Mutex::default(),
-                is_away: AtomicBool::new(false),
-            }),
+            server,
         })
     }
 
     pub(crate) fn leader(&self) -> Leader {
-        Leader::new(&self.shared)
-    }
-
-    /// Whether this process has the lease, and nothing speaks against it.
-    pub(crate) fn may_send(&self) -> bool {
-        self.shared.may_send()
+        Leader::new(&self.server)
     }
 
     /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
@@ -116,25 +65,14 @@ impl SharedLog {
     /// # Errors
     /// When it may not have been written; it may be written again.
     pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
-        let epoch = self.shared.epoch();
-        let exchange = self.shared.exchange.lock();
-        let written = self.log.write(epoch, self.max_pending, batch, owner);
+        let exchange = self.server.exchange.lock();
+        let written = self.log.write(self.max_pending, batch, owner);
         drop(exchange);
         // The leader tells of what only an append is refused for.
-        if !matches!(&written, Ok((_, Written { why: Some(_), .. }))) {
-            self.shared.note(&written);
+        if !matches!(&written, Ok(Written { why: Some(_), .. })) {
+            self.server.note(&written);
         }
-        if self.log.was_connected() || !matches!(written, Ok((true, _))) {
-            self.shared.doubt();
-        }
-        let (is_ours, written) = written?;
-        let count = batch.ends();
-        if !is_ours && count > 0 {
-            log::warn!(
-                "another process sends by now: what was sent last may come twice, {count} messages at most"
-            );
-        }
-        Ok(written)
+        written
     }
 }
 

@@ -19,9 +19,10 @@ use crate::event::Event;
 use crate::graph::{Graph, Report};
 use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
 use crate::place::Place;
-use crate::pool::{Pool, WriterTask};
+use crate::pool::Pool;
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
+use crate::store::StoreError;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// The health of a bot that answers, but takes no webhooks.
@@ -109,7 +110,7 @@ impl Worker {
             let owed = outbox.owed();
             match outbox.held() {
                 _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
-                _ if outbox.lease.is_others => Answer::new(200, "ok: another process sends"),
+                _ if outbox.lease.epoch == Some(0) => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),
                 Some(reason) => {
@@ -169,45 +170,43 @@ impl Worker {
 
     /// What the writer does.
     pub(crate) fn write(&self, mut place: Place, shield: &Shield) {
-        while let Some(task) = self.pool.next_task() {
-            match task {
-                WriterTask::Late(late) => respond(late, &Answer::unavailable("not safe yet")),
-                WriterTask::Write(batch) => {
-                    let start = Instant::now();
-                    let pause = match self.commit(batch, &mut place, shield) {
-                        true => COMMITS_APART.saturating_sub(start.elapsed()),
-                        false => NEXT_TRY,
-                    };
-                    thread::sleep(pause);
-                }
+        while let Some((late, batch)) = self.pool.next_task() {
+            respond(late, &Answer::unavailable("not safe yet"));
+            if let Some(batch) = batch {
+                let start = Instant::now();
+                let pause = match self.commit(batch, &mut place, shield) {
+                    true => COMMITS_APART.saturating_sub(start.elapsed()),
+                    false => NEXT_TRY,
+                };
+                thread::sleep(pause);
             }
         }
     }
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch, &self.page.outbox_owner());
-        let Callers { safe, refused } = self.pool.change(|outbox, now| {
-            if matches!(place, Place::Shared(log) if !log.may_send()) {
-                outbox.lease.calls_until = Some(now);
+        match place.commit(&batch, &self.page.outbox_owner()) {
+            Ok(written) => {
+                let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
+                let Callers { safe, refused } = self.pool.change(end);
+                respond(safe, &Answer::ok());
+                if !refused.is_empty() {
+                    self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
+                }
+                true
             }
-            match &result {
-                Ok(written) => outbox.written(&batch, written, now),
-                Err(None) => outbox.not_written(batch),
-                Err(Some(_)) => outbox.lose_store(&batch),
+            Err(StoreError::Gone(why)) => {
+                let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
+                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+                shield.fail(io::Error::other(why));
+                false
             }
-        });
-        respond(safe, &Answer::ok());
-        match &result {
-            Ok(written) if !refused.is_empty() => {
-                self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
+            Err(_) => {
+                let refused = self.pool.change(|outbox, _| outbox.not_written(batch));
+                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+                false
             }
-            _ => respond(refused, &Answer::unavailable(TAKES_NO_MORE)),
         }
-        if let Err(Some(error)) = &result {
-            shield.fail(io::Error::other(error.to_string()));
-        }
-        result.is_ok()
     }
 }
 

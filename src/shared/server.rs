@@ -1,8 +1,9 @@
-//! The server: how to connect to it, and what its refusals mean.
+//! The server: how to connect to it, what its refusals mean, and whether it can be used.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::ConnectionAddr::TcpTls;
 use redis::{Client, Connection, RedisError, RedisResult, TlsCertificates};
 
 use crate::config::SharedOutbox;
@@ -15,6 +16,10 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Server {
     setting: SharedOutbox,
     client: Client,
+    /// Held for a commit, and while the log is read anew.
+    pub(super) exchange: Mutex<()>,
+    /// Whether the log says that it cannot be used.
+    is_away: AtomicBool,
 }
 
 impl Server {
@@ -30,21 +35,23 @@ impl Server {
                  rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
             setting: setting.clone(),
+            exchange: Mutex::default(),
+            is_away: AtomicBool::new(false),
         })
     }
 
     /// With the certificates that are built in, or else with those of its own: the server may have a public one.
     pub(super) fn connect(&self) -> RedisResult<Connection> {
-        let info = self.client.get_connection_info();
         let mut connected = self.client.get_connection_with_timeout(CONNECTED_WITHIN);
-        let is_verified = matches!(info.addr(), TcpTls { insecure, .. } if !insecure);
-        let root_cert = self.setting.authorities.clone();
-        if connected.is_err() && is_verified && root_cert.is_some() {
-            let certificates = TlsCertificates {
-                client_tls: None,
-                root_cert,
-            };
-            let client = Client::build_with_tls(info.clone(), certificates)?;
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: self.setting.authorities.clone(),
+        };
+        let info = self.client.get_connection_info().clone();
+        if connected.is_err()
+            && certificates.root_cert.is_some()
+            && let Ok(client) = Client::build_with_tls(info, certificates)
+        {
             connected = client.get_connection_with_timeout(CONNECTED_WITHIN);
         }
         let connection = connected?;
@@ -56,6 +63,18 @@ impl Server {
     /// All keys share a hash tag, so that one script may use several of them.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.setting.prefix)
+    }
+
+    /// Logs when the shared outbox cannot be used, and when it can be used again.
+    pub(super) fn note<T>(&self, result: &Result<T, String>) {
+        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
+        match result {
+            Err(error) if !was_away => log::error!(
+                "{error}; until the shared outbox can be used webhooks are refused, and Messenger keeps them"
+            ),
+            Ok(_) if was_away => log::info!("the shared outbox is back"),
+            _ => {}
+        }
     }
 
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.

@@ -17,6 +17,9 @@ use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_roo
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
+/// The shortest wait of a read: 0 would be for ever.
+const NO_WAIT: Duration = Duration::from_millis(1);
+
 /// One connection to the log.
 pub(super) struct Log {
     server: Arc<Server>,
@@ -38,19 +41,17 @@ impl Log {
         }
     }
 
-    /// Writes what was sent, and appends what was accepted, in one exchange. It may be repeated: known mids are passed
-    /// over. Returns whether what was sent is written, which it is not when another process sends by now, and what has
-    /// become of the rest.
+    /// Writes what was sent, unless another process sends by now, and appends what was accepted, in one exchange. It may
+    /// be repeated: known mids are passed over.
     pub(super) fn write(
         &mut self,
-        epoch: u64,
         max: usize,
         batch: &WriteBatch,
         owner: &Owner,
-    ) -> Result<(bool, Written), String> {
+    ) -> Result<Written, String> {
         let mut pipeline = redis::pipe();
         // First, because it makes room.
-        pipeline.add_command(self.commit(epoch, batch));
+        pipeline.add_command(self.commit(batch));
         for chunk in batch.accepted.chunks(CHUNK) {
             pipeline.add_command(self.append(max, chunk, owner));
         }
@@ -72,14 +73,23 @@ impl Log {
     }
 
     fn written(
-        &self,
+        &mut self,
         batch: &WriteBatch,
         replies: Vec<RedisResult<Vec<usize>>>,
-    ) -> Result<(bool, Written), String> {
+    ) -> Result<Written, String> {
         let mut replies = replies.into_iter();
         let committed = replies.next().unwrap_or(Ok(Vec::new()));
-        let committed = committed.map_err(|error| self.server.explain(&error))?;
-        let mut written = Written::default();
+        let is_ours = committed.map_err(|error| self.server.explain(&error))? == [1];
+        if !is_ours && batch.ends() > 0 {
+            let count = batch.ends();
+            log::warn!(
+                "another process sends by now: what was sent last may come twice, {count} messages at most"
+            );
+        }
+        let mut written = Written {
+            is_in_doubt: self.was_connected() || !is_ours,
+            ..Written::default()
+        };
         for (chunk, refused) in batch.accepted.chunks(CHUNK).zip(replies) {
             let refused = refused.unwrap_or_else(|error| {
                 written.why = Some(self.server.explain(&error));
@@ -90,7 +100,7 @@ impl Log {
         }
         // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
-        Ok((committed == [1], written))
+        Ok(written)
     }
 
     fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
@@ -109,10 +119,10 @@ impl Log {
         command
     }
 
-    fn commit(&self, epoch: u64, batch: &WriteBatch) -> Cmd {
+    fn commit(&self, batch: &WriteBatch) -> Cmd {
         let keys = ["epoch", "log", "sent", "owed"];
         let mut command = self.script(include_str!("commit.lua"), &keys);
-        command.arg(epoch).arg(batch.sent.len());
+        command.arg(batch.epoch).arg(batch.sent.len());
         for (id, bytes) in &batch.sent {
             command.arg(from_id(*id)).arg(*bytes);
         }
@@ -161,7 +171,7 @@ impl Log {
         let mut all: Vec<StoredEcho> = Vec::new();
         loop {
             let after = all.last().map_or(0, |stored| stored.id);
-            let (more, _) = self.tail(after, Duration::ZERO)?;
+            let (more, _) = self.tail(after, NO_WAIT)?;
             if more.is_empty() {
                 return Ok(all);
             }
@@ -179,10 +189,7 @@ impl Log {
         let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
-        if !wait.is_zero() {
-            // 0 is for ever there.
-            pipeline.arg("BLOCK").arg(milliseconds(wait));
-        }
+        pipeline.arg("BLOCK").arg(milliseconds(wait));
         pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
