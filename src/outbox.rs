@@ -178,12 +178,8 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let stored = &self
-            .pending
-            .echoes
-            .get(&id)
-            .expect("what is queued is owed")
-            .stored;
+        let pending = self.pending.echoes.get(&id);
+        let stored = &pending.expect("what is queued is owed").stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -212,7 +208,9 @@ impl<R> Outbox<R> {
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        self.lease.allows_call(time.max(now)).then_some(time)
+        let lease = &self.lease;
+        let is_allowed = |until| time.max(now) <= until && !lease.is_in_doubt;
+        lease.calls_until.is_none_or(is_allowed).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {

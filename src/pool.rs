@@ -60,11 +60,12 @@ impl<R> Pool<R> {
                 self.notify(state, now);
                 return Some(due);
             }
-            let longest = now + LONGEST_SLEEP;
             let next = state.outbox.next_time(now);
             let watched = next.filter(|next| !state.is_watched(*next));
             state.sender_until = watched.or(state.sender_until);
-            state = wait(&self.due, state, watched.unwrap_or(longest), now);
+            let sleep = watched.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(now));
+            let woken = self.due.wait_timeout(state, sleep);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
             if watched.is_some() && state.sender_until == watched {
                 state.sender_until = None;
             }
@@ -84,8 +85,10 @@ impl<R> Pool<R> {
                 return None;
             }
             // What comes meanwhile is not late before that.
-            let until = state.outbox.next_deadline().unwrap_or(now + ANSWER_WITHIN);
-            state = wait(&self.to_write, state, until, now);
+            let deadline = state.outbox.next_deadline();
+            let sleep = deadline.map_or(ANSWER_WITHIN, |at| at.saturating_duration_since(now));
+            let woken = self.to_write.wait_timeout(state, sleep);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -122,16 +125,6 @@ impl<R> Pool<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn wait<'a, T>(
-    condition: &Condvar,
-    guard: MutexGuard<'a, T>,
-    until: Instant,
-    now: Instant,
-) -> MutexGuard<'a, T> {
-    let waited = condition.wait_timeout(guard, until.saturating_duration_since(now));
-    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl<R> State<R> {

@@ -1,6 +1,5 @@
 //! An outbox that several processes share: only the process with the lease sends, and owes what is in the log.
 
-use std::mem;
 use std::time::Instant;
 
 use super::page::Page;
@@ -20,22 +19,6 @@ pub(crate) struct Lease {
     pub(super) last_old_call: u64,
     /// Whether the last attempt to ask for the lease or to read the log failed. Then no webhook can be accepted.
     pub(crate) is_log_away: bool,
-}
-
-impl Lease {
-    /// The lease is asked for now. Returns whether it was in doubt: then no call begins until `calls_until` is set anew.
-    pub(crate) fn end_doubt(&mut self, now: Instant) -> bool {
-        if self.is_in_doubt {
-            self.calls_until = Some(now);
-        }
-        mem::take(&mut self.is_in_doubt)
-    }
-
-    /// Whether a call may begin at this time.
-    pub(super) fn allows_call(&self, at: Instant) -> bool {
-        let may_begin = |until| at <= until && !self.is_in_doubt;
-        self.calls_until.is_none_or(may_begin)
-    }
 }
 
 impl<R> Outbox<R> {
@@ -62,18 +45,17 @@ impl<R> Outbox<R> {
 
     /// Another process sends: nothing that is safe is owed here. Returns the epoch before.
     pub fn follow(&mut self, now: Instant) -> Option<u64> {
-        let before = self.lease.epoch;
-        self.begin_lease(0, false, now);
-        before
+        self.begin_lease(0, false, now)
     }
 
-    /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay.
-    fn begin_lease(&mut self, epoch: u64, is_owed: bool, now: Instant) {
-        self.lease.epoch = Some(epoch);
-        self.lease.calls_until = Some(now);
+    /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay. Returns the epoch
+    /// before.
+    fn begin_lease(&mut self, epoch: u64, is_owed: bool, now: Instant) -> Option<u64> {
         self.pending.forget_safe();
         self.queues = RecipientQueues::default();
-        self.lease.last_old_call = self.page.calls;
         self.page = Page::new(self.limits.send_rate, is_owed, self.page.calls, now);
+        self.lease.last_old_call = self.page.calls;
+        self.lease.calls_until = Some(now);
+        self.lease.epoch.replace(epoch)
     }
 }

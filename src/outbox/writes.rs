@@ -105,9 +105,8 @@ impl<R> Outbox<R> {
     /// Whether this echo, which is not pending, is one of those.
     pub(super) fn is_done(&self, id: EchoId) -> bool {
         let in_write = self.writes.in_write.iter().flatten();
-        in_write
-            .chain(&self.writes.batch.done)
-            .any(|done| *done == id)
+        let mut done = in_write.chain(&self.writes.batch.done);
+        done.any(|done| *done == id)
     }
 
     /// Whether no call is in flight, and all that is to be written is written.

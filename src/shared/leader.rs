@@ -1,16 +1,15 @@
 //! The thread that asks for the lease, and, while this process has it, follows the log into the outbox.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::server::Server;
 use super::verbs::Log;
 use super::{Owner, worth};
 use crate::graph::client::CALL_TIMEOUT;
-use crate::hex;
 use crate::outbox::EchoId;
 use crate::pool::Pool;
 
@@ -39,13 +38,11 @@ pub(crate) struct Leader {
 
 impl Leader {
     pub(super) fn new(server: &Arc<Server>) -> Leader {
-        let mut nonce = [0; 8];
-        let filled = SystemRandom::new().fill(&mut nonce);
-        filled.expect("the system has random numbers because TLS needs them");
+        let nonce = RandomState::new().hash_one(0);
         Leader {
             server: Arc::clone(server),
             log: Log::new(server),
-            name: format!("{}-{}", std::process::id(), hex::encode(&nonce)),
+            name: format!("{}-{nonce:016x}", std::process::id()),
             after: 0,
         }
     }
@@ -73,14 +70,16 @@ impl Leader {
     /// Renews the lease when it is time, and follows the log for a moment. Returns how long to wait before the next turn.
     fn turn<R>(&mut self, pool: &Pool<R>, owner: impl Fn() -> Owner) -> Result<Duration, String> {
         let now = Instant::now();
-        let (was_in_doubt, lease) =
-            pool.change(|outbox, now| (outbox.lease.end_doubt(now), outbox.lease));
-        if was_in_doubt {
-            // The name may be another server's by now.
-            self.log.connection = None;
-        }
-        let calls_until = lease.calls_until;
-        if calls_until.is_none_or(|until| now + RENEWED_BEFORE >= until) {
+        let lease = pool.change(|outbox, now| {
+            if mem::take(&mut outbox.lease.is_in_doubt) {
+                outbox.lease.calls_until = Some(now);
+                // The name may be another server's by now.
+                self.log.connection = None;
+            }
+            outbox.lease
+        });
+        let is_to_be_renewed = |until| now + RENEWED_BEFORE >= until;
+        if lease.calls_until.is_none_or(is_to_be_renewed) {
             let answer = self.log.lead(&self.name, LEASE, &owner())?;
             let is_new_connection = self.log.was_connected();
             if lease.epoch.is_none() || lease.is_log_away {
