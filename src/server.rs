@@ -137,11 +137,11 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         let advice = match error.kind() {
             ErrorKind::PermissionDenied => {
-                "a port below 1024 needs a right (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): set PORT to another \
-                 one, behind a reverse proxy"
+                "a port below 1024 needs a privilege (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): grant it, or set \
+                 PORT to a higher one, behind a reverse proxy"
             }
-            ErrorKind::AddrInUse => "another program is there: BIND and PORT choose the address",
-            _ => "BIND and PORT choose the address",
+            ErrorKind::AddrInUse => "another program listens there: choose another address with BIND and PORT",
+            _ => "choose another address with BIND and PORT",
         };
         let error = io::Error::other(format!("{error}; {advice}"));
         system(&format!("listen on {}", addresses.join(" and ")))(error)

@@ -60,7 +60,7 @@ impl SharedLog {
     }
 
     /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
-    /// sent, unless another process sends by now.
+    /// sent, unless another process sends now.
     ///
     /// # Errors
     /// When it may not have been written; it may be written again.

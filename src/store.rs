@@ -63,18 +63,18 @@ impl StoreError {
     fn busy(path: &Path) -> StoreError {
         let path = path.display();
         StoreError::Busy(format!(
-            "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
+            "DATA_DIR: {path} is in use by another echobot: stop that one, or choose another directory"
         ))
     }
 
     fn system(path: &Path, error: &io::Error) -> StoreError {
         let remedy = match error.kind() {
-            ErrorKind::PermissionDenied => "let echobot write there, or name another directory",
-            ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another directory",
+            ErrorKind::PermissionDenied => "let echobot write there, or choose another directory",
+            ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "make room"
+                "free some space there"
             }
-            _ => "name another directory",
+            _ => "choose another directory",
         };
         let path = path.display();
         StoreError::Unusable(format!("DATA_DIR: failed to use {path}: {error}; {remedy}"))
@@ -83,8 +83,8 @@ impl StoreError {
     fn damaged(path: &Path, what: &redb::Error) -> StoreError {
         let path = path.display();
         StoreError::Unusable(format!(
-            "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: what it owed is then \
-             lost"
+            "DATA_DIR: {path} is damaged ({what}), and was not changed: restore it from a backup, or move it away, which \
+             loses the echoes that are owed in it"
         ))
     }
 }
@@ -160,7 +160,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::busy(path)),
         Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!(
             "DATA_DIR: failed to lock {}: {error}; this file system has no locks, and a second echobot would damage the \
-             outbox: name a directory on a local disk, or mount this one with locks",
+             outbox: choose a directory on a local disk, or mount this one with locks",
             path.display()
         ))),
     }
@@ -208,7 +208,7 @@ fn keep_private(path: &Path) -> io::Result<()> {
     if mode != 0o600 {
         make_private(path)?;
         let path = path.display();
-        log::info!("{path} was {mode:o}, and is readable by this user alone now");
+        log::info!("the mode of {path} was {mode:o}, and is 600 now: only this user can read it");
     }
     Ok(())
 }

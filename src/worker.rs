@@ -29,7 +29,7 @@ use crate::webhook::{self, Answer, Verdict, Webhook};
 const NOT_OK: &str = "stopping, or the outbox accepts no more echoes";
 
 /// The answer to a webhook that is not taken, and the usual reason.
-const TAKES_NO_MORE: &str = "the outbox takes no more";
+const TAKES_NO_MORE: &str = "the outbox accepts no more echoes";
 const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or to one person";
 
 /// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as

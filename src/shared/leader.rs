@@ -130,7 +130,7 @@ fn follow<R>(pool: &Pool<R>) {
         Some(0) => {}
         None => log::info!("another process sends; this one takes over when that one stops"),
         Some(_) => log::warn!(
-            "the lease is lost: another process sends; what was sent last may come twice"
+            "the lease is lost, and another process sends now: the messages sent last may be sent twice"
         ),
     }
 }

@@ -70,9 +70,9 @@ impl Server {
         let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
         match result {
             Err(error) if !was_away => log::error!(
-                "{error}; until the shared outbox can be used webhooks are refused, and Messenger keeps them"
+                "{error}; webhooks are refused, and Messenger keeps them, until the shared outbox can be used again"
             ),
-            Ok(_) if was_away => log::info!("the shared outbox is back"),
+            Ok(_) if was_away => log::info!("the shared outbox works again"),
             _ => {}
         }
     }
@@ -91,8 +91,7 @@ impl Server {
     }
 }
 
-const PASSWORD: &str =
-    "it asks for another password: write it into the URL, as in redis://:PASSWORD@host";
+const PASSWORD: &str = "the password is missing or wrong: put the right one into the URL, as in redis://:PASSWORD@host";
 const REPLICA: &str = "it is a replica: name the primary";
 const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
 
@@ -110,7 +109,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("unknown command", TOO_OLD),
     (
         "OOM",
-        "its memory is full: raise maxmemory, or let what is owed be sent",
+        "its memory is full: raise maxmemory, or wait until the echoes that are owed are sent",
     ),
     ("LOADING", "it is still reading its data"),
     ("MISCONF", "it cannot write to its disk"),

@@ -41,7 +41,7 @@ impl Log {
         }
     }
 
-    /// Writes what was sent, unless another process sends by now, and appends what was accepted, in one exchange. It may
+    /// Writes what was sent, unless another process sends now, and appends what was accepted, in one exchange. It may
     /// be repeated: known mids are passed over.
     pub(super) fn write(
         &mut self,
@@ -65,8 +65,8 @@ impl Log {
             }
             if !mem::replace(&mut self.has_forgotten, true) {
                 log::warn!(
-                    "the memory of the shared outbox's server is full: the oldest mids are forgotten, and a redelivered \
-                     message is known for less than 36 hours; raise maxmemory"
+                    "the memory of the shared outbox's server is full: the oldest mids are deleted, and a message that is \
+                     redelivered late may be echoed again; raise maxmemory"
                 );
             }
         }
@@ -83,7 +83,7 @@ impl Log {
         if !is_ours && batch.ends() > 0 {
             let count = batch.ends();
             log::warn!(
-                "another process sends by now: what was sent last may come twice, {count} messages at most"
+                "another process sends now: the messages sent last may be sent twice, {count} at most"
             );
         }
         let mut written = Written {
