@@ -22,7 +22,7 @@ impl Place {
     /// When a setting is wrong, or the data directory cannot be used. A shared outbox may be away at the start.
     pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
         if let Some(shared) = &config.shared {
-            let log = SharedLog::new(shared, config.max_pending);
+            let log = SharedLog::open(shared, config.max_pending);
             let log = log.map_err(StoreError::Unusable)?;
             return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }

@@ -24,61 +24,17 @@ mod server;
 mod verbs;
 mod worth;
 
-use std::sync::Arc;
-
 pub(crate) use self::leader::Leader;
-use self::server::Server;
-use self::verbs::Log;
+pub(crate) use self::verbs::Log as SharedLog;
 use crate::config::SharedOutbox;
-use crate::outbox::{WriteBatch, Written};
 
 /// What shows whose outbox it is: a digest of the token, the page that the Graph API names for it, and the page of the
 /// last event. What is not known is empty.
 pub(crate) type Owner = [String; 3];
 
-/// The log, as the writer has it.
-pub(crate) struct SharedLog {
-    server: Arc<Server>,
-    log: Log,
-    max_pending: usize,
-}
-
-impl SharedLog {
-    /// # Errors
-    /// When the URL is not understood.
-    pub(crate) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<SharedLog, String> {
-        let server = Arc::new(Server::new(setting)?);
-        Ok(SharedLog {
-            log: Log::new(&server),
-            max_pending,
-            server,
-        })
-    }
-
-    pub(crate) fn leader(&self) -> Leader {
-        Leader::new(&self.server)
-    }
-
-    /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
-    /// sent, unless another process sends now.
-    ///
-    /// # Errors
-    /// When it may not have been written; it may be written again.
-    pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
-        let exchange = self.server.exchange.lock();
-        let written = self.log.write(self.max_pending, batch, owner);
-        drop(exchange);
-        // The leader tells of what only an append is refused for.
-        if !matches!(&written, Ok(Written { why: Some(_), .. })) {
-            self.server.note(&written);
-        }
-        written
-    }
-}
-
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
 pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
-    let mut log = Log::new(&Arc::new(Server::new(setting)?));
+    let mut log = SharedLog::open(setting, 1)?;
     let ((_, durability), eviction) = worth::of(&mut log)?;
     let (owed, is_sending) = log.state()?;
     let sender = if is_sending { "a" } else { "no" };

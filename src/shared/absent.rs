@@ -17,7 +17,7 @@ pub(crate) struct SharedLog(Infallible);
 pub(crate) type Leader = SharedLog;
 
 impl SharedLog {
-    pub(crate) fn new(_: &SharedOutbox, _: usize) -> Result<SharedLog, String> {
+    pub(crate) fn open(_: &SharedOutbox, _: usize) -> Result<SharedLog, String> {
         Err(ABSENT.to_string())
     }
 

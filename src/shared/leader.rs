@@ -28,7 +28,6 @@ const TAIL_WAITS: Duration = Duration::from_millis(200);
 
 /// The thread's own state. Whether this process may send is in the outbox's `lease`.
 pub(crate) struct Leader {
-    server: Arc<Server>,
     log: Log,
     /// The process, with a nonce for each start.
     name: String,
@@ -40,7 +39,6 @@ impl Leader {
     pub(super) fn new(server: &Arc<Server>) -> Leader {
         let nonce = RandomState::new().hash_one(0);
         Leader {
-            server: Arc::clone(server),
             log: Log::new(server),
             name: format!("{}-{nonce:016x}", std::process::id()),
             after: 0,
@@ -51,7 +49,7 @@ impl Leader {
     pub(crate) fn run<R>(mut self, pool: &Pool<R>, owner: impl Fn() -> Owner) {
         while !pool.is_finished() {
             let turn = self.turn(pool, &owner);
-            self.server.note(&turn);
+            self.log.server.note(&turn);
             pool.change(|outbox, _| {
                 outbox.lease.is_log_away = turn.is_err();
                 outbox.lease.is_in_doubt |= turn.is_err();
@@ -113,8 +111,9 @@ impl Leader {
 
     /// This process has the lease, and reads the log anew.
     fn lead<R>(&mut self, epoch: u64, pool: &Pool<R>) -> Result<(), String> {
+        let server = Arc::clone(&self.log.server);
         // What is committed meanwhile would seem to be owed.
-        let _exchange = self.server.exchange.lock();
+        let _exchange = server.exchange.lock();
         let records = self.log.read()?;
         let owed = records.len();
         self.after = records.last().map_or(0, |stored| stored.id);

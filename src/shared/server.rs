@@ -12,9 +12,10 @@ use crate::config::SharedOutbox;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
-/// The server, and how our keys in it begin.
+/// The server, how our keys in it begin, and how many echoes may be owed there.
 pub(super) struct Server {
     setting: SharedOutbox,
+    pub(super) max_pending: usize,
     client: Client,
     /// Held for a commit, and while the log is read anew.
     pub(super) exchange: Mutex<()>,
@@ -25,7 +26,7 @@ pub(super) struct Server {
 impl Server {
     /// # Errors
     /// When the URL is not understood.
-    pub(super) fn new(setting: &SharedOutbox) -> Result<Server, String> {
+    pub(super) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<Server, String> {
         // So the redis crate wants to hear it.
         let fragment = if setting.is_insecure { "#insecure" } else { "" };
         let url = format!("{}{fragment}", setting.url.expose());
@@ -35,6 +36,7 @@ impl Server {
                  rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
             setting: setting.clone(),
+            max_pending,
             exchange: Mutex::default(),
             is_away: AtomicBool::new(false),
         })

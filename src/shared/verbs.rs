@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Connection, RedisError, RedisResult};
 
-use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
+use super::{Leader, Owner};
 use crate::clock::{self, milliseconds};
+use crate::config::SharedOutbox;
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
@@ -20,9 +21,9 @@ const CHUNK: usize = 1000;
 /// The shortest wait of a read: 0 would be for ever.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
-/// One connection to the log.
-pub(super) struct Log {
-    server: Arc<Server>,
+/// The log, over one connection.
+pub(crate) struct Log {
+    pub(super) server: Arc<Server>,
     pub(super) connection: Option<Connection>,
     is_new_connection: bool,
     /// Milliseconds that the server's clock is ahead of ours.
@@ -31,6 +32,12 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// # Errors
+    /// When the URL is not understood.
+    pub(crate) fn open(setting: &SharedOutbox, max_pending: usize) -> Result<Log, String> {
+        Ok(Log::new(&Arc::new(Server::new(setting, max_pending)?)))
+    }
+
     pub(super) fn new(server: &Arc<Server>) -> Log {
         Log {
             server: Arc::clone(server),
@@ -41,19 +48,34 @@ impl Log {
         }
     }
 
-    /// Writes what was sent, unless another process sends now, and appends what was accepted, in one exchange. It may
-    /// be repeated: known mids are passed over.
-    pub(super) fn write(
-        &mut self,
-        max: usize,
-        batch: &WriteBatch,
-        owner: &Owner,
-    ) -> Result<Written, String> {
+    /// The leader, with a connection of its own.
+    pub(crate) fn leader(&self) -> Leader {
+        Leader::new(&self.server)
+    }
+
+    /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
+    /// sent, unless another process sends now. It may be repeated: known mids are passed over.
+    ///
+    /// # Errors
+    /// When it may not have been written.
+    pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
+        let server = Arc::clone(&self.server);
+        let exchange = server.exchange.lock();
+        let written = self.write(batch, owner);
+        drop(exchange);
+        // The leader tells of what only an append is refused for.
+        if !matches!(&written, Ok(Written { why: Some(_), .. })) {
+            server.note(&written);
+        }
+        written
+    }
+
+    fn write(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let mut pipeline = redis::pipe();
         // First, because it makes room.
-        pipeline.add_command(self.commit(batch));
+        pipeline.add_command(self.commit_command(batch));
         for chunk in batch.accepted.chunks(CHUNK) {
-            pipeline.add_command(self.append(max, chunk, owner));
+            pipeline.add_command(self.append_command(chunk, owner));
         }
         pipeline.ignore_errors();
         loop {
@@ -103,7 +125,8 @@ impl Log {
         Ok(written)
     }
 
-    fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+    fn append_command(&self, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+        let max = self.server.max_pending;
         let flags = "#!lua\n";
         let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
         let keys = ["page", "leader", "log", "owed", "known"];
@@ -119,7 +142,7 @@ impl Log {
         command
     }
 
-    fn commit(&self, batch: &WriteBatch) -> Cmd {
+    fn commit_command(&self, batch: &WriteBatch) -> Cmd {
         let keys = ["epoch", "log", "sent", "owed"];
         let mut command = self.script(include_str!("commit.lua"), &keys);
         command.arg(batch.epoch).arg(batch.sent.len());
@@ -211,7 +234,7 @@ impl Log {
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
         // Last: a server that wants a password ends the connection at so long a command.
-        let append = self.append(1, &[], &Owner::default());
+        let append = self.append_command(&[], &Owner::default());
         pipeline.add_command(append).ignore();
         self.run(|to| pipeline.query(to))
     }
