@@ -49,6 +49,9 @@ pub(crate) struct Worker {
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the start.
     pub(crate) received: AtomicU64,
+    /// Dropped before the shield, whose socket it uses.
+    pub(crate) server: tiny_http::Server,
+    pub(crate) shield: Arc<Shield>,
 }
 
 impl Worker {
@@ -57,6 +60,8 @@ impl Worker {
         pool: Pool<Request>,
         reply: fn(&Event) -> Option<Reply>,
         page: Arc<TokenPage>,
+        server: tiny_http::Server,
+        shield: Shield,
     ) -> Worker {
         Worker {
             pool,
@@ -66,21 +71,23 @@ impl Worker {
             page,
             refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
+            server,
+            shield: Arc::new(shield),
         }
     }
 
     /// What a receiver does until the port is closed.
-    pub(crate) fn receive(&self, server: &tiny_http::Server, shield: &Shield) {
+    pub(crate) fn receive(&self) {
         loop {
-            match server.recv() {
+            match self.server.recv() {
                 Ok(request) => {
                     self.received.fetch_add(1, Ordering::Relaxed);
                     catch(|| self.answer(request));
                 }
-                Err(_) if shield.is_closed() => return,
+                Err(_) if self.shield.is_closed() => return,
                 Err(error) => {
                     let why = format!("tiny_http has stopped accepting: {error}");
-                    return shield.fail(io::Error::new(error.kind(), why));
+                    return self.shield.fail(io::Error::new(error.kind(), why));
                 }
             }
         }
@@ -169,12 +176,12 @@ impl Worker {
     }
 
     /// What the writer does.
-    pub(crate) fn write(&self, mut place: Place, shield: &Shield) {
+    pub(crate) fn write(&self, mut place: Place) {
         while let Some((late, batch)) = self.pool.next_task() {
             respond(late, &Answer::unavailable("not safe yet"));
             if let Some(batch) = batch {
                 let start = Instant::now();
-                let pause = match self.commit(batch, &mut place, shield) {
+                let pause = match self.commit(batch, &mut place) {
                     true => COMMITS_APART.saturating_sub(start.elapsed()),
                     false => NEXT_TRY,
                 };
@@ -184,7 +191,7 @@ impl Worker {
     }
 
     /// Returns whether the batch was written.
-    fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
+    fn commit(&self, batch: WriteBatch, place: &mut Place) -> bool {
         match place.commit(&batch, &self.page.outbox_owner()) {
             Ok(written) => {
                 let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
@@ -198,7 +205,7 @@ impl Worker {
             Err(StoreError::Gone(why)) => {
                 let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
                 respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-                shield.fail(io::Error::other(why));
+                self.shield.fail(io::Error::other(why));
                 false
             }
             Err(_) => {
