@@ -54,22 +54,22 @@ fn a_call_begins_only_as_long_as_the_lease_allows() {
 fn after_a_commit_that_failed_or_was_refused_no_call_begins_whatever_the_lease_allows() {
     let now = Instant::now();
     let mut outbox = shared();
-    outbox.lead(7, vec![stored(1, "a", "a1"), stored(2, "b", "b1")], now);
+    outbox.lead(7, vec![stored(1, "a", "a1")], now);
     outbox.lease.calls_until = Some(now + MINUTE);
-    owe(&mut outbox, "c", &["c1"], now);
+    owe(&mut outbox, "b", &["b1"], now);
     let batch = outbox.take_batch().expect("there is something to write");
     assert_eq!(batch.epoch, 7);
     assert_eq!(outbox.not_written(batch), [1]);
-    assert_eq!(next_text(&mut outbox, now), None);
+    assert_eq!(outbox.next_time(now), None);
     outbox.lease.is_in_doubt = false;
-    assert_eq!(next_text(&mut outbox, now).as_deref(), Some("a1"));
+    assert_eq!(outbox.next_time(now), Some(now));
     let batch = outbox.take_batch().expect("it is tried again");
     let refused = Written {
         is_in_doubt: true,
         ..Written::default()
     };
     outbox.written(&batch, &refused, now);
-    assert_eq!(next_text(&mut outbox, now), None);
+    assert_eq!(outbox.next_time(now), None);
 }
 
 #[test]
