@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::acknowledgements::ANSWER_WITHIN;
 use self::acknowledgements::{Acknowledgement, AcknowledgementId};
 pub use self::dedup::MidDigest;
 use self::lease::Lease;
@@ -141,7 +142,8 @@ impl<R> Outbox<R> {
         if !self.pending.has_room(&echoes, &mids, max) {
             return Accepted::Full(caller);
         }
-        let acknowledgement = self.last_acknowledgement + 1;
+        self.last_acknowledgement += 1;
+        let acknowledgement = self.last_acknowledgement;
         let mut open = 0;
         for (echo, mid) in echoes.into_iter().zip(mids) {
             if mid.is_some_and(|mid| self.pending.answered.contains(mid)) {
@@ -159,7 +161,12 @@ impl<R> Outbox<R> {
         if open == 0 {
             return Accepted::Safe(caller);
         }
-        self.register(caller, open, now);
+        let waiting = Acknowledgement {
+            caller,
+            deadline: now + ANSWER_WITHIN,
+            open,
+        };
+        self.acknowledgements.insert(acknowledgement, waiting);
         Accepted::Waiting
     }
 
@@ -171,12 +178,8 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let stored = &self
-            .pending
-            .echoes
-            .get(&id)
-            .expect("what is queued is owed")
-            .stored;
+        let pending = self.pending.echoes.get(&id);
+        let stored = &pending.expect("what is queued is owed").stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -205,9 +208,9 @@ impl<R> Outbox<R> {
         }
         let (time, _) = self.next_class(now)?;
         let time = self.page.next_time(now).max(time);
-        let last = self.lease.calls_until;
-        let is_too_late = last.is_some_and(|last| time.max(now) > last);
-        (!is_too_late).then_some(time)
+        let lease = &self.lease;
+        let is_allowed = |until| time.max(now) <= until && !lease.is_in_doubt;
+        lease.calls_until.is_none_or(is_allowed).then_some(time)
     }
 
     fn next_class(&self, now: Instant) -> Option<(Instant, Class)> {

@@ -22,7 +22,7 @@ impl Place {
     /// When a setting is wrong, or the data directory cannot be used. A shared outbox may be away at the start.
     pub(crate) fn open(config: &Config) -> Result<(Place, Vec<StoredEcho>), StoreError> {
         if let Some(shared) = &config.shared {
-            let log = SharedLog::new(shared, config.max_pending);
+            let log = SharedLog::open(shared, config.max_pending);
             let log = log.map_err(StoreError::Unusable)?;
             return Ok((Place::Shared(Box::new(log)), Vec::new()));
         }
@@ -39,22 +39,21 @@ impl Place {
     /// Writes a batch: it is safe when this returns.
     ///
     /// # Errors
-    /// `Err(None)` when the batch can be written again later; `Err(Some(_))` when nothing can be written here any more.
+    /// [`StoreError::Gone`] when nothing can be written here any more; anything else when the batch can be written again
+    /// later, which the log says.
     pub(crate) fn commit(
         &mut self,
         batch: &WriteBatch,
         owner: &Owner,
-    ) -> Result<Written, Option<StoreError>> {
+    ) -> Result<Written, StoreError> {
         match self {
             Place::Memory => Ok(Written::default()),
-            Place::Disk(store) => store.commit(batch).map_err(|error| match error {
-                StoreError::Gone(_) => Some(error),
-                _ => {
+            Place::Disk(store) => store.commit(batch).inspect_err(|error| {
+                if !matches!(error, StoreError::Gone(_)) {
                     log::error!("{error}; webhooks are refused until it can be written");
-                    None
                 }
             }),
-            Place::Shared(log) => log.commit(batch, owner).map_err(|_| None),
+            Place::Shared(log) => log.commit(batch, owner).map_err(StoreError::Unusable),
         }
     }
 }

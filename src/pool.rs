@@ -4,18 +4,10 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::outbox::{Due, Outbox, WriteBatch};
+use crate::outbox::{ANSWER_WITHIN, Due, Outbox, WriteBatch};
 
-/// How long a thread sleeps at most.
+/// How long a sender sleeps at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
-
-/// What the writer is to do next.
-pub enum WriterTask<R> {
-    /// Write it, and tell the outbox what came of it.
-    Write(WriteBatch),
-    /// Tell these callers that their webhooks are not safe yet.
-    Late(Vec<R>),
-}
 
 /// The outbox, shared by receivers, senders and the writer.
 pub struct Pool<R> {
@@ -32,8 +24,6 @@ struct State<R> {
     sender_until: Option<Instant>,
     /// A sender was notified, and none has looked for a call since: each change would wake another one.
     is_notified: bool,
-    /// Until when the writer sleeps.
-    writer_until: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -45,7 +35,6 @@ impl<R> Pool<R> {
                 outbox,
                 sender_until: None,
                 is_notified: false,
-                writer_until: None,
                 is_stopping: false,
             }),
             due: Condvar::new(),
@@ -75,37 +64,35 @@ impl<R> Pool<R> {
                 self.notify(state, now);
                 return Some(due);
             }
-            let longest = now + LONGEST_SLEEP;
             let next = state.outbox.next_time(now);
             let watched = next.filter(|next| !state.is_watched(*next));
             state.sender_until = watched.or(state.sender_until);
-            state = wait(&self.due, state, watched.unwrap_or(longest), now);
+            let sleep = watched.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(now));
+            let woken = self.due.wait_timeout(state, sleep);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
             if watched.is_some() && state.sender_until == watched {
                 state.sender_until = None;
             }
         }
     }
 
-    /// The writer waits for its next task; none when it is to stop.
-    pub fn next_task(&self) -> Option<WriterTask<R>> {
+    /// The writer waits for callers whose webhooks are not safe in time, or a batch to write; none when it is to stop.
+    pub fn next_task(&self) -> Option<(Vec<R>, Option<WriteBatch>)> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let late = state.outbox.late(now);
-            if !late.is_empty() {
-                return Some(WriterTask::Late(late));
-            }
-            if let Some(batch) = state.outbox.take_batch() {
-                return Some(WriterTask::Write(batch));
+            let (late, batch) = (state.outbox.late(now), state.outbox.take_batch());
+            if !late.is_empty() || batch.is_some() {
+                return Some((late, batch));
             }
             if state.is_finished() {
                 return None;
             }
+            // What comes meanwhile is not late before that.
             let deadline = state.outbox.next_deadline();
-            let until = deadline.unwrap_or(now + LONGEST_SLEEP);
-            state.writer_until = Some(until);
-            state = wait(&self.to_write, state, until, now);
-            state.writer_until = None;
+            let sleep = deadline.map_or(ANSWER_WITHIN, |at| at.saturating_duration_since(now));
+            let woken = self.to_write.wait_timeout(state, sleep);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -122,14 +109,11 @@ impl<R> Pool<R> {
         self.notify(state, Instant::now());
     }
 
-    /// Notifies a sender or the writer when there is something to do before it wakes by itself.
+    /// Notifies a sender when there is something to do before it wakes by itself, and the writer when there is a batch.
     fn notify(&self, mut state: MutexGuard<'_, State<R>>, now: Instant) {
-        let (outbox, is_stopping) = (&state.outbox, state.is_stopping);
         let is_unseen = |next| next <= now || !state.is_watched(next);
-        let sender = !state.is_notified && outbox.next_time(now).is_some_and(is_unseen);
-        let deadline = outbox.next_deadline();
-        let is_sooner = |until| outbox.has_batch() || deadline.is_some_and(|at| at < until);
-        let writer = state.writer_until.is_some_and(is_sooner);
+        let sender = !state.is_notified && state.outbox.next_time(now).is_some_and(is_unseen);
+        let (writer, is_stopping) = (state.outbox.has_batch(), state.is_stopping);
         state.is_notified |= sender;
         drop(state);
         if is_stopping {
@@ -146,16 +130,6 @@ impl<R> Pool<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn wait<'a, T>(
-    condition: &Condvar,
-    guard: MutexGuard<'a, T>,
-    until: Instant,
-    now: Instant,
-) -> MutexGuard<'a, T> {
-    let waited = condition.wait_timeout(guard, until.saturating_duration_since(now));
-    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl<R> State<R> {

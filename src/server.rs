@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use crate::account;
 use crate::config::Config;
@@ -88,15 +88,12 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = account::watch(config).map_err(system("start watching the subscription"))?;
-    let bot = Bot {
-        worker: Arc::new(Worker::new(config, Pool::new(outbox), reply, page)),
-        shield: Arc::new(shield),
-        server: Arc::new(server),
-    };
-    let threads = bot.start_threads(share.threads, place);
+    let worker = Worker::new(config, Pool::new(outbox), reply, page, server, shield);
+    let worker = Arc::new(worker);
+    let threads = start_threads(&worker, share.threads, place);
     let threads = threads.map_err(system("start the threads"))?;
-    let ended = bot.wait(config, signals);
-    bot.finish(&threads, config);
+    let ended = wait(&worker, config, signals);
+    finish(&worker, &threads, config);
     ended
 }
 
@@ -136,11 +133,11 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
         let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         let advice = match error.kind() {
             ErrorKind::PermissionDenied => {
-                "a port below 1024 needs a right (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): set PORT to another \
-                 one, behind a reverse proxy"
+                "a port below 1024 needs a privilege (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): grant it, or set \
+                 PORT to a higher one, behind a reverse proxy"
             }
-            ErrorKind::AddrInUse => "another program is there: BIND and PORT choose the address",
-            _ => "BIND and PORT choose the address",
+            ErrorKind::AddrInUse => "another program listens there: choose another address with BIND and PORT",
+            _ => "choose another address with BIND and PORT",
         };
         let error = io::Error::other(format!("{error}; {advice}"));
         system(&format!("listen on {}", addresses.join(" and ")))(error)
@@ -156,10 +153,7 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
 
 /// Binds like the standard library, but `[::]` also accepts IPv4, whatever the system's default is (ipv6(7), `IPV6_V6ONLY`).
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
+    let family = SocketAddrAny::from(address).address_family();
     let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
@@ -170,91 +164,83 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// What the threads work with.
-#[derive(Clone)]
-struct Bot {
-    worker: Arc<Worker>,
-    shield: Arc<Shield>,
-    server: Arc<tiny_http::Server>,
+fn start_threads(
+    worker: &Arc<Worker>,
+    threads: usize,
+    place: Place,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut started = Vec::new();
+    for n in 0..threads {
+        let worker = Arc::clone(worker);
+        started.push(match n < receivers(threads) {
+            true => essential_thread::spawn(format!("receiver-{n}"), move || worker.receive())?,
+            false => essential_thread::spawn(format!("sender-{n}"), move || worker.send())?,
+        });
+    }
+    if let Place::Shared(log) = &place {
+        let (leader, worker) = (log.leader(), Arc::clone(worker));
+        let lead = move || leader.run(&worker.pool, || worker.page.outbox_owner());
+        started.push(essential_thread::spawn("leader".to_string(), lead)?);
+    }
+    let worker = Arc::clone(worker);
+    let write = move || worker.write(place);
+    started.push(essential_thread::spawn("writer".to_string(), write)?);
+    Ok(started)
 }
 
-impl Bot {
-    fn start_threads(&self, threads: usize, place: Place) -> io::Result<Vec<JoinHandle<()>>> {
-        let mut started = Vec::new();
-        for n in 0..threads {
-            let bot = self.clone();
-            started.push(match n < receivers(threads) {
-                true => essential_thread::spawn(format!("receiver-{n}"), move || {
-                    bot.worker.receive(&bot.server, &bot.shield);
-                })?,
-                false => essential_thread::spawn(format!("sender-{n}"), move || bot.worker.send())?,
-            });
-        }
-        if let Place::Shared(log) = &place {
-            let (leader, worker) = (log.leader(), Arc::clone(&self.worker));
-            let lead = move || leader.run(&worker.pool, || worker.page.outbox_owner());
-            started.push(essential_thread::spawn("leader".to_string(), lead)?);
-        }
-        let bot = self.clone();
-        let write = move || bot.worker.write(place, &bot.shield);
-        started.push(essential_thread::spawn("writer".to_string(), write)?);
-        Ok(started)
+/// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
+fn wait(worker: &Arc<Worker>, config: &Config, signals: Signals) -> Result<(), ServeError> {
+    let shield = &worker.shield;
+    signals::close_on(signals, Arc::clone(shield), config.systemd.clone())
+        .map_err(system("watch signals"))?;
+    let (address, path) = (shield.address(), &config.webhook_path);
+    log::info!("listening on http://{address}{path}");
+    config.systemd.tell("READY=1");
+    if let Some(within) = config.systemd.watchdog {
+        let systemd = config.systemd.clone();
+        watchdog::start(within, Arc::clone(shield), Arc::clone(worker), systemd)
+            .map_err(system("start the watchdog"))?;
     }
+    let ended = shield.wait().map_err(system("receive requests"));
+    if let Err(error) = &ended {
+        log::error!("stopping, so that the bot can be restarted: {error}");
+        shield.close();
+    }
+    if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
+        log::warn!("some requests were not answered in time");
+    }
+    ended
+}
 
-    /// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
-    fn wait(&self, config: &Config, signals: Signals) -> Result<(), ServeError> {
-        let (worker, shield) = (&self.worker, &self.shield);
-        signals::close_on(signals, Arc::clone(shield), config.systemd.clone())
-            .map_err(system("watch signals"))?;
-        let (address, path) = (shield.address(), &config.webhook_path);
-        log::info!("listening on http://{address}{path}");
-        config.systemd.tell("READY=1");
-        if let Some(within) = config.systemd.watchdog {
-            let systemd = config.systemd.clone();
-            watchdog::start(within, Arc::clone(shield), Arc::clone(worker), systemd)
-                .map_err(system("start the watchdog"))?;
-        }
-        let ended = shield.wait().map_err(system("receive requests"));
-        if let Err(error) = &ended {
-            log::error!("stopping, so that the bot can be restarted: {error}");
-            shield.close();
-        }
-        if !shield.wait_until_answered(ANSWERS_END_WITHIN) {
-            log::warn!("some requests were not answered in time");
-        }
-        ended
+/// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
+/// there is time.
+fn finish(worker: &Worker, threads: &[JoinHandle<()>], config: &Config) {
+    let pool = &worker.pool;
+    let is_durable = pool.change(|outbox, _| outbox.limits.durable);
+    let within = match is_durable {
+        true => CALLS_END_WITHIN,
+        false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,
+    };
+    let deadline = Instant::now() + within;
+    threads.iter().for_each(|_| worker.server.unblock());
+    pool.stop();
+    while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
+        thread::sleep(Duration::from_millis(5));
     }
-
-    /// Calls that are in flight come to their end. Without a disk, what is owed is sent as long as
-    /// there is time.
-    fn finish(&self, threads: &[JoinHandle<()>], config: &Config) {
-        let pool = &self.worker.pool;
-        let is_durable = pool.change(|outbox, _| outbox.limits.durable);
-        let within = match is_durable {
-            true => CALLS_END_WITHIN,
-            false => ECHOES_END_WITHIN - ANSWERS_END_WITHIN,
-        };
-        let deadline = Instant::now() + within;
-        threads.iter().for_each(|_| self.server.unblock());
-        pool.stop();
-        while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
-        if unwritten > 0 {
-            log::error!(
-                "failed to write the outbox: the last echoes may be sent again after the next start"
-            );
-        }
-        let (level, fate) = match (is_durable, &config.shared, &config.data_dir) {
-            _ if owed == 0 => return log::info!("stopped: nothing is owed"),
-            (true, Some(_), _) => (Level::Info, "owed, and kept in the shared outbox"),
-            (true, None, _) => (Level::Info, "owed, and kept on disk"),
-            (false, _, Some(_)) => (Level::Error, "lost"),
-            (false, _, None) => (Level::Warn, "owed; Messenger redelivers them"),
-        };
-        log::log!(level, "stopped: {owed} echoes are {fate}");
+    let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
+    if unwritten > 0 {
+        log::error!(
+            "failed to write the outbox: the last echoes may be sent again after the next start"
+        );
     }
+    let (level, fate) = match (is_durable, &config.shared, &config.data_dir) {
+        _ if owed == 0 => return log::info!("stopped: nothing is owed"),
+        (true, Some(_), _) => (Level::Info, "owed, and kept in the shared outbox"),
+        (true, None, _) => (Level::Info, "owed, and kept on disk"),
+        (false, _, Some(_)) => (Level::Error, "lost"),
+        (false, _, None) => (Level::Warn, "owed; Messenger redelivers them"),
+    };
+    log::log!(level, "stopped: {owed} echoes are {fate}");
 }
 
 #[cfg(test)]

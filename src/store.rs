@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, StorageError};
+use redb::{Builder, Database};
 
 use crate::outbox::{StoredEcho, WriteBatch, Written};
 
@@ -63,28 +63,28 @@ impl StoreError {
     fn busy(path: &Path) -> StoreError {
         let path = path.display();
         StoreError::Busy(format!(
-            "DATA_DIR: {path} is in use by another echobot: stop that one, or name another directory"
+            "DATA_DIR: {path} is in use by another echobot: stop that one, or choose another directory"
         ))
     }
 
     fn system(path: &Path, error: &io::Error) -> StoreError {
         let remedy = match error.kind() {
-            ErrorKind::PermissionDenied => "let echobot write there, or name another directory",
-            ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another directory",
+            ErrorKind::PermissionDenied => "let echobot write there, or choose another directory",
+            ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "make room"
+                "free some space there"
             }
-            _ => "name another directory",
+            _ => "choose another directory",
         };
         let path = path.display();
         StoreError::Unusable(format!("DATA_DIR: failed to use {path}: {error}; {remedy}"))
     }
 
-    fn damaged(path: &Path, what: &str) -> StoreError {
+    fn damaged(path: &Path, what: &redb::Error) -> StoreError {
         let path = path.display();
         StoreError::Unusable(format!(
-            "DATA_DIR: {path} is damaged ({what}); nothing was changed. Restore it, or move it away: what it owed is then \
-             lost"
+            "DATA_DIR: {path} is damaged ({what}), and was not changed: restore it from a backup, or move it away, which \
+             loses the echoes that are owed in it"
         ))
     }
 }
@@ -160,7 +160,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::busy(path)),
         Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!(
             "DATA_DIR: failed to lock {}: {error}; this file system has no locks, and a second echobot would damage the \
-             outbox: name a directory on a local disk, or mount this one with locks",
+             outbox: choose a directory on a local disk, or mount this one with locks",
             path.display()
         ))),
     }
@@ -192,18 +192,14 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
     // After an unclean end redb reads and checks all of it by itself. After a clean one it does not: that would take
     // minutes where many mids are remembered.
     builder.set_cache_size(CACHE);
-    let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
-    match opened {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::busy(path)),
-        Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
-            if error.raw_os_error().is_some() =>
-        {
-            Err(StoreError::system(path, &error))
+    let opened = guarded(|| Ok(builder.create(path)?));
+    opened.map_err(|error| match error {
+        redb::Error::DatabaseAlreadyOpen => StoreError::busy(path),
+        redb::Error::Io(error) if error.raw_os_error().is_some() => {
+            StoreError::system(path, &error)
         }
-        Ok(Err(error)) => Err(StoreError::damaged(path, &error.to_string())),
-        Err(_) => Err(StoreError::damaged(path, "it makes no sense")),
-    }
+        error => StoreError::damaged(path, &error),
+    })
 }
 
 /// Only this user may read the file, whatever its mode was.
@@ -212,7 +208,7 @@ fn keep_private(path: &Path) -> io::Result<()> {
     if mode != 0o600 {
         make_private(path)?;
         let path = path.display();
-        log::info!("{path} was {mode:o}, and is readable by this user alone now");
+        log::info!("the mode of {path} was {mode:o}, and is 600 now: only this user can read it");
     }
     Ok(())
 }
@@ -226,10 +222,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// What redb says in words; it panics on some damaged files.
-fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(task)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("it makes no sense".to_string()),
-    }
+/// redb panics on some damaged files.
+fn guarded<T>(task: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    let invalid = || redb::Error::Corrupted("its contents are invalid".to_string());
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| Err(invalid()))
 }

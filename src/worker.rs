@@ -19,16 +19,17 @@ use crate::event::Event;
 use crate::graph::{Graph, Report};
 use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
 use crate::place::Place;
-use crate::pool::{Pool, WriterTask};
+use crate::pool::Pool;
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shield::Shield;
+use crate::store::StoreError;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
 /// The health of a bot that answers, but takes no webhooks.
 const NOT_OK: &str = "stopping, or the outbox accepts no more echoes";
 
 /// The answer to a webhook that is not taken, and the usual reason.
-const TAKES_NO_MORE: &str = "the outbox takes no more";
+const TAKES_NO_MORE: &str = "the outbox accepts no more echoes";
 const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or to one person";
 
 /// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as
@@ -48,6 +49,9 @@ pub(crate) struct Worker {
     refusals: RateLimitedLog,
     /// Requests that the receivers have taken up since the watchdog looked last.
     pub(crate) received: AtomicU64,
+    /// Dropped before the shield, whose socket it uses.
+    pub(crate) server: tiny_http::Server,
+    pub(crate) shield: Arc<Shield>,
 }
 
 impl Worker {
@@ -56,6 +60,8 @@ impl Worker {
         pool: Pool<Request>,
         reply: fn(&Event) -> Option<Reply>,
         page: Arc<TokenPage>,
+        server: tiny_http::Server,
+        shield: Shield,
     ) -> Worker {
         Worker {
             pool,
@@ -65,21 +71,23 @@ impl Worker {
             page,
             refusals: RateLimitedLog::new(module_path!(), Duration::from_secs(1)),
             received: AtomicU64::new(0),
+            server,
+            shield: Arc::new(shield),
         }
     }
 
     /// What a receiver does until the port is closed.
-    pub(crate) fn receive(&self, server: &tiny_http::Server, shield: &Shield) {
+    pub(crate) fn receive(&self) {
         loop {
-            match server.recv() {
+            match self.server.recv() {
                 Ok(request) => {
                     self.received.fetch_add(1, Ordering::Relaxed);
                     catch(|| self.answer(request));
                 }
-                Err(_) if shield.is_closed() => return,
+                Err(_) if self.shield.is_closed() => return,
                 Err(error) => {
                     let why = format!("tiny_http has stopped accepting: {error}");
-                    return shield.fail(io::Error::new(error.kind(), why));
+                    return self.shield.fail(io::Error::new(error.kind(), why));
                 }
             }
         }
@@ -109,7 +117,7 @@ impl Worker {
             let owed = outbox.owed();
             match outbox.held() {
                 _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
-                _ if outbox.lease.is_others => Answer::new(200, "ok: another process sends"),
+                _ if outbox.lease.epoch == Some(0) => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),
                 Some(reason) => {
@@ -168,46 +176,44 @@ impl Worker {
     }
 
     /// What the writer does.
-    pub(crate) fn write(&self, mut place: Place, shield: &Shield) {
-        while let Some(task) = self.pool.next_task() {
-            match task {
-                WriterTask::Late(late) => respond(late, &Answer::unavailable("not safe yet")),
-                WriterTask::Write(batch) => {
-                    let start = Instant::now();
-                    let pause = match self.commit(batch, &mut place, shield) {
-                        true => COMMITS_APART.saturating_sub(start.elapsed()),
-                        false => NEXT_TRY,
-                    };
-                    thread::sleep(pause);
-                }
+    pub(crate) fn write(&self, mut place: Place) {
+        while let Some((late, batch)) = self.pool.next_task() {
+            respond(late, &Answer::unavailable("not safe yet"));
+            if let Some(batch) = batch {
+                let start = Instant::now();
+                let pause = match self.commit(batch, &mut place) {
+                    true => COMMITS_APART.saturating_sub(start.elapsed()),
+                    false => NEXT_TRY,
+                };
+                thread::sleep(pause);
             }
         }
     }
 
     /// Returns whether the batch was written.
-    fn commit(&self, batch: WriteBatch, place: &mut Place, shield: &Shield) -> bool {
-        let result = place.commit(&batch, &self.page.outbox_owner());
-        let Callers { safe, refused } = self.pool.change(|outbox, now| {
-            if matches!(place, Place::Shared(log) if !log.may_send()) {
-                outbox.lease.calls_until = Some(now);
+    fn commit(&self, batch: WriteBatch, place: &mut Place) -> bool {
+        match place.commit(&batch, &self.page.outbox_owner()) {
+            Ok(written) => {
+                let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
+                let Callers { safe, refused } = self.pool.change(end);
+                respond(safe, &Answer::ok());
+                if !refused.is_empty() {
+                    self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
+                }
+                true
             }
-            match &result {
-                Ok(written) => outbox.written(&batch, written, now),
-                Err(None) => outbox.not_written(batch),
-                Err(Some(_)) => outbox.lose_store(&batch),
+            Err(StoreError::Gone(why)) => {
+                let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
+                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+                self.shield.fail(io::Error::other(why));
+                false
             }
-        });
-        respond(safe, &Answer::ok());
-        match &result {
-            Ok(written) if !refused.is_empty() => {
-                self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
+            Err(_) => {
+                let refused = self.pool.change(|outbox, _| outbox.not_written(batch));
+                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+                false
             }
-            _ => respond(refused, &Answer::unavailable(TAKES_NO_MORE)),
         }
-        if let Err(Some(error)) = &result {
-            shield.fail(io::Error::other(error.to_string()));
-        }
-        result.is_ok()
     }
 }
 

@@ -138,10 +138,8 @@ impl Resolver for Names {
         }
         // ureq looks a name up in a thread of its own, and panics where there is none.
         let spare = thread::Builder::new().spawn(|| {}).map(JoinHandle::join);
-        let found = match spare {
-            Ok(_) => DefaultResolver::default().resolve(uri, config, timeout),
-            Err(error) => Err(Error::Io(error)),
-        };
+        let resolve = |_| DefaultResolver::default().resolve(uri, config, timeout);
+        let found = spare.map_err(Error::Io).and_then(resolve);
         let mut addresses = found.or_else(|error| {
             let name = uri.host().unwrap_or_default();
             old.ok_or_else(|| unsent(&format!("failed to look up the name {name}"), &error))

@@ -6,31 +6,19 @@ use super::Outbox;
 
 /// A webhook is answered by then, whatever has become of it: Messenger gives up after 5 s
 /// (Messenger Platform, "Webhooks").
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) type AcknowledgementId = u64;
 
 /// A webhook that is to be answered when all its echoes are safe.
 pub(super) struct Acknowledgement<R> {
-    caller: R,
-    deadline: Instant,
+    pub(super) caller: R,
+    pub(super) deadline: Instant,
     /// How many of its echoes are not safe yet.
-    open: usize,
+    pub(super) open: usize,
 }
 
 impl<R> Outbox<R> {
-    /// The caller waits until so many echoes are safe.
-    pub(super) fn register(&mut self, caller: R, open: usize, now: Instant) {
-        self.last_acknowledgement += 1;
-        let acknowledgement = Acknowledgement {
-            caller,
-            deadline: now + ANSWER_WITHIN,
-            open,
-        };
-        let id = self.last_acknowledgement;
-        self.acknowledgements.insert(id, acknowledgement);
-    }
-
     /// One echo of each of these is safe. Returns the callers that waited for no other.
     pub(super) fn complete(&mut self, mut ids: Vec<AcknowledgementId>) -> Vec<R> {
         ids.retain(|id| {

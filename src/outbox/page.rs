@@ -61,7 +61,7 @@ pub(super) struct Page {
 
 struct Hold {
     reason: Reason,
-    /// Calls that had begun before it: what comes of them is no news.
+    /// Calls up to this one began before the hold: their outcomes do not end it.
     since: u64,
     probe_at: Instant,
     probes: u32,

@@ -45,7 +45,7 @@ pub enum Outcome {
     Unsent,
     /// Nobody knows whether the message was delivered: every further try may show it once more.
     PerhapsSent,
-    /// The message or its recipient is refused, for sure and for good.
+    /// The message or its recipient is refused, and would be refused again: neither the page nor the token is at fault.
     OwnFault,
     /// No such person; a token of another page hears this of everybody.
     NoSuchPerson,
@@ -82,7 +82,7 @@ pub enum Fate {
     Settled,
     /// It is tried again.
     Delayed,
-    /// It is tried when the page sends again: no news.
+    /// It is tried again when the page is not held any more. The log says nothing of it.
     Held,
 }
 
@@ -130,9 +130,9 @@ impl<R> Outbox<R> {
             return (fate, None);
         }
         let is_known = |pending: &Pending| pending.tries.is_known;
-        let is_news =
+        let counts =
             reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
-        let is_evident = is_news && self.page.is_evident(me, reason, self.queues.len() == 1);
+        let is_evident = counts && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.is_held() {
             true => (Fate::Held, notice),
@@ -140,7 +140,8 @@ impl<R> Outbox<R> {
         }
     }
 
-    /// A part was delivered, or refused for its own sake: the page is well.
+    /// The Graph API delivered the part, or refused it for the message's or the person's own fault. Either shows that the
+    /// page is not at fault.
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         self.has_delivered |= fate == Fate::Done;
         let is_saved = |pending: &Pending| pending.tries.are_unknown();

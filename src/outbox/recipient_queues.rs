@@ -82,13 +82,11 @@ impl RecipientQueues {
         };
         let fresh = first(Class::Fresh);
         let retry = first(Class::Retry).filter(|_| self.retrying < max_retries);
-        fresh
-            .into_iter()
-            .chain(retry)
-            .min_by_key(|(time, class)| match prefers {
-                Some(_) if *time <= now => (now, prefers != Some(*class)),
-                _ => (*time, false),
-            })
+        let both = fresh.into_iter().chain(retry);
+        both.min_by_key(|(time, class)| match prefers {
+            Some(_) if *time <= now => (now, prefers != Some(*class)),
+            _ => (*time, false),
+        })
     }
 
     /// Takes the echo that is due first in this class. Its queue waits until the call has ended. `is_held`: of first tries

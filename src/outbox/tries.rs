@@ -37,7 +37,8 @@ pub(super) struct Tries {
     /// Messages that another try had saved by its last failure.
     saved: u64,
     last: Option<Outcome>,
-    /// It was refused after a witness, or before the page was held: that it is refused again says nothing about the page.
+    /// Whether it was refused after a witness, or before the page was held. That it is refused again then says nothing about
+    /// the page.
     pub(super) is_known: bool,
 }
 
@@ -86,7 +87,8 @@ impl Tries {
         self.unknown.calls.is_some()
     }
 
-    /// It is tried again as soon as a call that began after this one gets through; none if it only waits for its time.
+    /// The last call that had begun when it was refused: as soon as a later call gets through, it is tried again. None when
+    /// it waits only for the end of its pause.
     pub(super) fn waits_for(&self) -> Option<u64> {
         let may_pass = [Outcome::PerhapsSent, Outcome::Refused { is_passing: true }];
         let is_last = |outcome| self.last == Some(outcome);

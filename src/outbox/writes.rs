@@ -29,6 +29,8 @@ pub struct StoredEcho {
 /// What is to be written in one commit.
 #[derive(Debug, Default)]
 pub struct WriteBatch {
+    /// The epoch of the lease that this process has; 0 without one.
+    pub epoch: u64,
     /// Accepted echoes, in order.
     pub accepted: Vec<StoredEcho>,
     /// How many bytes of the text have been sent of these.
@@ -53,6 +55,9 @@ pub struct Written {
     pub refused: Vec<EchoId>,
     /// Why they are refused, if not because there is no room.
     pub why: Option<String>,
+    /// Whether another process may send by now, or the server may be another one: no call begins before the lease was
+    /// asked for again.
+    pub is_in_doubt: bool,
 }
 
 /// The callers that are to be answered.
@@ -79,7 +84,8 @@ impl<R> Outbox<R> {
     /// What is to be written now, if anything.
     pub fn take_batch(&mut self) -> Option<WriteBatch> {
         self.has_batch().then(|| {
-            let batch = mem::take(&mut self.writes.batch);
+            let mut batch = mem::take(&mut self.writes.batch);
+            batch.epoch = self.lease.epoch.unwrap_or_default();
             let sent = batch.sent.iter().map(|(id, _)| *id);
             self.writes.in_write = Some(sent.chain(batch.done.iter().copied()).collect());
             batch
@@ -99,9 +105,8 @@ impl<R> Outbox<R> {
     /// Whether this echo, which is not pending, is one of those.
     pub(super) fn is_done(&self, id: EchoId) -> bool {
         let in_write = self.writes.in_write.iter().flatten();
-        in_write
-            .chain(&self.writes.batch.done)
-            .any(|done| *done == id)
+        let mut done = in_write.chain(&self.writes.batch.done);
+        done.any(|done| *done == id)
     }
 
     /// Whether no call is in flight, and all that is to be written is written.
@@ -114,13 +119,16 @@ impl<R> Outbox<R> {
         let is_full = !written.refused.is_empty() && written.refused.len() == batch.accepted.len();
         self.writes.in_write = None;
         self.writes.has_failed = false;
+        self.lease.is_in_doubt |= written.is_in_doubt;
         if !batch.accepted.is_empty() {
             self.writes.full_until = is_full.then(|| now + COUNTS_AS_FULL);
         }
         let (mut safe, mut refused) = (Vec::new(), Vec::new());
         for StoredEcho { id, .. } in &batch.accepted {
             let waiting = if written.refused.binary_search(id).is_ok() {
-                refused.extend(self.refuse(*id));
+                // As if its message had never come.
+                let waiting = self.pending.forget(*id);
+                refused.extend(self.fail(waiting));
                 continue;
             } else if written.known.binary_search(id).is_ok() {
                 // The disk or the log remembers the mid for longer than this process could.
@@ -135,36 +143,29 @@ impl<R> Outbox<R> {
     }
 
     /// This batch could not be written. It stays, before what has come since, to be written again: a redelivery joins it.
-    pub fn not_written(&mut self, batch: WriteBatch) -> Callers<R> {
-        let mut refused = Vec::new();
-        for StoredEcho { id, .. } in &batch.accepted {
-            let waiting = self.pending.take_waiting(*id, false);
-            refused.extend(self.fail(waiting));
-        }
+    /// Returns the callers whose webhooks are not safe.
+    pub fn not_written(&mut self, batch: WriteBatch) -> Vec<R> {
         self.writes.in_write = None;
         self.writes.has_failed = true;
+        self.lease.is_in_doubt = true;
+        let accepted = batch.accepted.iter();
+        let waiting = accepted.flat_map(|stored| self.pending.take_waiting(stored.id, false));
+        let waiting = waiting.collect();
         let newer = mem::replace(&mut self.writes.batch, batch);
         self.writes.batch.accepted.extend(newer.accepted);
         self.writes.batch.sent.extend(newer.sent);
         self.writes.batch.done.extend(newer.done);
-        let safe = Vec::new();
-        Callers { safe, refused }
+        self.fail(waiting)
     }
 
     /// The store has gone for good, with this batch unwritten: from now on echoes are kept in memory. Those that were
-    /// never written are not owed.
-    pub fn lose_store(&mut self, batch: &WriteBatch) -> Callers<R> {
+    /// never written are not owed. Returns the callers whose webhooks are not safe.
+    pub fn lose_store(&mut self, batch: &WriteBatch) -> Vec<R> {
         self.limits.durable = false;
         let newer = mem::take(&mut self.writes).batch;
         let lost = batch.accepted.iter().chain(&newer.accepted);
-        let refused = lost.flat_map(|stored| self.refuse(stored.id)).collect();
-        let safe = Vec::new();
-        Callers { safe, refused }
-    }
-
-    /// The echo is not owed, as if its message had never come. Returns the callers who waited for it.
-    fn refuse(&mut self, id: EchoId) -> Vec<R> {
-        let waiting = self.pending.forget(id);
+        let waiting = lost.flat_map(|stored| self.pending.forget(stored.id));
+        let waiting = waiting.collect();
         self.fail(waiting)
     }
 }

@@ -1,8 +1,9 @@
-//! The server: how to connect to it, and what its refusals mean.
+//! The server: how to connect to it, what its refusals mean, and whether it can be used.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::ConnectionAddr::TcpTls;
 use redis::{Client, Connection, RedisError, RedisResult, TlsCertificates};
 
 use crate::config::SharedOutbox;
@@ -11,16 +12,21 @@ use crate::config::SharedOutbox;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
-/// The server, and how our keys in it begin.
+/// The server, how our keys in it begin, and how many echoes may be owed there.
 pub(super) struct Server {
     setting: SharedOutbox,
+    pub(super) max_pending: usize,
     client: Client,
+    /// Held for a commit, and while the log is read anew.
+    pub(super) exchange: Mutex<()>,
+    /// Whether the log says that it cannot be used.
+    is_away: AtomicBool,
 }
 
 impl Server {
     /// # Errors
     /// When the URL is not understood.
-    pub(super) fn new(setting: &SharedOutbox) -> Result<Server, String> {
+    pub(super) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<Server, String> {
         // So the redis crate wants to hear it.
         let fragment = if setting.is_insecure { "#insecure" } else { "" };
         let url = format!("{}{fragment}", setting.url.expose());
@@ -30,21 +36,24 @@ impl Server {
                  rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
             setting: setting.clone(),
+            max_pending,
+            exchange: Mutex::default(),
+            is_away: AtomicBool::new(false),
         })
     }
 
     /// With the certificates that are built in, or else with those of its own: the server may have a public one.
     pub(super) fn connect(&self) -> RedisResult<Connection> {
-        let info = self.client.get_connection_info();
         let mut connected = self.client.get_connection_with_timeout(CONNECTED_WITHIN);
-        let is_verified = matches!(info.addr(), TcpTls { insecure, .. } if !insecure);
-        let root_cert = self.setting.authorities.clone();
-        if connected.is_err() && is_verified && root_cert.is_some() {
-            let certificates = TlsCertificates {
-                client_tls: None,
-                root_cert,
-            };
-            let client = Client::build_with_tls(info.clone(), certificates)?;
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: self.setting.authorities.clone(),
+        };
+        let info = self.client.get_connection_info().clone();
+        if connected.is_err()
+            && certificates.root_cert.is_some()
+            && let Ok(client) = Client::build_with_tls(info, certificates)
+        {
             connected = client.get_connection_with_timeout(CONNECTED_WITHIN);
         }
         let connection = connected?;
@@ -56,6 +65,18 @@ impl Server {
     /// All keys share a hash tag, so that one script may use several of them.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.setting.prefix)
+    }
+
+    /// Logs when the shared outbox cannot be used, and when it can be used again.
+    pub(super) fn note<T>(&self, result: &Result<T, String>) {
+        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
+        match result {
+            Err(error) if !was_away => log::error!(
+                "{error}; webhooks are refused, and Messenger keeps them, until the shared outbox can be used again"
+            ),
+            Ok(_) if was_away => log::info!("the shared outbox works again"),
+            _ => {}
+        }
     }
 
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
@@ -72,8 +93,7 @@ impl Server {
     }
 }
 
-const PASSWORD: &str =
-    "it asks for another password: write it into the URL, as in redis://:PASSWORD@host";
+const PASSWORD: &str = "the password is missing or wrong: put the right one into the URL, as in redis://:PASSWORD@host";
 const REPLICA: &str = "it is a replica: name the primary";
 const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
 
@@ -91,7 +111,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("unknown command", TOO_OLD),
     (
         "OOM",
-        "its memory is full: raise maxmemory, or let what is owed be sent",
+        "its memory is full: raise maxmemory, or wait until the echoes that are owed are sent",
     ),
     ("LOADING", "it is still reading its data"),
     ("MISCONF", "it cannot write to its disk"),

@@ -8,18 +8,22 @@ use std::time::Duration;
 
 use redis::{Cmd, Connection, RedisError, RedisResult};
 
-use super::Owner;
 use super::record::{from_id, record, stored};
 use super::server::Server;
+use super::{Leader, Owner};
 use crate::clock::{self, milliseconds};
+use crate::config::SharedOutbox;
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
-/// One connection to the log.
-pub(super) struct Log {
-    server: Arc<Server>,
+/// The shortest wait of a read: 0 would be for ever.
+const NO_WAIT: Duration = Duration::from_millis(1);
+
+/// The log, over one connection.
+pub(crate) struct Log {
+    pub(super) server: Arc<Server>,
     pub(super) connection: Option<Connection>,
     is_new_connection: bool,
     /// Milliseconds that the server's clock is ahead of ours.
@@ -28,6 +32,12 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// # Errors
+    /// When the URL is not understood.
+    pub(crate) fn open(setting: &SharedOutbox, max_pending: usize) -> Result<Log, String> {
+        Ok(Log::new(&Arc::new(Server::new(setting, max_pending)?)))
+    }
+
     pub(super) fn new(server: &Arc<Server>) -> Log {
         Log {
             server: Arc::clone(server),
@@ -38,21 +48,34 @@ impl Log {
         }
     }
 
-    /// Writes what was sent, and appends what was accepted, in one exchange. It may be repeated: known mids are passed
-    /// over. Returns whether what was sent is written, which it is not when another process sends by now, and what has
-    /// become of the rest.
-    pub(super) fn write(
-        &mut self,
-        epoch: u64,
-        max: usize,
-        batch: &WriteBatch,
-        owner: &Owner,
-    ) -> Result<(bool, Written), String> {
+    /// The leader, with a connection of its own.
+    pub(crate) fn leader(&self) -> Leader {
+        Leader::new(&self.server)
+    }
+
+    /// Appends accepted echoes to the log, from where the leader's process sends them, and commits what this process has
+    /// sent, unless another process sends now. It may be repeated: known mids are passed over.
+    ///
+    /// # Errors
+    /// When it may not have been written.
+    pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
+        let server = Arc::clone(&self.server);
+        let exchange = server.exchange.lock();
+        let written = self.write(batch, owner);
+        drop(exchange);
+        // The leader tells of what only an append is refused for.
+        if !matches!(&written, Ok(Written { why: Some(_), .. })) {
+            server.note(&written);
+        }
+        written
+    }
+
+    fn write(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let mut pipeline = redis::pipe();
         // First, because it makes room.
-        pipeline.add_command(self.commit(epoch, batch));
+        pipeline.add_command(self.commit_command(batch));
         for chunk in batch.accepted.chunks(CHUNK) {
-            pipeline.add_command(self.append(max, chunk, owner));
+            pipeline.add_command(self.append_command(chunk, owner));
         }
         pipeline.ignore_errors();
         loop {
@@ -64,22 +87,33 @@ impl Log {
             }
             if !mem::replace(&mut self.has_forgotten, true) {
                 log::warn!(
-                    "the memory of the shared outbox's server is full: the oldest mids are forgotten, and a redelivered \
-                     message is known for less than 36 hours; raise maxmemory"
+                    "the memory of the shared outbox's server is full: the oldest mids are deleted, and a message that is \
+                     redelivered late may be echoed again; raise maxmemory"
                 );
             }
         }
     }
 
     fn written(
-        &self,
+        &mut self,
         batch: &WriteBatch,
         replies: Vec<RedisResult<Vec<usize>>>,
-    ) -> Result<(bool, Written), String> {
+    ) -> Result<Written, String> {
         let mut replies = replies.into_iter();
         let committed = replies.next().unwrap_or(Ok(Vec::new()));
-        let committed = committed.map_err(|error| self.server.explain(&error))?;
-        let mut written = Written::default();
+        let is_ours = committed.map_err(|error| self.server.explain(&error))? == [1];
+        let count = batch.ends();
+        // Without the lease nothing is sent, and nothing is to be committed.
+        let is_refused = !is_ours && (batch.epoch, count) != (0, 0);
+        if is_refused && count > 0 {
+            log::warn!(
+                "another process sends now: the messages sent last may be sent twice, {count} at most"
+            );
+        }
+        let mut written = Written {
+            is_in_doubt: self.was_connected() || is_refused,
+            ..Written::default()
+        };
         for (chunk, refused) in batch.accepted.chunks(CHUNK).zip(replies) {
             let refused = refused.unwrap_or_else(|error| {
                 written.why = Some(self.server.explain(&error));
@@ -90,10 +124,11 @@ impl Log {
         }
         // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
-        Ok((committed == [1], written))
+        Ok(written)
     }
 
-    fn append(&self, max: usize, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+    fn append_command(&self, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
+        let max = self.server.max_pending;
         let flags = "#!lua\n";
         let script = [flags, include_str!("page.lua"), include_str!("append.lua")].concat();
         let keys = ["page", "leader", "log", "owed", "known"];
@@ -109,10 +144,10 @@ impl Log {
         command
     }
 
-    fn commit(&self, epoch: u64, batch: &WriteBatch) -> Cmd {
+    fn commit_command(&self, batch: &WriteBatch) -> Cmd {
         let keys = ["epoch", "log", "sent", "owed"];
         let mut command = self.script(include_str!("commit.lua"), &keys);
-        command.arg(epoch).arg(batch.sent.len());
+        command.arg(batch.epoch).arg(batch.sent.len());
         for (id, bytes) in &batch.sent {
             command.arg(from_id(*id)).arg(*bytes);
         }
@@ -161,7 +196,7 @@ impl Log {
         let mut all: Vec<StoredEcho> = Vec::new();
         loop {
             let after = all.last().map_or(0, |stored| stored.id);
-            let (more, _) = self.tail(after, Duration::ZERO)?;
+            let (more, _) = self.tail(after, NO_WAIT)?;
             if more.is_empty() {
                 return Ok(all);
             }
@@ -179,10 +214,7 @@ impl Log {
         let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
-        if !wait.is_zero() {
-            // 0 is for ever there.
-            pipeline.arg("BLOCK").arg(milliseconds(wait));
-        }
+        pipeline.arg("BLOCK").arg(milliseconds(wait));
         pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
@@ -204,7 +236,7 @@ impl Log {
         pipeline.cmd("XLEN").arg(self.server.key("log"));
         pipeline.cmd("EXISTS").arg(self.server.key("leader"));
         // Last: a server that wants a password ends the connection at so long a command.
-        let append = self.append(1, &[], &Owner::default());
+        let append = self.append_command(&[], &Owner::default());
         pipeline.add_command(append).ignore();
         self.run(|to| pipeline.query(to))
     }

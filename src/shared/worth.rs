@@ -32,8 +32,8 @@ pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
         ),
         ("", _) => (
             Level::Warn,
-            "the server does not tell what a 200 is worth (CONFIG is forbidden): its provider does, look for appendonly \
-             and appendfsync",
+            "the server does not tell what a 200 is worth, because it forbids CONFIG: ask its provider for the values of \
+             appendonly and appendfsync",
         ),
         _ => (
             Level::Warn,
@@ -43,7 +43,7 @@ pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
     let policy = get("maxmemory-policy");
     let evicts = get("maxmemory") != "0" && !["", "noeviction"].contains(&policy);
     let eviction = evicts.then(|| {
-        format!("when its memory is full the server drops what is owed (maxmemory-policy is {policy}): set noeviction")
+        format!("when its memory is full, the server deletes echoes that are owed (maxmemory-policy is {policy}): set noeviction")
     });
     Ok((worth, eviction))
 }

@@ -82,13 +82,13 @@ impl Shared {
             .inspect_err(|_| _ = self.registry.state().evict())?;
         let stream = UnixStream::connect(&self.socket).inspect_err(|error| {
             if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
-                self.fail("accept connections", error);
+                self.fail("accepts connections", error);
             }
         })?;
         *failed += 1;
         self.probe(&stream).inspect_err(|error| {
             if *failed >= MAX_UNANSWERED {
-                self.fail("answer", error);
+                self.fail("answers", error);
             }
         })?;
         *failed = 0;
@@ -99,7 +99,7 @@ impl Shared {
     fn check_room(&self) -> io::Result<()> {
         self.check_descriptors()?;
         let spare = thread::Builder::new().spawn(|| {})?.join();
-        spare.map_err(|_| io::Error::other("a thread that does nothing has panicked"))
+        spare.map_err(|_| io::Error::other("the spare thread panicked"))
     }
 
     fn probe(&self, stream: &UnixStream) -> io::Result<()> {
@@ -110,7 +110,7 @@ impl Shared {
     }
 
     fn fail(&self, what: &str, error: &io::Error) {
-        let why = format!("tiny_http does not {what} any more: {error}");
+        let why = format!("tiny_http no longer {what}: {error}");
         self.registry.fail(io::Error::new(error.kind(), why));
     }
 }

@@ -58,7 +58,7 @@ impl Connection {
         while self.input.is_empty() {
             self.read(deadline, None)?;
         }
-        self.slot.enter(None).then_some(()).ok_or(None)?;
+        self.slot.hold(0).then_some(()).ok_or(None)?;
         let deadline = Instant::now() + deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;

@@ -38,7 +38,7 @@ impl PrivateDirectory {
         }
         let failures = failures.join(", and in ");
         Err(io::Error::other(format!(
-            "no private directory can be made in {failures}, or set TMPDIR to another directory, with a path of \
+            "failed to create a private directory in {failures}, or set TMPDIR to another directory, with a path of \
              {LONGEST_PLACE} bytes at most"
         )))
     }

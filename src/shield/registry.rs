@@ -119,28 +119,24 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The connection waits for a request. `false` when it is to end instead.
+    /// The connection waits for a request, and may make room for another. `false` when it is to end instead.
     pub(super) fn set_idle(&self) -> bool {
-        self.enter(Some(Instant::now())) && !self.registry.is_closed()
+        self.set(Some(Instant::now()), 0) && !self.registry.is_closed()
     }
 
-    /// So many bytes of a request have arrived. `false` when all together are too many.
+    /// So many bytes of a request have arrived. `false` when the connection has made room for another one, or when these
+    /// bytes and those of all other requests are too many.
     pub(super) fn hold(&self, bytes: usize) -> bool {
-        let mut state = self.registry.state();
-        if let Some(entry) = state.connections.get_mut(&self.id) {
-            entry.held = bytes;
-        }
-        state.held() <= MAX_HELD
+        self.set(None, bytes) && (bytes == 0 || self.registry.state().held() <= MAX_HELD)
     }
 
-    /// The connection is idle since then; or, with none, a request has begun to arrive, and the connection does not make
-    /// room for another any more. `false` when it has.
-    pub(super) fn enter(&self, idle_since: Option<Instant>) -> bool {
+    /// `false` when the connection has made room for another one.
+    fn set(&self, idle_since: Option<Instant>, held: usize) -> bool {
         let mut state = self.registry.state();
         let Some(entry) = state.connections.get_mut(&self.id) else {
             return false;
         };
-        (entry.idle_since, entry.held) = (idle_since, 0);
+        (entry.idle_since, entry.held) = (idle_since, held);
         // Only `wait_until_answered` waits for this, on the way down.
         if state.is_closed {
             self.registry.changed.notify_all();

@@ -56,7 +56,7 @@ fn a_start_without_room_leaves_nothing_behind() {
     let left = fs::read_dir(&inner).expect("it was made").flatten();
     let left: Vec<_> = left.map(|file| file.file_name()).collect();
     assert_eq!(left, ["outbox.lock"]);
-    assert!(said.contains("make room"), "{said}");
+    assert!(said.contains("free some space there"), "{said}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn what_could_not_be_written_is_refused_kept_and_joined_by_a_redelivery() {
     );
     let batch = outbox.take_batch().expect("there is something to write");
     assert_eq!((batch.accepted.len(), batch.done.len()), (2, 1));
-    assert_eq!(outbox.not_written(batch).refused, [2]);
+    assert_eq!(outbox.not_written(batch), [2]);
     assert_eq!(outbox.owed(), 2);
     assert_eq!(next_text(&mut outbox, now + SECOND), None, "it is not safe");
     // The redelivery of one, and a new message.
@@ -137,7 +137,7 @@ fn what_a_full_log_refuses_is_as_if_it_had_never_come() {
     let in_part = Written {
         known,
         refused,
-        why: None,
+        ..Written::default()
     };
     let Callers { safe, refused } = outbox.written(&batch, &in_part, now);
     assert_eq!((safe, refused), (vec![1], vec![2]));
@@ -210,7 +210,7 @@ fn what_came_when_the_store_was_gone_is_as_if_it_had_never_come() {
         outbox.accept(vec![echo("a", "a2")], 2, now),
         Accepted::Waiting
     );
-    assert_eq!(outbox.lose_store(&batch).refused, [1, 2]);
+    assert_eq!(outbox.lose_store(&batch), [1, 2]);
     assert_eq!(next_text(&mut outbox, now), None);
     for mid in ["a1", "a2"] {
         let again = outbox.accept(vec![echo("a", mid)], 3, now);

@@ -93,7 +93,7 @@ fn each_place_that_cannot_hold_it_is_told_with_a_remedy_that_fits() {
     let failed = PrivateDirectory::listen_in([missing.clone(), too_long.clone()]).map(drop);
     let error = failed.expect_err("neither can hold it").to_string();
     let said = format!(
-        "no private directory can be made in {}: ",
+        "failed to create a private directory in {}: ",
         missing.display()
     );
     assert!(error.starts_with(&said), "{error}");

@@ -91,7 +91,7 @@ fn wait_fails_when_tiny_http_accepts_no_more() {
     shielded.shield.directory.remove();
     assert_eq!(shielded.client().ask(GET).status, 503);
     let error = shielded.shield.wait().expect_err("nothing can come");
-    let said = "tiny_http does not accept connections any more";
+    let said = "tiny_http no longer accepts connections";
     assert!(error.to_string().starts_with(said), "{error}");
 }
 
@@ -107,6 +107,6 @@ fn wait_fails_when_tiny_http_is_stuck() {
         assert_eq!(shielded.client().ask(GET).status, 503);
     }
     let error = shielded.shield.wait().expect_err("it is stuck");
-    let said = "tiny_http does not answer any more";
+    let said = "tiny_http no longer answers";
     assert!(error.to_string().starts_with(said), "{error}");
 }

@@ -267,7 +267,7 @@ fn without_a_temporary_directory_the_data_directory_is_taken() {
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
     let said = format!(
-        "echobot: failed to start the shield: no private directory can be made in {missing}"
+        "echobot: failed to start the shield: failed to create a private directory in {missing}"
     );
     assert!(ended.stderr.starts_with(&said), "{}", ended.stderr);
 }
@@ -285,8 +285,7 @@ fn when_tiny_http_cannot_be_reached_the_process_ends_and_says_so() {
     assert!(client.answer().is_none_or(|answer| answer.status == 503));
     let status = wait_for_end(&mut world.bot, PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(1));
-    let line =
-        "echobot: failed to receive requests: tiny_http does not accept connections any more";
+    let line = "echobot: failed to receive requests: tiny_http no longer accepts connections";
     assert!(
         world.bot.wait_for_log(line, PATIENCE).is_some(),
         "{}",
@@ -298,7 +297,7 @@ fn when_tiny_http_cannot_be_reached_the_process_ends_and_says_so() {
 fn when_the_accept_thread_of_tiny_http_ends_the_process_ends_and_says_so() {
     // Without a descriptor for a connection it panics; without one for the next connection it ends with an error.
     let said = [
-        "tiny_http does not accept connections any more",
+        "tiny_http no longer accepts connections",
         "tiny_http has stopped accepting: Too many open files",
     ];
     for left in [0, 1] {

@@ -147,7 +147,7 @@ fn what_a_frozen_sender_writes_when_another_sends_is_refused() {
     hanging.wait_for_calls(1, PATIENCE);
     signal(&first, "CONT");
     assert_says(&first, "the lease is lost");
-    assert_says(&first, "what was sent last may come twice");
+    assert_says(&first, "the messages sent last may be sent twice");
     assert!(
         server.ask("XLEN {echobot}:log").contains(":1"),
         "it is still owed by the second"

@@ -45,7 +45,7 @@ fn a_server_that_is_full_of_mids_forgets_the_oldest_and_webhooks_are_taken() {
     let log = bot.log();
     let lines = log
         .lines()
-        .filter(|line| line.contains("redelivered message is known for less"));
+        .filter(|line| line.contains("the oldest mids are deleted"));
     assert_eq!(lines.count(), 1, "{log}");
     // Half of those that fit are known at least.
     let known = (numbers[MESSAGES - 100]..MESSAGES)

@@ -39,7 +39,7 @@ fn what_a_200_is_worth_is_said_by_the_bot_and_by_check() {
                 "--maxmemory-policy",
                 "allkeys-lru",
             ],
-            "the server drops what is owed (maxmemory-policy is allkeys-lru)",
+            "the server deletes echoes that are owed (maxmemory-policy is allkeys-lru)",
             false,
         ),
         (
@@ -85,7 +85,7 @@ fn a_server_that_cannot_be_used_means_503_and_a_line_and_nothing_is_lost() {
             "a password",
             &["--requirepass", "secret"],
             &["CONFIG SET requirepass \"\""],
-            "it asks for another password",
+            "the password is missing or wrong",
         ),
         (
             "a replica",
@@ -171,7 +171,7 @@ fn a_server_that_goes_away_is_told_when_it_goes_and_when_it_is_back() {
     assert_eq!(write_to(&bot, "7", "m_1", "hello").status, 503);
     assert_says(
         &bot,
-        "until the shared outbox can be used webhooks are refused",
+        "webhooks are refused, and Messenger keeps them, until the shared outbox can be used again",
     );
     for n in 0..5 {
         write_to(&bot, "7", &format!("m_{n}"), "hello");
@@ -183,7 +183,7 @@ fn a_server_that_goes_away_is_told_when_it_goes_and_when_it_is_back() {
         .count();
     assert_eq!(lines, 1, "{}", bot.log());
     server.start_again();
-    assert_says(&bot, "the shared outbox is back");
+    assert_says(&bot, "the shared outbox works again");
     // Nobody delivers it again.
     assert_says(&bot, "echoed: mid m_1");
     assert_eq!(write_to(&bot, "7", "m_9", "hello again").status, 200);

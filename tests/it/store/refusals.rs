@@ -31,7 +31,10 @@ fn a_port_that_wants_a_right_is_not_taken_for_one_that_is_in_use() {
     let inner = data.path().join("inner");
     let (code, said) = refused_with("bind:error=EACCES:when=1", &inner);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("a port below 1024 needs a right"), "{said}");
+    assert!(
+        said.contains("a port below 1024 needs a privilege"),
+        "{said}"
+    );
     assert!(!said.contains("another program"), "{said}");
 }
 
@@ -41,9 +44,9 @@ fn a_directory_that_is_read_only_is_called_that() {
     let data = Directory::new("read-only");
     let inner = data.path().join("inner");
     for (error, remedy) in [
-        ("EROFS", "mount it for writing"),
+        ("EROFS", "mount it writable"),
         ("EACCES", "let echobot write there"),
-        ("ENOSPC", "make room"),
+        ("ENOSPC", "free some space there"),
     ] {
         let (code, said) = refused_with(&format!("mkdir:error={error}"), &inner);
         assert_eq!(code, Some(2), "{said}");
