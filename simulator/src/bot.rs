@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{APP_SECRET, PAGE_ACCESS_TOKEN, SimulatorError, VERIFY_TOKEN, failed_to, lock};
 
@@ -16,22 +17,9 @@ const START: Duration = Duration::from_secs(10);
 pub struct Bot {
     /// The process, for its id and to wait for its end.
     pub process: Child,
-    log: Arc<Log>,
+    /// Its lines on stdout and stderr: those up to now, and those that come.
+    log: Mutex<(Vec<String>, Receiver<String>)>,
     address: String,
-}
-
-/// The lines of stdout and stderr up to now.
-#[derive(Default)]
-struct Log {
-    output: Mutex<Output>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Output {
-    lines: Vec<String>,
-    /// Pipes on which more may come.
-    open: usize,
 }
 
 impl Bot {
@@ -51,12 +39,12 @@ impl Bot {
     /// As for [`start`](Self::start).
     pub fn run(command: &mut Command) -> Result<Bot, SimulatorError> {
         let mut process = command.spawn().map_err(failed_to("start the bot"))?;
-        let log = Arc::new(Log::default());
-        log.follow(process.stdout.take());
-        log.follow(process.stderr.take());
+        let (sender, lines) = mpsc::channel();
+        follow(process.stdout.take(), sender.clone());
+        follow(process.stderr.take(), sender);
         let mut bot = Bot {
             process,
-            log,
+            log: Mutex::new((Vec::new(), lines)),
             address: String::new(),
         };
         let line = bot.wait_for_log("listening on http://", START);
@@ -97,21 +85,24 @@ impl Bot {
 
     /// All that it has logged up to now.
     pub fn log(&self) -> String {
-        lock(&self.log.output).lines.join("\n")
+        let (lines, more) = &mut *lock(&self.log);
+        lines.extend(more.try_iter());
+        lines.join("\n")
     }
 
     /// Waits until it has logged a line with this text; the line, or none in time, or none when
     /// it has ended.
     pub fn wait_for_log(&self, text: &str, at_most: Duration) -> Option<String> {
-        let find = |output: &Output| {
-            let mut lines = output.lines.iter();
-            lines.find(|line| line.contains(text)).cloned()
-        };
-        let output = lock(&self.log.output);
-        let is_missing = |output: &mut Output| output.open > 0 && find(output).is_none();
-        let changed = &self.log.changed;
-        let waited = changed.wait_timeout_while(output, at_most, is_missing);
-        find(&waited.unwrap_or_else(PoisonError::into_inner).0)
+        let deadline = Instant::now() + at_most;
+        let (lines, more) = &mut *lock(&self.log);
+        let mut found = lines.iter().find(|line| line.contains(text)).cloned();
+        while found.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = more.recv_timeout(left).ok()?;
+            lines.push(line.clone());
+            found = Some(line).filter(|line| line.contains(text));
+        }
+        found
     }
 
     /// Kills it, without a warning.
@@ -127,19 +118,12 @@ impl Drop for Bot {
     }
 }
 
-impl Log {
-    /// Collects the lines of a pipe in a thread of its own, so that the bot never blocks on it.
-    fn follow(self: &Arc<Log>, pipe: Option<impl Read + Send + 'static>) {
-        let Some(pipe) = pipe else { return };
-        let log = Arc::clone(self);
-        lock(&log.output).open += 1;
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                lock(&log.output).lines.push(line);
-                log.changed.notify_all();
-            }
-            lock(&log.output).open -= 1;
-            log.changed.notify_all();
-        });
-    }
+/// Collects the lines of a pipe in a thread of its own, so that the bot never blocks on it.
+fn follow(pipe: Option<impl Read + Send + 'static>, log: Sender<String>) {
+    let Some(pipe) = pipe else { return };
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let _ = log.send(line);
+        }
+    });
 }
