@@ -91,19 +91,19 @@ impl Deliveries {
     /// Delivers a webhook once; why it was not answered 200, if it was not.
     fn deliver(&self, delivery: &mut Delivery) -> Option<String> {
         let (messenger, log) = (&self.messenger, &self.log);
+        let (url, body) = (messenger.url(), String::from_utf8_lossy(&delivery.body));
+        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
         let mut headers = messenger.headers(&delivery.body);
-        if !delivery.is_signed {
-            headers.retain(|(name, _)| !name.starts_with("X-Hub-Signature"));
-        }
-        let mut request = format!("POST {} HTTP/1.1\n", messenger.target());
-        for (name, value) in &headers {
-            request += &format!("{name}: {value}\n");
-        }
-        request = request + "\n" + &String::from_utf8_lossy(&delivery.body);
+        headers.retain(|(name, _)| delivery.is_signed || !name.starts_with("X-Hub-Signature"));
+        let lines = headers.iter();
+        let lines: String = lines
+            .map(|(name, value)| format!("{name}: {value}\n"))
+            .collect();
+        let request = format!("POST /{path} HTTP/1.1\n{lines}\n{body}");
         let (person, message) = (&delivery.person, delivery.message);
         let exchange = log.requested("webhook", person, &request, message, delivery.group);
         delivery.group.get_or_insert(exchange);
-        let (status, answer, failure) = match messenger.post(&headers, &delivery.body) {
+        let (status, answer, failure) = match messenger.post(&url, &headers, &delivery.body) {
             Ok(answer) => {
                 let text = format!("{}\n{}", answer.headers, answer.body);
                 let failure = format!("the bot answered {}: {}", answer.status, answer.body);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::event_log::{EventLog, message};
-use super::http::{Handler, HttpServer, Request, Response, wait};
+use super::http::{Handler, HttpServer, Request, Response, serve, wait};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
@@ -83,8 +83,9 @@ impl GraphApi {
             page: Arc::clone(&page),
         };
         let handler: Arc<Handler> = Arc::new(move |request, socket| calls.answer(request, socket));
+        let answers = Arc::clone(&handler);
         Ok(GraphApi {
-            server: HttpServer::start(listener, Arc::clone(&handler))?,
+            server: HttpServer::start(listener, move |socket| serve(socket, socket, &*answers))?,
             handler,
             log,
             page,
@@ -93,7 +94,7 @@ impl GraphApi {
 
     /// Its address, for `GRAPH_URL`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        format!("http://{}", self.server.address)
     }
 }
 
@@ -106,7 +107,7 @@ impl Calls {
         let parameters = Parameters::of(request);
         let is_root = without_version(request.path()).trim_matches('/').is_empty();
         if let (true, Value::Array(batch)) = (is_root, parameters.get("batch")) {
-            let one = |one| self.answer_one(request, &parameters.text("access_token"), one, socket);
+            let one = |one| self.answer_one(&parameters.text("access_token"), one, socket);
             let all: Option<Vec<Value>> = batch.iter().map(one).collect();
             return Some(Response::new(200, JSON, Value::from(all?).to_string()));
         }
@@ -148,28 +149,20 @@ impl Calls {
         let is_html = body.starts_with('<');
         let content_type = if is_html { "text/html" } else { JSON };
         let mut response = Response::new(reply.status, content_type, body);
-        response.headers.extend(reply.header);
+        response.headers += &header;
         Some(response)
     }
 
     /// One call of a batch (Graph API, "Batch Requests").
-    fn answer_one(
-        &self,
-        batch: &Request,
-        token: &str,
-        one: &Value,
-        socket: &TcpStream,
-    ) -> Option<Value> {
+    fn answer_one(&self, token: &str, one: &Value, socket: &TcpStream) -> Option<Value> {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
-        let token = ("Authorization".to_string(), format!("Bearer {token}"));
-        let mut request = Request {
+        let request = Request {
             method: text("method").to_uppercase(),
             target: format!("/{}", text("relative_url").trim_start_matches('/')),
-            headers: batch.headers.iter().cloned().chain([token]).collect(),
+            headers: format!("Authorization: Bearer {token}\n"),
             body: text("body").into_bytes(),
+            ..Request::default()
         };
-        let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
-        request.headers.retain(|(name, _)| !is_type(name));
         let response = self.answer(&request, socket)?;
         let body = String::from_utf8_lossy(&response.body);
         Some(json!({"code": response.status, "headers": [], "body": body}))
@@ -195,7 +188,7 @@ impl Calls {
             message,
             mistake: refusal.as_ref().and_then(Reply::words),
             refusal,
-            request: request.head("\n") + &String::from_utf8_lossy(&request.body),
+            request: request.head() + &String::from_utf8_lossy(&request.body),
         }
     }
 

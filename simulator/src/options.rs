@@ -1,7 +1,7 @@
 //! What is to be simulated, and where it listens.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,35 +40,27 @@ pub(crate) struct Options {
     pub(crate) wait: Option<usize>,
 }
 
-impl Options {
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.bind.unwrap_or(Ipv4Addr::LOCALHOST.into())
-    }
-}
-
-/// Listens on this port, or says which one is taken.
-pub(crate) fn listen(ip: IpAddr, port: u16, flag: &str) -> Result<TcpListener, SimulatorError> {
-    TcpListener::bind((ip, port)).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::AddrInUse => "another program is there".to_string(),
-            _ => error.to_string(),
-        };
-        SimulatorError(format!(
-            "failed to listen on port {port}: {why}; {flag} chooses another"
-        ))
-    })
-}
-
 /// Listens on the port that was chosen; else on the first free one from the usual one on, or on any.
-pub(crate) fn listen_near(
-    ip: IpAddr,
+pub(crate) fn listen(
+    bind: Option<IpAddr>,
     chosen: Option<u16>,
     usual: u16,
     flag: &str,
 ) -> Result<TcpListener, SimulatorError> {
-    if let Some(port) = chosen {
-        return listen(ip, port, flag);
-    }
-    let near = (usual..usual + 100).find_map(|port| TcpListener::bind((ip, port)).ok());
-    near.map_or_else(|| listen(ip, 0, flag), Ok)
+    let ip = bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let ports = match chosen {
+        Some(port) => vec![port],
+        None => (usual..usual + 100).chain([0]).collect(),
+    };
+    let addresses: Vec<SocketAddr> = ports.iter().map(|port| (ip, *port).into()).collect();
+    TcpListener::bind(&addresses[..]).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program is there".to_string(),
+            _ => error.to_string(),
+        };
+        let port = chosen.unwrap_or(usual);
+        SimulatorError(format!(
+            "failed to listen on port {port}: {why}; {flag} chooses another"
+        ))
+    })
 }

@@ -5,12 +5,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
 use std::thread;
 
 use serde_json::Value;
 
-use super::{Bot, SimulatorError, lock, random};
+use super::{Bot, SimulatorError, random};
 
 /// How their directories begin.
 const PREFIX: &str = "echobot-simulate-";
@@ -32,60 +31,49 @@ pub struct OwnBots {
 }
 
 pub(crate) struct OwnBot {
-    /// What starts it, and itself.
-    bot: Mutex<(Command, Bot)>,
-    directory: PathBuf,
+    /// What starts it.
+    pub(crate) command: Command,
+    pub(crate) bot: Bot,
+    /// What it keeps there is removed after it.
+    _directory: Temporary,
 }
 
 impl OwnBot {
     pub(crate) fn start(bots: &OwnBots, graph_url: &str) -> Result<OwnBot, SimulatorError> {
-        let name = format!("{PREFIX}{:08x}", random() >> 32);
-        let directory = std::env::temp_dir().join(name);
         let mut settings = bots.settings.clone();
         settings.push(("GRAPH_URL", graph_url.to_string()));
+        let directory = Temporary::new();
         // Where nothing can be written there is none.
-        if DirBuilder::new().mode(0o700).create(&directory).is_ok() {
-            let named = |name: &_| (*name, directory.to_string_lossy().into_owned());
+        let private = DirBuilder::new().mode(0o700).create(&directory.0);
+        if private.is_ok() {
+            let named = |name: &_| (*name, directory.0.to_string_lossy().into_owned());
             settings.extend(bots.directories.iter().map(named));
         }
         // Without /proc only the command line knows the program.
         let named = || std::env::args_os().next().map(PathBuf::from);
         let program = std::env::current_exe().ok().or_else(named);
         let mut command = Bot::command(&program.unwrap_or_default(), &settings);
-        let bot = Bot::run(command.args(bots.arguments));
-        let bot = bot.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?;
         Ok(OwnBot {
-            bot: Mutex::new((command, bot)),
-            directory,
+            bot: Bot::run(command.args(bots.arguments))?,
+            command,
+            _directory: directory,
         })
-    }
-
-    /// Kills it and starts it again; the address of its webhook then.
-    pub(crate) fn restart(&self) -> Result<String, SimulatorError> {
-        let (command, bot) = &mut *lock(&self.bot);
-        bot.kill();
-        *bot = Bot::run(command)?;
-        Ok(bot.url())
-    }
-
-    /// Kills it and removes what it has left.
-    pub(crate) fn tear_down(&self) {
-        lock(&self.bot).1.kill();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-
-    pub(crate) fn url(&self) -> String {
-        lock(&self.bot).1.url()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        lock(&self.bot).1.log()
     }
 }
 
-impl Drop for OwnBot {
+/// A name for a directory that is removed, if it has been made, when this is dropped.
+pub(crate) struct Temporary(pub(crate) PathBuf);
+
+impl Temporary {
+    pub(crate) fn new() -> Temporary {
+        let name = format!("{PREFIX}{:08x}", random() >> 32);
+        Temporary(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
-        self.tear_down();
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::http::{HttpServer, Request, Response};
-use super::options::{Options, listen_near};
+use super::http::{self, HttpServer, Request, Response};
+use super::options::{Options, listen};
 use super::parameters::Parameters;
 use super::platform::Platform;
 use super::say::{Until, converse};
@@ -45,7 +45,7 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
     let mut signals = signals.map_err(failed_to("watch signals"))?;
-    let listener = listen_near(options.ip(), options.port, PORT, "--port")?;
+    let listener = listen(options.bind, options.port, PORT, "--port")?;
     let port = listener.local_addr().map_err(failed_to("listen"))?.port();
     let platform = Platform::set_up(options)?;
     let page = Page {
@@ -54,7 +54,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
         instance: format!("{:016x}", random()),
     };
     let answer = move |request: &Request, _: &TcpStream| Some(page.answer(request));
-    let server = HttpServer::start(listener, Arc::new(answer));
+    let server = HttpServer::start(listener, move |socket| http::serve(socket, socket, &answer));
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
@@ -63,7 +63,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let shaking = Arc::clone(&platform);
     // The bot may not be up yet, and the page is there meanwhile.
     thread::spawn(move || {
-        if shaking.shake_hands(None).is_ok() && shaking.own_bots.is_empty() {
+        if shaking.shake_hands(None).is_ok() && shaking.options.own_bots.is_none() {
             shaking.log.note("the handshake was accepted");
         }
     });
@@ -84,7 +84,8 @@ impl Page {
     fn answer(&self, request: &Request) -> Response {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
-        let is_local = self.platform.options.ip().is_loopback();
+        let bind = self.platform.options.bind;
+        let is_local = bind.is_none_or(|ip| ip.is_loopback());
         if is_local && !own.iter().any(|own| own == request.header("Host")) {
             return refuse(403, "this page is for this machine only");
         }
@@ -146,9 +147,8 @@ impl Page {
                 platform.log.touch();
             }
             "/kill" => {
-                let bot = usize::try_from(number("bot").unwrap_or(0)).unwrap_or(usize::MAX);
-                let bot = platform.own_bots.get(bot);
-                bot.into_iter().for_each(|bot| platform.kill_bot(bot));
+                let bot = usize::try_from(number("bot").unwrap_or(0));
+                platform.kill_bot(bot.unwrap_or(usize::MAX));
             }
             _ => return wrong(404, "nothing is here"),
         }
@@ -204,7 +204,7 @@ impl Page {
         let (trouble, fault) = lock(&platform.trouble).clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
         json!({
-            "instance": self.instance, "own_bots": platform.own_bots.len(),
+            "instance": self.instance, "own_bots": lock(&platform.own_bots).len(),
             "page": platform.options.page, "events": events.collect::<Value>(),
             "bot_url": platform.bot_url(), "graph_url": platform.graph_api.url(),
             "profile": lock(&platform.graph_api.page).profile,
@@ -240,10 +240,8 @@ fn refuse(status: u16, reason: &str) -> Response {
 
 fn respond(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
     let mut response = Response::new(status, content_type, body);
-    response.headers.extend([
-        ("Cache-Control", "no-store".to_string()),
-        ("Content-Security-Policy", POLICY.to_string()),
-        ("X-Content-Type-Options", "nosniff".to_string()),
-    ]);
+    response.headers += &format!(
+        "Cache-Control: no-store\nContent-Security-Policy: {POLICY}\nX-Content-Type-Options: nosniff\n"
+    );
     response
 }

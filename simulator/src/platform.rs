@@ -11,11 +11,11 @@ use super::bubble::{self, content, words};
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::messenger::as_meta_writes;
-use super::options::{Options, listen, listen_near};
+use super::options::{Options, listen};
 use super::own_bot::OwnBot;
 use super::proxy::Proxy;
 use super::{APP_ID, events, failed_to, lock, random};
-use super::{Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
+use super::{Bot, Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
 /// A bot that is not up yet is asked this often.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
@@ -29,10 +29,10 @@ pub(crate) struct Platform {
     pub(crate) options: Options,
     pub(crate) trouble: Arc<Mutex<(Trouble, Fault)>>,
     messenger: Arc<Messenger>,
-    pub(crate) own_bots: Vec<OwnBot>,
+    pub(crate) own_bots: Mutex<Vec<OwnBot>>,
     deliveries: Deliveries,
     last: Mutex<Option<Delivery>>,
-    proxy: Proxy,
+    proxy: Mutex<Proxy>,
     /// It runs until this is dropped.
     pub(crate) graph_api: GraphApi,
 }
@@ -44,12 +44,9 @@ impl Platform {
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
         let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
-        let (ip, port) = (options.ip(), options.graph_port);
-        let listener = match options.other_bot {
-            // Another bot is told the address by hand: the same one each time, if it is free.
-            Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
-            None => listen(ip, port.unwrap_or(0), "--graph-port")?,
-        };
+        // Another bot is told the address by hand: the same one each time, if it is free.
+        let usual = options.other_bot.as_ref().map_or(0, |_| GRAPH_PORT);
+        let listener = listen(options.bind, options.graph_port, usual, "--graph-port")?;
         let makes = Arc::clone(&trouble);
         let graph_api = GraphApi::start(listener, move |call| reply(&mut lock(&makes), call));
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
@@ -72,7 +69,11 @@ impl Platform {
                 say(&format!("{words}: {url}"));
                 Messenger::with_secrets(webhook, verify_token, app_secret)
             }
-            None => Messenger::new(""),
+            None => {
+                let messenger = Messenger::new("");
+                messenger.move_to(urls(&own_bots));
+                messenger
+            }
         };
         let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
         let deliveries = Deliveries {
@@ -87,22 +88,14 @@ impl Platform {
             options: options.clone(),
             trouble,
             messenger,
-            own_bots,
+            own_bots: Mutex::new(own_bots),
             last: Mutex::default(),
-            proxy: Proxy::start(options, &graph_api)?,
+            proxy: Mutex::new(Proxy::start(options, &graph_api)?),
             graph_api,
         };
-        platform.find_own_bots();
         let webhook = platform.bot_url().split(' ').next().map(str::to_string);
         lock(&platform.graph_api.page).webhook = webhook;
         Ok(Arc::new(platform))
-    }
-
-    fn find_own_bots(&self) {
-        if !self.own_bots.is_empty() {
-            let urls = self.own_bots.iter().map(OwnBot::url);
-            self.messenger.take_turns(urls.collect());
-        }
     }
 
     /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
@@ -132,7 +125,7 @@ impl Platform {
     pub(crate) fn bot_url(&self) -> String {
         match &self.options.other_bot {
             Some([webhook, ..]) => webhook.clone(),
-            None => join(self.own_bots.iter().map(OwnBot::url), " "),
+            None => urls(&lock(&self.own_bots)).join(" "),
         }
     }
 
@@ -251,27 +244,37 @@ impl Platform {
         });
     }
 
-    /// This bot is killed without a warning, and started again.
-    pub(crate) fn kill_bot(&self, bot: &OwnBot) {
+    /// This one of our own bots is killed without a warning, and started again.
+    pub(crate) fn kill_bot(&self, number: usize) {
+        let mut own_bots = lock(&self.own_bots);
+        let Some(OwnBot { command, bot, .. }) = own_bots.get_mut(number) else {
+            return;
+        };
         let what = format!("kill -9 of the bot at {}, and start again", bot.url());
         let exchange = self.log.requested("bot", "", &what, None, None);
-        let answer = match bot.restart() {
-            Ok(url) => format!("it listens at {url} and has its outbox back"),
+        bot.kill();
+        let answer = match Bot::run(command) {
+            Ok(started) => {
+                *bot = started;
+                format!("it listens at {} and has its outbox back", bot.url())
+            }
             Err(error) => error.to_string(),
         };
-        self.find_own_bots();
+        self.messenger.move_to(urls(&own_bots));
         self.log.answered(exchange, None, &answer);
     }
 
     /// Ends the bots that are our own, and removes what has been left.
     pub(crate) fn tear_down(&self) {
-        self.own_bots.iter().for_each(OwnBot::tear_down);
-        self.proxy.tear_down();
+        lock(&self.own_bots).clear();
+        *lock(&self.proxy) = Proxy::default();
     }
 
     /// What the bots have logged that are our own.
     pub(crate) fn bot_log(&self) -> String {
-        join(self.own_bots.iter().map(OwnBot::log), "\n")
+        let own_bots = lock(&self.own_bots);
+        let logs = own_bots.iter().map(|own| own.bot.log());
+        logs.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -287,8 +290,8 @@ fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
     has_fault.unwrap_or_else(|| trouble.reply())
 }
 
-fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
-    texts.collect::<Vec<_>>().join(between)
+fn urls(own_bots: &[OwnBot]) -> Vec<String> {
+    own_bots.iter().map(|own| own.bot.url()).collect()
 }
 
 /// Tells the person at the terminal.

@@ -3,8 +3,8 @@
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufReader, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::http::{self, Handler, HttpServer, Response};
-use super::options::{Options, listen, listen_near};
-use super::{GraphApi, SimulatorError, failed_to, platform, random};
+use super::http::{self, Handler, HttpServer, Request, Response};
+use super::options::{Options, listen};
+use super::own_bot::Temporary;
+use super::{GraphApi, SimulatorError, failed_to, platform};
 
 /// For whom the proxy answers.
 const HOSTS: [&str; 3] = [
@@ -42,9 +43,8 @@ const SYSTEM: [&str; 4] = [
 /// Servers that run until this is dropped.
 #[derive(Default)]
 pub(crate) struct Proxy {
-    servers: Vec<HttpServer>,
-    /// What is removed at the end.
-    temporary: Option<PathBuf>,
+    _servers: Vec<HttpServer>,
+    _directory: Option<Temporary>,
 }
 
 /// What answers: the Graph API, over TLS or not.
@@ -57,59 +57,45 @@ struct Way {
 impl Proxy {
     /// Starts what the options ask for, and says what a bot is to have in its environment.
     pub(crate) fn start(options: &Options, api: &GraphApi) -> Result<Proxy, SimulatorError> {
-        let mut proxy = Proxy::default();
         if !options.has_proxy && options.tls_port.is_none() {
-            return Ok(proxy);
+            return Ok(Proxy::default());
         }
-        let name = format!("echobot-simulate-{:08x}", random() >> 32);
-        let temporary = proxy.temporary.insert(std::env::temp_dir().join(name));
+        let temporary = Temporary::new();
         let kept = options.certificates.as_deref();
-        let made = certificates(kept.unwrap_or(temporary), kept.is_some());
+        let made = certificates(kept.unwrap_or(&temporary.0), kept.is_some());
         let failed = |cause| SimulatorError(format!("failed to make certificates: {cause}"));
         let (file, tls) = made.map_err(failed)?;
         let (file, handle, tls) = (file.display(), Arc::clone(&api.handler), Arc::new(tls));
-        let (ip, way) = (Ipv4Addr::LOCALHOST.into(), Way { tls, handle });
+        let (way, mut servers) = (Way { tls, handle }, Vec::new());
         if options.has_proxy {
-            let listener = listen_near(ip, options.proxy_port, PORT, "--proxy-port")?;
-            let address = proxy.serve(listener, &way, Way::serve)?;
+            let listener = listen(None, options.proxy_port, PORT, "--proxy-port")?;
+            let way = way.clone();
+            let answer = move |request: &Request, client: &TcpStream| way.answer(request, client);
+            let server =
+                HttpServer::start(listener, move |client| http::serve(client, client, &answer));
+            let server = server.map_err(failed_to("start the proxy"))?;
+            let address = server.address;
             platform::say(&format!(
                 "for your bot's environment (and nothing in it need be changed):\n\
                  HTTPS_PROXY=http://{address}\nHTTP_PROXY=http://{address}\nNO_PROXY=localhost,127.0.0.1\n\
                  NODE_EXTRA_CA_CERTS={file}\nNODE_USE_ENV_PROXY=1\nREQUESTS_CA_BUNDLE={file}\nSSL_CERT_FILE={file}"
             ));
+            servers.push(server);
         }
-        if let Some(port) = options.tls_port {
-            let listener = listen(ip, port, "--tls-port")?;
-            let port = proxy.serve(listener, &way, Way::serve_tls)?.port();
+        if options.tls_port.is_some() {
+            let listener = listen(None, options.tls_port, 0, "--tls-port")?;
+            let server = HttpServer::start(listener, move |client| way.serve_tls(client));
+            let server = server.map_err(failed_to("start the proxy"))?;
+            let port = server.address.port();
             platform::say(&format!(
                 "the Graph API over TLS: https://localhost:{port}, signed by the authority in {file}"
             ));
+            servers.push(server);
         }
-        Ok(proxy)
-    }
-
-    fn serve(
-        &mut self,
-        listener: TcpListener,
-        way: &Way,
-        run: fn(&Way, TcpStream) -> io::Result<()>,
-    ) -> Result<SocketAddr, SimulatorError> {
-        let way = way.clone();
-        let server = HttpServer::accept(listener, move |stream| drop(run(&way, stream)));
-        let server = server.map_err(failed_to("start the proxy"))?;
-        let address = server.address();
-        self.servers.push(server);
-        Ok(address)
-    }
-
-    pub(crate) fn tear_down(&self) {
-        let _ = self.temporary.as_ref().map(fs::remove_dir_all);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.tear_down();
+        Ok(Proxy {
+            _servers: servers,
+            _directory: Some(temporary),
+        })
     }
 }
 
@@ -161,59 +147,54 @@ fn certificates(
 }
 
 impl Way {
-    fn serve_tls(&self, stream: TcpStream) -> io::Result<()> {
-        let connection = ServerConnection::new(Arc::clone(&self.tls)).map_err(io::Error::other)?;
-        let socket = stream.try_clone()?;
-        let stream = StreamOwned::new(connection, stream);
-        http::serve(stream, &socket, None, &*self.handle);
-        Ok(())
+    fn serve_tls(&self, client: &TcpStream) {
+        if let Ok(connection) = ServerConnection::new(Arc::clone(&self.tls)) {
+            let stream = StreamOwned::new(connection, client);
+            http::serve(stream, client, &*self.handle);
+        }
     }
 
-    /// Serves one connection of a client of the proxy: its first request decides where it leads to.
-    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        let Some(mut request) = http::read(&mut BufReader::new(&stream))? else {
-            return Ok(());
-        };
-        let (authority, target) = request.parts();
-        let (mut authority, target) = (authority.to_string(), target.to_string());
-        let is_ours = HOSTS.contains(&authority.split(':').next().unwrap_or_default());
-        let is_tunnel = request.method == "CONNECT";
+    /// Answers a client of the proxy, or connects it with the server that it asks for; none: the connection is at its end.
+    fn answer(&self, request: &Request, mut client: &TcpStream) -> Option<Response> {
+        let (host, port) = request
+            .authority
+            .rsplit_once(':')
+            .unwrap_or((&request.authority, "80"));
+        let (is_ours, is_tunnel) = (HOSTS.contains(&host), request.method == "CONNECT");
+        if is_ours && !is_tunnel {
+            return (self.handle)(request, client);
+        }
         let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
-        if is_ours && is_tunnel {
-            stream.write_all(established)?;
-            return self.serve_tls(stream);
-        }
         if is_ours {
-            http::serve(&stream, &stream, Some(request), &*self.handle);
-            return Ok(());
+            client.write_all(established).ok()?;
+            self.serve_tls(client);
+            return None;
         }
-        if !authority.contains(':') {
-            authority += ":80";
-        }
-        let mut other = match TcpStream::connect(&authority) {
-            Ok(other) => other,
+        let mut server = match TcpStream::connect(format!("{host}:{port}")) {
+            Ok(server) => server,
             Err(error) => {
-                let words = format!("failed to reach {authority}: {error}");
-                let response = Response::new(502, "text/plain", words);
-                return stream.write_all(&response.print(false, true));
+                let words = format!("failed to reach {host}:{port}: {error}");
+                return Some(Response::new(502, "text/plain", words));
             }
         };
         if is_tunnel {
-            stream.write_all(established)?;
+            client.write_all(established).ok()?;
         } else {
-            request.target = target;
-            let is_other = |name: &str| !name.eq_ignore_ascii_case("connection");
-            request.headers.retain(|(name, _)| is_other(name));
-            request
-                .headers
-                .push(("Connection".to_string(), "close".to_string()));
-            other.write_all(request.head("\r\n").as_bytes())?;
-            other.write_all(&request.body)?;
+            let mut request = request.clone();
+            let lines = request.headers.split_inclusive('\n');
+            let lines = lines.filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+            request.headers = lines.chain(["Connection: close\n"]).collect();
+            let head = request.head().replace('\n', "\r\n");
+            server.write_all(head.as_bytes()).ok()?;
+            server.write_all(&request.body).ok()?;
         }
-        let (from, to) = (stream.try_clone()?, other.try_clone()?);
-        thread::spawn(move || copy(&from, &to));
-        copy(&other, &stream);
-        Ok(())
+        // A tunnel may be silent for long.
+        client.set_read_timeout(None).ok()?;
+        thread::scope(|scope| {
+            scope.spawn(|| copy(client, &server));
+            copy(&server, client);
+        });
+        None
     }
 }
 

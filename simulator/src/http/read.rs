@@ -9,23 +9,31 @@ const MAX_HEADERS: usize = 100;
 /// Meta takes uploads of 25 MB.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// The next request; none at the end.
-pub(crate) fn read(stream: &mut BufReader<impl Read + Write>) -> io::Result<Option<Request>> {
+/// The next request; an error at the end.
+pub(crate) fn read(stream: &mut BufReader<impl Read + Write>) -> io::Result<Request> {
     let (mut head, mut lines) = (Vec::new(), stream.by_ref().take(MAX_HEAD));
     while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
         if lines.read_until(b'\n', &mut head)? == 0 {
-            return Ok(None);
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     parsed.parse(&head).map_err(io::Error::other)?;
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let headers = parsed.headers.iter();
-    let headers = headers.map(|header| (header.name.to_string(), text(header.value)));
+    let headers = parsed.headers.iter().map(|header| {
+        let value = String::from_utf8_lossy(header.value);
+        format!("{}: {value}\n", header.name)
+    });
+    // `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`; `/path` -> nothing, `/path`.
+    let target = parsed.path.unwrap_or_default();
+    let target = target.trim_start_matches("http://");
+    let target = target.trim_start_matches("https://");
+    let path = target.find('/');
+    let (authority, target) = path.map_or((target, "/"), |at| target.split_at(at));
     let mut request = Request {
         method: parsed.method.unwrap_or_default().to_string(),
-        target: parsed.path.unwrap_or_default().to_string(),
+        authority: authority.to_string(),
+        target: target.to_string(),
         headers: headers.collect(),
         body: Vec::new(),
     };
@@ -39,7 +47,7 @@ pub(crate) fn read(stream: &mut BufReader<impl Read + Write>) -> io::Result<Opti
         "" => take(stream, length)?,
         _ => read_chunks(stream)?,
     };
-    Ok(Some(request))
+    Ok(request)
 }
 
 fn read_chunks(stream: &mut BufReader<impl Read>) -> io::Result<Vec<u8>> {
