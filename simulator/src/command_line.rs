@@ -7,7 +7,8 @@ use lexopt::prelude::{Long, Short, ValueExt as _};
 use serde_json::{Value, json};
 
 use super::options::Options;
-use super::{FAULTS, Fault, OwnBots, PAGE, SimulatorError, event_names, events, page, say};
+use super::trouble::parse_fault;
+use super::{OwnBots, PAGE, SimulatorError, event_names, events, page, say};
 
 /// Why it did not work.
 #[derive(Debug)]
@@ -58,11 +59,11 @@ pub fn run(
             Long("tls-port") => options.tls_port = Some(arguments.value()?.parse()?),
             Long("certificates") => options.certificates = Some(arguments.value()?.into()),
             Long("page-id") => options.page = arguments.value()?.parse_with(number)?,
-            Long("latency") => trouble.latency = Duration::from_millis(arguments.value()?.parse()?),
-            Long("errors") => trouble.transient = arguments.value()?.parse_with(percent)?,
-            Long("hanging") => trouble.hanging = 1.0,
+            Long("latency") => trouble.latency = arguments.value()?.parse()?,
+            Long("errors") => trouble.errors = arguments.value()?.parse_with(percent)?,
+            Long("hanging") => trouble.hanging = true,
             Long("outage") => trouble.outage = true,
-            Long("fault") => options.fault = arguments.value()?.parse_with(fault)?,
+            Long("fault") => trouble.fault = arguments.value()?.parse_with(parse_fault)?,
             Long("webhook") => other_bot[0] = Some(arguments.value()?.string()?),
             Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
             Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
@@ -118,13 +119,9 @@ fn number(text: &str) -> Result<String, &'static str> {
     is_number.then(|| text.to_string()).ok_or("it is a number")
 }
 
-fn fault(text: &str) -> Result<Fault, String> {
-    Fault::parse(text).ok_or_else(|| format!("it is {FAULTS}"))
-}
-
 fn percent(text: &str) -> Result<f64, &'static str> {
     match text.parse() {
-        Ok(percent @ 0.0..=100.0) => Ok(percent / 100.0),
+        Ok(percent @ 0.0..=100.0) => Ok(percent),
         _ => Err("it is a number from 0 to 100"),
     }
 }

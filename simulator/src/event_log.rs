@@ -31,24 +31,27 @@ struct Entries {
     exchanges: VecDeque<Value>,
     /// Person -> whether the bot types, and when it has seen the last message.
     shown: Map<String, Value>,
-    /// Who has written, ever, by their id; and by their `user_ref`.
+    /// Who may be answered: those with names, and who has written, ever, by their id; and by their `user_ref`.
     known: Vec<(String, String)>,
 }
 
 impl EventLog {
     /// A person can be answered by this name: their id, or a `user_ref`.
     pub(crate) fn know(&self, name: &str, person: &str) {
-        self.change(|entries, _| entries.know(name, person));
+        self.change(|entries, _| {
+            if entries.known.iter().all(|(known, _)| known != name) {
+                let known = (name.to_string(), person.to_string());
+                entries.known.push(known);
+            }
+        });
     }
 
-    /// A person writes something: `bubble` is what [`message`] makes; `owed` is the text that the bot is to reply. Returns
-    /// the message's id.
-    pub(crate) fn written(&self, bubble: Value, owed: Option<String>) -> u64 {
-        self.change(|entries, now| {
-            let person = text(&bubble["person"]);
-            entries.know(person, person);
-            entries.add_message(now, bubble, owed)
-        })
+    /// A person writes something: `bubble` is what [`message`] makes, and its `rest` the text that the bot is to reply.
+    /// Returns the message's id.
+    pub(crate) fn written(&self, bubble: Value) -> u64 {
+        let person = text(&bubble["person"]);
+        self.know(person, person);
+        self.change(|entries, now| add(&mut entries.messages, bubble, entries.version, now))
     }
 
     /// A request goes out or comes in, for a message, and as a repetition of another exchange, if there are such. Returns
@@ -63,27 +66,23 @@ impl EventLog {
     ) -> u64 {
         self.change(|entries, now| {
             let exchange = json!({
-                "what": what, "person": person, "message": message, "group": group, "at": now, "request": request,
+                "what": what, "person": person, "message": message, "group": group, "request": request,
                 "answer": null, "status": null, "took": null, "remark": null,
             });
-            add(&mut entries.exchanges, exchange, entries.version)
+            add(&mut entries.exchanges, exchange, entries.version, now)
         })
     }
 
     /// A request was answered. A webhook that was answered 200 is acknowledged; else its message tells of it.
     pub(crate) fn answered(&self, id: u64, status: Option<u16>, answer: &str) {
         self.change(|entries, now| {
-            let Some(exchange) = entries.entry(id) else {
-                return;
-            };
+            let exchange = entries.entry(id)?;
             let took = now.saturating_sub(exchange["at"].as_u64().unwrap_or(now));
             exchange["status"] = status.into();
             exchange["answer"] = answer.into();
             exchange["took"] = took.into();
-            let of = exchange["message"].as_u64();
-            let Some(message) = of.and_then(|id| entries.entry(id)) else {
-                return;
-            };
+            let message = exchange["message"].as_u64()?;
+            let message = entries.entry(message)?;
             if status != Some(200) {
                 let failures = message["failures"].as_u64().unwrap_or(0) + 1;
                 message["failures"] = failures.into();
@@ -92,6 +91,7 @@ impl EventLog {
                 message["acknowledged"] = now.into();
                 message["waits"] = Value::Null;
             }
+            Some(())
         });
     }
 
@@ -118,10 +118,9 @@ impl EventLog {
             let (version, mut is_found) = (entries.version, false);
             // Of somebody who has never written nothing can be owed.
             let has_written = entries.known.iter().any(|(_, known)| known == person);
-            for message in entries.messages.iter_mut().filter(|_| has_written) {
-                if message["person"] != person || message["bot"] == true {
-                    continue;
-                }
+            let is_theirs =
+                |one: &&mut Value| has_written && one["person"] == person && one["bot"] == false;
+            for message in entries.messages.iter_mut().filter(is_theirs) {
                 let rest = match message["rest"].as_str() {
                     None if message["echoed"].is_null() => Value::Null,
                     Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(sent) => {
@@ -138,7 +137,7 @@ impl EventLog {
             }
             entries.shown(person)["typing"] = false.into();
             entries.version += 1;
-            entries.add_message(now, bubble, None);
+            add(&mut entries.messages, bubble, entries.version, now);
         });
     }
 
@@ -159,17 +158,10 @@ impl EventLog {
             let is_new = |entry: &&Value| entry["changed"].as_u64() > Some(version);
             kept.iter().filter(is_new).cloned().collect()
         };
-        let is_named = |name: &String| PEOPLE.iter().any(|(id, ..)| id == name);
-        let others = entries
-            .known
-            .iter()
-            .filter(|(name, person)| name == person && !is_named(name));
-        let others = others.map(|(id, _)| person((id, id, "")));
-        let people: Value = PEOPLE.into_iter().map(person).chain(others).collect();
-        let owed = entries
-            .messages
-            .iter()
-            .filter(|one| !text(&one["rest"]).is_empty());
+        let people = entries.known.iter().filter(|(name, id)| name == id);
+        let people: Value = people.map(|(_, id)| person(id)).collect();
+        let is_owed = |one: &&Value| !text(&one["rest"]).is_empty();
+        let owed = entries.messages.iter().filter(is_owed);
         json!({
             "version": entries.version, "owed": owed.count(), "shown": entries.shown, "people": people,
             "messages": news(&entries.messages), "exchanges": news(&entries.exchanges),
@@ -178,35 +170,22 @@ impl EventLog {
 
     /// Who is meant by an id or a `user_ref`; none when the bot may not write to them.
     pub(crate) fn person(&self, name: &str) -> Option<String> {
-        if PEOPLE.iter().any(|(id, ..)| *id == name) {
-            return Some(name.to_string());
-        }
         let entries = lock(&self.entries);
         let mut known = entries.known.iter();
         Some(known.find(|(known, _)| known == name)?.1.clone())
     }
 
-    /// The mid of the last message to or from this person.
-    pub(crate) fn last_mid(&self, person: &str, of_bot: bool) -> Option<String> {
+    /// The last message or exchange that is so.
+    pub(crate) fn last(&self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
         let entries = lock(&self.entries);
-        let mut messages = entries.messages.iter().rev();
-        let last = messages.find(|one| one["person"] == person && one["bot"] == of_bot)?;
-        Some(text(&last["mid"]).to_string())
-    }
-
-    /// A webhook that was sent.
-    pub(crate) fn webhook(&self, id: u64) -> Option<Value> {
-        let entries = lock(&self.entries);
-        let mut exchanges = entries.exchanges.iter();
-        let is_it = |one: &&Value| one["id"] == id && one["what"] == "webhook";
-        exchanges.find(is_it).cloned()
+        let mut all = entries.exchanges.iter().chain(&entries.messages).rev();
+        all.find(|one| is_it(one)).cloned()
     }
 
     /// Whether a bot has called the Graph API.
     pub(crate) fn is_called(&self) -> bool {
-        let entries = lock(&self.entries);
-        let mut exchanges = entries.exchanges.iter();
-        exchanges.any(|one| one["what"] == "call" || one["what"] == "other")
+        let is_call = |one: &Value| one["what"] == "call" || one["what"] == "other";
+        self.last(is_call).is_some()
     }
 
     /// Something that is not in the log has changed: pages are to look again.
@@ -239,18 +218,6 @@ impl EventLog {
 }
 
 impl Entries {
-    fn know(&mut self, name: &str, person: &str) {
-        if self.known.iter().all(|(known, _)| known != name) {
-            self.known.push((name.to_string(), person.to_string()));
-        }
-    }
-
-    fn add_message(&mut self, now: u64, mut message: Value, owed: Option<String>) -> u64 {
-        message["at"] = now.into();
-        message["rest"] = owed.into();
-        add(&mut self.messages, message, self.version)
-    }
-
     /// The entry with this id, to be changed.
     fn entry(&mut self, id: u64) -> Option<&mut Value> {
         for kept in [&mut self.messages, &mut self.exchanges] {
@@ -272,11 +239,13 @@ impl Entries {
 pub(crate) fn message(person: &str, of_bot: bool, text: &str, content: &Value) -> Value {
     json!({
         "person": person, "bot": of_bot, "text": text, "content": content, "mid": content["mid"], "persona": null,
-        "files": {}, "exchange": null, "acknowledged": null, "echoed": null, "waits": null, "failure": null,
+        "files": {}, "exchange": null, "acknowledged": null, "echoed": null, "waits": null, "failure": null, "rest": null,
     })
 }
 
-fn person((id, first, last): (&str, &str, &str)) -> Value {
+fn person(id: &str) -> Value {
+    let named = PEOPLE.iter().find(|(named, ..)| *named == id);
+    let (_, first, last) = named.copied().unwrap_or((id, id, ""));
     json!({"id": id, "name": first, "last_name": last})
 }
 
@@ -284,9 +253,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64) -> u64 {
-    entry["id"] = version.into();
-    entry["changed"] = version.into();
+fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64, now: u64) -> u64 {
+    (entry["id"], entry["changed"]) = (version.into(), version.into());
+    entry["at"] = now.into();
     if kept.len() >= KEPT {
         kept.pop_front();
     }

@@ -11,16 +11,14 @@ use super::http::{Handler, HttpServer, Request, Response, serve, wait};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
-use super::{lock, random, send_api};
+use super::{PEOPLE, lock, random, send_api};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
     server: HttpServer,
     /// What answers requests that come in another way.
     pub(crate) handler: Arc<Handler>,
-    pub(crate) log: Arc<EventLog>,
-    /// What bots have set for the page.
-    pub(crate) page: Arc<Mutex<PageApi>>,
+    pub(crate) calls: Arc<Calls>,
 }
 
 /// A call.
@@ -34,12 +32,8 @@ pub struct Call {
     pub person: Option<String>,
     /// The text of the message, or the message as JSON where it has none.
     pub text: String,
-    /// The message as it was sent.
-    pub message: Value,
-    /// Why the real Graph API would refuse it, if it would.
-    pub mistake: Option<String>,
-    /// With which reply, then.
-    pub(crate) refusal: Option<Reply>,
+    /// With which reply the real Graph API would refuse it, if it would.
+    pub refusal: Option<Reply>,
     /// The request as it came: request line, headers, body.
     pub request: String,
 }
@@ -59,10 +53,11 @@ pub enum Kind {
 type Behave = dyn Fn(&Call) -> Reply + Send + Sync;
 
 /// What the connections share.
-struct Calls {
+pub(crate) struct Calls {
     behave: Box<Behave>,
-    log: Arc<EventLog>,
-    page: Arc<Mutex<PageApi>>,
+    pub(crate) log: Arc<EventLog>,
+    /// What bots have set for the page.
+    pub(crate) page: Mutex<PageApi>,
 }
 
 impl GraphApi {
@@ -76,19 +71,21 @@ impl GraphApi {
         behave: impl Fn(&Call) -> Reply + Send + Sync + 'static,
     ) -> io::Result<GraphApi> {
         let page = PageApi::new(format!("http://{}", listener.local_addr()?));
-        let (log, page) = (Arc::<EventLog>::default(), Arc::new(Mutex::new(page)));
-        let calls = Calls {
+        let calls = Arc::new(Calls {
             behave: Box::new(behave),
-            log: Arc::clone(&log),
-            page: Arc::clone(&page),
-        };
-        let handler: Arc<Handler> = Arc::new(move |request, socket| calls.answer(request, socket));
+            log: Arc::default(),
+            page: Mutex::new(page),
+        });
+        for (id, ..) in PEOPLE {
+            calls.log.know(id, id);
+        }
+        let shared = Arc::clone(&calls);
+        let handler: Arc<Handler> = Arc::new(move |request, socket| shared.answer(request, socket));
         let answers = Arc::clone(&handler);
         Ok(GraphApi {
             server: HttpServer::start(listener, move |socket| serve(socket, socket, &*answers))?,
             handler,
-            log,
-            page,
+            calls,
         })
     }
 
@@ -105,10 +102,10 @@ impl Calls {
             return Some(file);
         }
         let parameters = Parameters::of(request);
-        let is_root = without_version(request.path()).trim_matches('/').is_empty();
-        if let (true, Value::Array(batch)) = (is_root, parameters.get("batch")) {
-            let one = |one| self.answer_one(&parameters.text("access_token"), one, socket);
-            let all: Option<Vec<Value>> = batch.iter().map(one).collect();
+        if let ("", Value::Array(batch)) = (parameters.path.as_str(), parameters.get("batch")) {
+            let token = parameters.text("access_token");
+            let all = batch.iter().map(|one| self.answer_one(one, &token, socket));
+            let all: Option<Vec<Value>> = all.collect();
             return Some(Response::new(200, JSON, Value::from(all?).to_string()));
         }
         let call = self.read(request, &parameters);
@@ -117,28 +114,40 @@ impl Calls {
         let what = if is_other { "other" } else { "call" };
         let exchange = self.log.requested(what, person, &call.request, None, None);
         let passed = || send_api::remark(&parameters).filter(|_| !is_other);
-        if let Some(remark) = call.mistake.clone().or_else(passed) {
+        let mistake = call.refusal.as_ref().and_then(Reply::words);
+        if let Some(remark) = mistake.or_else(passed) {
             self.log.tell(exchange, "remark", &remark);
         }
         let mut reply = (self.behave)(&call);
         if is_other && reply.body.is_none() {
-            reply = self.other(request, &parameters).after(reply.after);
+            let answer = lock(&self.page).answer(&parameters, &self.log);
+            let answer = answer.map(|answer| Reply::answer(200, answer.to_string()));
+            reply = answer.unwrap_or_else(|refusal| refusal).after(reply.after);
         }
         if !wait(socket, reply.after) {
-            let words = "the bot did not wait for the answer";
-            self.log.answered(exchange, None, words);
+            self.log
+                .answered(exchange, None, "the bot did not wait for the answer");
             return None;
         }
         let mid = format!("m_sent_{:016x}", random());
-        let delivered = || delivered(&call, &parameters, &mid);
-        let body = reply.body.unwrap_or_else(delivered);
+        let body = reply.body.unwrap_or_else(|| {
+            let mut delivered = json!({});
+            // Somebody who was named otherwise than by an id stays unknown.
+            if !parameters.get("recipient")["id"].is_null() {
+                delivered["recipient_id"] = call.recipient.clone().into();
+            }
+            if call.kind == Kind::Message {
+                delivered["message_id"] = mid.as_str().into();
+            }
+            delivered.to_string()
+        });
         let header = reply.header.as_ref();
         let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\n"));
         let answer = format!("{header}\n{body}");
         self.log.answered(exchange, Some(reply.status), &answer);
         match &call.kind {
             Kind::Message if reply.is_shown => {
-                let mut shown = message(person, true, &call.text, &call.message);
+                let mut shown = message(person, true, &call.text, parameters.get("message"));
                 (shown["persona"], shown["files"]) = lock(&self.page).shown(&parameters);
                 (shown["exchange"], shown["mid"]) = (exchange.into(), mid.into());
                 self.log.reached(shown);
@@ -154,7 +163,7 @@ impl Calls {
     }
 
     /// One call of a batch (Graph API, "Batch Requests").
-    fn answer_one(&self, token: &str, one: &Value, socket: &TcpStream) -> Option<Value> {
+    fn answer_one(&self, one: &Value, token: &str, socket: &TcpStream) -> Option<Value> {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_string();
         let request = Request {
             method: text("method").to_uppercase(),
@@ -169,13 +178,12 @@ impl Calls {
     }
 
     fn read(&self, request: &Request, parameters: &Parameters) -> Call {
-        let is_send = request.path().ends_with("/messages") && request.method == "POST";
+        let is_send = parameters.path.ends_with("/messages") && request.method == "POST";
         let action = parameters.text("sender_action").to_lowercase();
         let recipient = send_api::recipient(parameters).unwrap_or_default();
-        let message = parameters.get("message").clone();
+        let message = parameters.get("message");
         let text = message["text"].as_str().map(str::to_string);
-        let check = || self.check(parameters, &recipient).err();
-        let refusal = if is_send { check() } else { None };
+        let refusal = lock(&self.page).check_message(&recipient, parameters).err();
         Call {
             kind: match (is_send, action.is_empty()) {
                 (false, _) => Kind::Other,
@@ -185,61 +193,10 @@ impl Calls {
             person: self.log.person(&recipient),
             recipient,
             text: text.unwrap_or_else(|| message.to_string()),
-            message,
-            mistake: refusal.as_ref().and_then(Reply::words),
-            refusal,
+            refusal: refusal.filter(|_| is_send),
             request: request.head() + &String::from_utf8_lossy(&request.body),
         }
     }
-
-    /// Whether the real Send API would take the call.
-    fn check(&self, parameters: &Parameters, recipient: &str) -> Result<(), Reply> {
-        if parameters.text("access_token").is_empty() {
-            return Err(Reply::error(400, 2500, None));
-        }
-        send_api::check(parameters)?;
-        lock(&self.page).check_message(recipient, parameters)
-    }
-
-    /// A call that is not for the Send API.
-    fn other(&self, request: &Request, parameters: &Parameters) -> Reply {
-        let path = without_version(request.path());
-        let method = match parameters.get("method").as_str() {
-            Some(method) if request.method == "POST" => method.to_uppercase(),
-            _ => request.method.clone(),
-        };
-        let tokens = ["access_token", "input_token", "grant_type"];
-        if tokens.iter().all(|name| parameters.get(name).is_null()) {
-            return Reply::error(400, 104, None);
-        }
-        let is_known = |id: &str| self.log.person(id).is_some();
-        lock(&self.page).answer(&method, path, parameters, &is_known)
-    }
-}
-
-/// The answer to a message that was delivered; somebody who was named otherwise than by an id stays unknown.
-fn delivered(call: &Call, parameters: &Parameters, mid: &str) -> String {
-    let mut body = json!({});
-    if !parameters.get("recipient")["id"].is_null() {
-        body["recipient_id"] = call.recipient.clone().into();
-    }
-    if call.kind == Kind::Message {
-        body["message_id"] = mid.into();
-    }
-    body.to_string()
 }
 
 const JSON: &str = "application/json; charset=UTF-8";
-
-/// `/v26.0/me` -> `/me`.
-fn without_version(path: &str) -> &str {
-    match path
-        .strip_prefix("/v")
-        .and_then(|rest| rest.split_once('/'))
-    {
-        Some((version, _)) if version.starts_with(|c: char| c.is_ascii_digit()) => {
-            &path[2 + version.len()..]
-        }
-        _ => path,
-    }
-}

@@ -16,7 +16,6 @@ mod command_line;
 mod delivery;
 mod event_log;
 mod events;
-mod fault;
 mod graph_api;
 mod http;
 mod messenger;
@@ -30,6 +29,7 @@ mod proxy;
 mod reply;
 mod say;
 mod send_api;
+mod trouble;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -41,11 +41,11 @@ use ring::hmac;
 pub use self::bot::Bot;
 pub use self::command_line::{CommandError, run};
 pub use self::events::names as event_names;
-pub use self::fault::{FAULTS, Fault};
 pub use self::graph_api::{Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
 pub use self::own_bot::{OwnBots, end_with_simulator};
-pub use self::reply::{Reply, Trouble};
+pub use self::reply::Reply;
+pub use self::trouble::Trouble;
 
 /// The made-up page access token.
 pub const PAGE_ACCESS_TOKEN: &str = "EAASimulatedPageAccessToken0123456789";

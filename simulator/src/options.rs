@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Fault, OwnBots, SimulatorError, Trouble};
+use super::{OwnBots, SimulatorError, Trouble};
 
 /// What is to be simulated.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +16,6 @@ pub(crate) struct Options {
     pub(crate) own_bots: Option<OwnBots>,
     /// The trouble that the Graph API makes from the start.
     pub(crate) trouble: Trouble,
-    /// The fault that it has besides.
-    pub(crate) fault: Fault,
     /// Where page and Graph API listen; none: on loopback.
     pub(crate) bind: Option<IpAddr>,
     /// The page's port; none: 8080, or one near it.
@@ -37,7 +35,7 @@ pub(crate) struct Options {
     /// A bot that has been silent for so long has said all that it has to say.
     pub(crate) quiet: Duration,
     /// So many messages are waited for instead.
-    pub(crate) wait: Option<usize>,
+    pub(crate) wait: Option<u64>,
 }
 
 /// Listens on the port that was chosen; else on the first free one from the usual one on, or on any.

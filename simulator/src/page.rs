@@ -16,9 +16,9 @@ use signal_hook::iterator::Signals;
 use super::http::{self, HttpServer, Request, Response};
 use super::options::{Options, listen};
 use super::parameters::Parameters;
-use super::platform::Platform;
-use super::say::{Until, converse};
-use super::{FAULTS, Fault, PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
+use super::platform::{Platform, Refusal};
+use super::say::converse;
+use super::{PERSON, SimulatorError, Trouble, event_names, failed_to, lock, random};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -82,6 +82,17 @@ struct Page {
 
 impl Page {
     fn answer(&self, request: &Request) -> Response {
+        let mut response = self.reply(request).unwrap_or_else(|(status, reason)| {
+            let body = json!({"error": reason}).to_string();
+            Response::new(status, "application/json", body)
+        });
+        response.headers += &format!(
+            "Cache-Control: no-store\nContent-Security-Policy: {POLICY}\nX-Content-Type-Options: nosniff\n"
+        );
+        response
+    }
+
+    fn reply(&self, request: &Request) -> Result<Response, Refusal> {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
         let bind = self.platform.options.bind;
@@ -89,44 +100,42 @@ impl Page {
         if is_local && !own.iter().any(|own| own == request.header("Host")) {
             return refuse(403, "this page is for this machine only");
         }
-        let is_json = request
-            .header("Content-Type")
-            .starts_with("application/json");
-        match (request.method.as_str(), request.path()) {
-            ("GET" | "HEAD", "/") => respond(200, "text/html; charset=utf-8", PAGE),
+        let content_type = request.header("Content-Type");
+        let is_json = content_type.starts_with("application/json");
+        let answer = match (request.method.as_str(), request.path()) {
+            ("GET" | "HEAD", "/") => {
+                return Ok(Response::new(200, "text/html; charset=utf-8", PAGE));
+            }
             ("GET", "/log") => self.wait_for_news(&Parameters::of(request)),
             // A form of another site cannot have this type.
             ("POST", _) if !is_json => {
-                refuse(415, "say it in JSON: Content-Type: application/json")
+                return refuse(415, "say it in JSON: Content-Type: application/json");
             }
             ("POST", path) => match serde_json::from_slice::<Map<_, _>>(&request.body) {
-                Ok(click) => match self.act(path, &click.into()) {
-                    Ok(answer) => respond(200, "application/json", answer.to_string()),
-                    Err((status, reason)) => refuse(status, &reason),
-                },
-                Err(error) => refuse(400, &format!("this is no JSON: {error}")),
+                Ok(click) => self.act(path, &click.into())?,
+                Err(error) => return refuse(400, &format!("this is no JSON: {error}")),
             },
-            _ => refuse(404, "nothing is here"),
-        }
+            _ => return refuse(404, "nothing is here"),
+        };
+        Ok(Response::new(200, "application/json", answer.to_string()))
     }
 
     /// Does what somebody has clicked, or what a test asks for.
-    fn act(&self, path: &str, click: &Value) -> Result<Value, (u16, String)> {
+    fn act(&self, path: &str, click: &Value) -> Result<Value, Refusal> {
         let platform = &self.platform;
         let person = click["person"].as_str().filter(|id| !id.is_empty());
         let person = person.unwrap_or(PERSON);
         let text = |name: &str| click[name].as_str().unwrap_or_default();
         let number = |name: &str| click[name].as_u64();
-        let wrong = |status, words: &str| Err((status, words.to_string()));
         match path {
-            "/say" if text("text").is_empty() => return wrong(400, "say wants a text"),
+            "/say" if text("text").is_empty() => return refuse(400, "say wants a text"),
             "/say" if click["payload"].is_string() => {
                 return self.send(person, "quick_reply", click);
             }
             "/say" => return self.send(person, "text", click),
             "/send" => return self.send(person, text("event"), click),
             "/redeliver" if platform.redeliver(number("exchange")).is_none() => {
-                return wrong(404, "there is no such webhook");
+                return refuse(404, "there is no such webhook");
             }
             "/redeliver" => {}
             "/unsigned" => platform.send_unsigned(person),
@@ -138,49 +147,33 @@ impl Page {
                 }
             }
             "/trouble" => {
-                let Some(mut fault) = Fault::parse(text("fault")) else {
-                    return wrong(400, &format!("fault is {FAULTS}"));
-                };
-                fault.person = click["person"].as_str().map(str::to_string);
-                fault.calls = number("calls").filter(|calls| *calls > 0);
-                *lock(&platform.trouble) = (trouble(click), fault);
+                let trouble = Trouble::from_json(click).map_err(|words| (400, words))?;
+                *lock(&platform.trouble) = trouble;
                 platform.log.touch();
             }
             "/kill" => {
                 let bot = usize::try_from(number("bot").unwrap_or(0));
                 platform.kill_bot(bot.unwrap_or(usize::MAX));
             }
-            _ => return wrong(404, "nothing is here"),
+            _ => return refuse(404, "nothing is here"),
         }
         Ok(json!({}))
     }
 
     /// Sends an event, or a whole webhook; with `quiet` or `wait` the answer tells what came back.
-    fn send(&self, person: &str, name: &str, with: &Value) -> Result<Value, (u16, String)> {
+    fn send(&self, person: &str, name: &str, with: &Value) -> Result<Value, Refusal> {
         let platform = &self.platform;
         let sender = &with["webhook"]["entry"][0]["messaging"][0]["sender"]["id"];
         let person = sender.as_str().unwrap_or(person);
-        let before = platform.log.version();
-        let message = platform.send(person, name, with);
-        let message = message.map_err(|error| (400, error))?;
-        let (quiet, count) = (with["quiet"].as_u64(), with["wait"].as_u64());
-        if quiet.or(count).is_none() {
+        if !with["quiet"].is_u64() && !with["wait"].is_u64() {
+            let message = platform.send(person, name, with)?;
             return Ok(json!({"message": message}));
         }
-        let usual = platform.options.quiet;
-        let until = Until {
-            quiet: quiet.map_or(usual, |quiet| Duration::from_millis(quiet.min(60_000))),
-            count: count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
-            is_first: false,
-        };
-        let heard = converse(platform, person, before, message, until);
-        let mut heard = heard.map_err(|error| (502, error))?;
-        heard["said"] = with["text"].as_str().unwrap_or(name).into();
-        Ok(heard)
+        converse(platform, person, name, with, false)
     }
 
     /// Answers when something has changed that the page does not know.
-    fn wait_for_news(&self, asked: &Parameters) -> Response {
+    fn wait_for_news(&self, asked: &Parameters) -> Value {
         let (instance, log) = (asked.text("instance"), &self.platform.log);
         let is_known = instance.is_empty() || instance == self.instance;
         let after = asked.text("after").parse().ok().filter(|_| is_known);
@@ -191,57 +184,25 @@ impl Page {
                 thread::sleep(GATHER);
             }
         }
-        let mut news = log.since(after.unwrap_or(0));
-        if let (Some(news), Value::Object(more)) = (news.as_object_mut(), self.setting()) {
-            news.extend(more);
-        }
-        respond(200, "application/json", news.to_string())
-    }
-
-    /// What is not in the log.
-    fn setting(&self) -> Value {
-        let platform = &self.platform;
-        let (trouble, fault) = lock(&platform.trouble).clone();
+        let (platform, mut news) = (&self.platform, log.since(after.unwrap_or(0)));
+        let profile = lock(&platform.graph_api.calls.page).profile.clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
-        json!({
-            "instance": self.instance, "own_bots": lock(&platform.own_bots).len(),
-            "page": platform.options.page, "events": events.collect::<Value>(),
-            "bot_url": platform.bot_url(), "graph_url": platform.graph_api.url(),
-            "profile": lock(&platform.graph_api.page).profile,
-            "trouble": {
-                "latency": u64::try_from(trouble.latency.as_millis()).unwrap_or_default(),
-                "errors": (trouble.transient * 100.0).round(), "hanging": trouble.hanging > 0.0,
-                "outage": trouble.outage, "fault": fault.what, "person": fault.person,
-                "calls": fault.calls,
-            },
-        })
+        for (name, value) in [
+            ("instance", json!(self.instance)),
+            ("own_bots", json!(lock(&platform.own_bots).len())),
+            ("page", json!(platform.options.page)),
+            ("events", events.collect()),
+            ("bot_url", json!(platform.bot_url())),
+            ("graph_url", json!(platform.graph_api.url())),
+            ("profile", profile.into()),
+            ("trouble", lock(&platform.trouble).to_json()),
+        ] {
+            news[name] = value;
+        }
+        news
     }
 }
 
-/// What is left out is off.
-fn trouble(click: &Value) -> Trouble {
-    let latency = click["latency"].as_u64().unwrap_or_default();
-    let errors = click["errors"].as_f64().unwrap_or_default();
-    Trouble {
-        latency: Duration::from_millis(latency.min(60_000)),
-        transient: (errors / 100.0).clamp(0.0, 1.0),
-        hanging: f64::from(u8::from(click["hanging"] == true)),
-        outage: click["outage"] == true,
-    }
-}
-
-fn refuse(status: u16, reason: &str) -> Response {
-    respond(
-        status,
-        "application/json",
-        json!({"error": reason}).to_string(),
-    )
-}
-
-fn respond(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
-    let mut response = Response::new(status, content_type, body);
-    response.headers += &format!(
-        "Cache-Control: no-store\nContent-Security-Policy: {POLICY}\nX-Content-Type-Options: nosniff\n"
-    );
-    response
+fn refuse<T>(status: u16, reason: &str) -> Result<T, Refusal> {
+    Err((status, reason.to_string()))
 }

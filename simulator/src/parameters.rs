@@ -10,6 +10,10 @@ use super::http::Request;
 /// All parameters of a call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parameters {
+    /// The request's method, or the one that a parameter names instead.
+    pub(crate) method: String,
+    /// The path without slashes around it, and without a version: `me/messages`.
+    pub(crate) path: String,
     /// An object, or null.
     pub(crate) values: Value,
     /// The file of an upload.
@@ -26,7 +30,14 @@ pub(crate) struct Upload {
 
 impl Parameters {
     pub(crate) fn of(request: &Request) -> Parameters {
-        let mut found = Parameters::default();
+        let path = request.path().trim_matches('/');
+        let (version, rest) = path.split_once('/').unwrap_or((path, ""));
+        let number = version.strip_prefix('v').unwrap_or_default();
+        let has_version = number.starts_with(|c: char| c.is_ascii_digit());
+        let mut found = Parameters {
+            path: if has_version { rest } else { path }.to_string(),
+            ..Parameters::default()
+        };
         found.add_form(request.query());
         let content_type = request.header("Content-Type");
         let is_json = content_type.contains("json");
@@ -43,15 +54,19 @@ impl Parameters {
             match serde_json::from_slice(&request.body) {
                 Ok(Value::Object(values)) => {
                     for (name, value) in values {
-                        found.set(&[&name], decoded(value));
+                        found.add(&name, value);
                     }
                 }
                 _ => found.remark = Some("the body is no well-formed JSON object".to_string()),
             }
         }
         if let Some((_, token)) = request.header("Authorization").split_once(' ') {
-            found.set(&["access_token"], token.into());
+            found.add("access_token", token.into());
         }
+        found.method = match found.get("method").as_str() {
+            Some(method) if request.method == "POST" => method.to_uppercase(),
+            _ => request.method.clone(),
+        };
         found
     }
 
@@ -60,100 +75,91 @@ impl Parameters {
         &self.values[name]
     }
 
-    pub(crate) fn set(&mut self, path: &[&str], value: Value) {
-        insert(&mut self.values, path, value);
-    }
-
     /// As a text; empty where there is none.
     pub(crate) fn text(&self, name: &str) -> String {
-        match self.get(name) {
-            Value::String(text) => text.clone(),
-            Value::Null => String::new(),
-            other => other.to_string(),
-        }
+        text(self.get(name))
     }
 
     /// A list, which may be JSON or have commas between.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         if let Value::Array(items) = self.get(name) {
-            let texts = items.iter().filter_map(Value::as_str);
-            return texts.map(str::to_string).collect();
+            return items.iter().map(text).collect();
         }
         let text = self.text(name);
         let items = text.split(',').filter(|item| !item.is_empty());
         items.map(|item| item.trim().to_string()).collect()
     }
 
-    /// `a[b][0]` stands in the list `b` of `a`, as PHP's `http_build_query` writes it.
-    fn add(&mut self, name: &str, value: &str) {
+    /// `a[b][0]` stands in the list `b` of `a`, as PHP's `http_build_query` writes it, and `a[b][]` is the next one there.
+    fn add(&mut self, name: &str, value: Value) {
         let parts = name.split('[').map(|part| part.trim_end_matches(']'));
-        let (path, value) = (parts.collect::<Vec<_>>(), Value::from(value));
+        let path: Vec<&str> = parts.collect();
         let is_structure = match path.as_slice() {
             [_] | [.., "attachment", "payload"] => true,
             [.., last] => ["attachment", "elements", "buttons", "quick_replies"].contains(last),
             [] => false,
         };
-        self.set(&path, if is_structure { decoded(value) } else { value });
+        let mut at = &mut self.values;
+        for part in path {
+            if part.bytes().all(|byte| byte.is_ascii_digit()) {
+                let mut list = match at.take() {
+                    Value::Array(list) => list,
+                    _ => Vec::new(),
+                };
+                let number = part.parse().unwrap_or(usize::MAX).min(list.len());
+                if number == list.len() {
+                    list.push(Value::Null);
+                }
+                *at = list.into();
+                at = &mut at[number];
+            } else {
+                if !at.is_object() {
+                    *at = json!({});
+                }
+                at = &mut at[part];
+            }
+        }
+        *at = if is_structure { decoded(value) } else { value };
     }
 
     fn add_form(&mut self, form: &str) {
         for pair in form.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            self.add(&percent_decoded(name), &percent_decoded(value));
+            self.add(&percent_decoded(name), percent_decoded(value).into());
         }
     }
 
-    fn add_multipart(&mut self, body: &[u8], boundary: &str) {
-        let mark = [b"--", boundary.as_bytes()].concat();
-        for part in split(body, &mark).into_iter().skip(1) {
-            let Some(end) = find(part, b"\r\n\r\n") else {
+    fn add_multipart(&mut self, mut body: &[u8], boundary: &str) {
+        let mark = format!("--{boundary}");
+        while let Some((part, rest)) = split_once(body, mark.as_bytes()) {
+            body = rest;
+            let Some((head, content)) = split_once(part, b"\r\n\r\n") else {
                 continue;
             };
-            let head = String::from_utf8_lossy(&part[..end]);
-            let content = &part[end + 4..];
             let content = content.strip_suffix(b"\r\n").unwrap_or(content);
+            let head = String::from_utf8_lossy(head);
             let quoted = |name: &str| head.split_once(name)?.1.split('"').next();
             if quoted("filename=\"").is_some() {
-                let lower = head.to_ascii_lowercase();
-                let at = lower
-                    .find("content-type:")
-                    .map(|at| at + "content-type:".len());
-                let line = at.and_then(|at| head[at..].lines().next());
+                let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+                let kind = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
                 self.file = Some(Upload {
-                    content_type: line.unwrap_or_default().trim().to_string(),
+                    content_type: kind.map_or("", |(_, kind)| kind.trim()).to_string(),
                     bytes: content.to_vec(),
                 });
             } else if let Some(name) = quoted(" name=\"") {
-                self.add(name, &String::from_utf8_lossy(content));
+                self.add(name, String::from_utf8_lossy(content).into());
             }
         }
     }
 }
 
-fn insert(at: &mut Value, path: &[&str], value: Value) {
-    let Some((first, rest)) = path.split_first() else {
-        *at = value;
-        return;
-    };
-    let is_number = first.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number {
-        if !at.is_object() {
-            *at = json!({});
-        }
-        return insert(&mut at[*first], rest, value);
+/// A value as a text; empty where there is none.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
-    if !at.is_array() {
-        *at = json!([]);
-    }
-    let Some(list) = at.as_array_mut() else {
-        return;
-    };
-    // `[]` is the next one.
-    let number = first.parse().unwrap_or(usize::MAX).min(list.len());
-    if number == list.len() {
-        list.push(Value::Null);
-    }
-    insert(&mut list[number], rest, value);
 }
 
 /// A text that is a JSON object, list or truth value is that; so is `{'id':'7'}`, which Meta's reference writes.
@@ -195,18 +201,10 @@ fn percent_decoded(text: &str) -> String {
     percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
-fn split<'a>(mut text: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::new();
-    while let Some(at) = find(text, mark) {
-        parts.push(&text[..at]);
-        text = &text[at + mark.len()..];
-    }
-    parts.push(text);
-    parts
+fn split_once<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut windows = text.windows(mark.len());
+    let at = windows.position(|window| window == mark)?;
+    Some((&text[..at], &text[at + mark.len()..]))
 }
 
 #[cfg(test)]

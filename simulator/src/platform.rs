@@ -15,7 +15,7 @@ use super::options::{Options, listen};
 use super::own_bot::OwnBot;
 use super::proxy::Proxy;
 use super::{APP_ID, events, failed_to, lock, random};
-use super::{Bot, Call, Fault, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
+use super::{Bot, Call, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
 /// A bot that is not up yet is asked this often.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
@@ -23,15 +23,16 @@ const ASKED_EVERY: Duration = Duration::from_millis(300);
 /// The first port that the Graph API for another bot takes, if it is free.
 const GRAPH_PORT: u16 = 8090;
 
+/// Why something is not done: an HTTP status and the reason.
+pub(crate) type Refusal = (u16, String);
+
 /// A Messenger Platform with a bot on it.
 pub(crate) struct Platform {
     pub(crate) log: Arc<EventLog>,
     pub(crate) options: Options,
-    pub(crate) trouble: Arc<Mutex<(Trouble, Fault)>>,
-    messenger: Arc<Messenger>,
+    pub(crate) trouble: Arc<Mutex<Trouble>>,
     pub(crate) own_bots: Mutex<Vec<OwnBot>>,
     deliveries: Deliveries,
-    last: Mutex<Option<Delivery>>,
     proxy: Mutex<Proxy>,
     /// It runs until this is dropped.
     pub(crate) graph_api: GraphApi,
@@ -43,14 +44,14 @@ impl Platform {
     /// # Errors
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
-        let trouble = Arc::new(Mutex::new((options.trouble, options.fault.clone())));
+        let trouble = Arc::new(Mutex::new(options.trouble.clone()));
         // Another bot is told the address by hand: the same one each time, if it is free.
         let usual = options.other_bot.as_ref().map_or(0, |_| GRAPH_PORT);
         let listener = listen(options.bind, options.graph_port, usual, "--graph-port")?;
         let makes = Arc::clone(&trouble);
         let graph_api = GraphApi::start(listener, move |call| reply(&mut lock(&makes), call));
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
-        lock(&graph_api.page).page.clone_from(&options.page);
+        lock(&graph_api.calls.page).page.clone_from(&options.page);
         let url = graph_api.url();
         let mut own_bots = Vec::new();
         if let Some(bots) = &options.own_bots {
@@ -75,9 +76,9 @@ impl Platform {
                 messenger
             }
         };
-        let (messenger, log) = (Arc::new(messenger), Arc::clone(&graph_api.log));
+        let log = Arc::clone(&graph_api.calls.log);
         let deliveries = Deliveries {
-            messenger: Arc::clone(&messenger),
+            messenger: Arc::new(messenger),
             log: Arc::clone(&log),
             graph_url: options.other_bot.is_some().then_some(url),
             queues: Arc::default(),
@@ -87,14 +88,13 @@ impl Platform {
             log,
             options: options.clone(),
             trouble,
-            messenger,
             own_bots: Mutex::new(own_bots),
-            last: Mutex::default(),
             proxy: Mutex::new(Proxy::start(options, &graph_api)?),
             graph_api,
         };
-        let webhook = platform.bot_url().split(' ').next().map(str::to_string);
-        lock(&platform.graph_api.page).webhook = webhook;
+        let urls = platform.bot_url();
+        let webhook = urls.split(' ').next().unwrap_or_default();
+        lock(&platform.graph_api.calls.page).webhook = webhook.to_string();
         Ok(Arc::new(platform))
     }
 
@@ -105,7 +105,7 @@ impl Platform {
     pub(crate) fn shake_hands(&self, at_most: Option<Duration>) -> Result<(), SimulatorError> {
         let (begun, mut told) = (Instant::now(), String::new());
         loop {
-            let Err((error, is_for_now)) = self.messenger.try_handshake() else {
+            let Err((error, is_for_now)) = self.deliveries.messenger.try_handshake() else {
                 return Ok(());
             };
             if at_most.is_some_and(|most| !is_for_now || begun.elapsed() >= most) {
@@ -139,34 +139,35 @@ impl Platform {
         person: &str,
         name: &str,
         with: &Value,
-    ) -> Result<Option<u64>, String> {
+    ) -> Result<Option<u64>, Refusal> {
         if with["webhook"].is_object() {
             return Ok(self.send_webhook(person, &with["webhook"]));
         }
         let mut webhook = self.webhook(person, name, with)?;
-        let mut page = lock(&self.graph_api.page);
+        let mut page = lock(&self.graph_api.calls.page);
         let entry = &mut webhook["entry"][0];
-        if name.ends_with("_control") {
-            let is_taken = name == "take_thread_control";
-            let owner = if is_taken { "1" } else { APP_ID };
-            if !name.starts_with("request") {
-                page.hand_over(person, owner);
-            }
-        } else if page.is_handed_over(person) && entry["messaging"].is_array() {
+        match name {
+            "take_thread_control" => page.hand_over(person, "1"),
+            "pass_thread_control" => page.hand_over(person, APP_ID),
+            "request_thread_control" => {}
             // Another app answers, and ours is only told.
-            let events = entry["messaging"].take();
-            *entry = json!({"id": entry["id"], "time": entry["time"], "standby": events});
+            _ if page.is_handed_over(person) && entry["messaging"].is_array() => {
+                let events = entry["messaging"].take();
+                *entry = json!({"id": entry["id"], "time": entry["time"], "standby": events});
+            }
+            _ => {}
         }
         drop(page);
         Ok(self.send_webhook(person, &webhook))
     }
 
-    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, String> {
+    fn webhook(&self, person: &str, name: &str, with: &Value) -> Result<Value, Refusal> {
         let is_about_bot = ["read", "delivery", "reaction"].contains(&name);
+        let is_about = |one: &Value| one["person"] == person && one["bot"] == is_about_bot;
         // Mids of another run are others: a bot remembers those that it has answered.
         let mid = format!("m_{:016x}", random());
-        let about = with["mid"].as_str().map(str::to_string);
-        let about = about.or_else(|| self.log.last_mid(person, is_about_bot));
+        let last = || Some(self.log.last(is_about)?["mid"].as_str()?.to_string());
+        let about = with["mid"].as_str().map(str::to_string).or_else(last);
         let mut values = with.clone();
         for (name, value) in [
             ("page", self.options.page.clone()),
@@ -178,7 +179,8 @@ impl Platform {
         ] {
             values[name] = value.into();
         }
-        let event = events::find(name).map_err(|names| format!("event is one of {names}"))?;
+        let event = events::find(name);
+        let event = event.map_err(|names| (400, format!("event is one of {names}")))?;
         Ok(events::webhook(event, &values))
     }
 
@@ -192,43 +194,39 @@ impl Platform {
             }
             let sender = event["sender"]["id"].as_str().unwrap_or(person);
             if let Some(text) = words(event).filter(|_| sender != page) {
-                let owed = self.options.own_bots.as_ref().map(|bots| {
+                let mut bubble = message(sender, false, &text, content(event));
+                if let Some(bots) = &self.options.own_bots {
                     let is_standby = webhook["entry"][0]["standby"].is_array();
                     let name = if is_standby { "standby" } else { "messaging" };
                     let entry = json!({"id": page, name: [event]});
                     let alone = json!({"object": webhook["object"], "entry": [entry]});
-                    (bots.owes)(&alone).unwrap_or_default()
-                });
-                let bubble = message(sender, false, &text, content(event));
-                last = Some(self.log.written(bubble, owed));
+                    bubble["rest"] = (bots.owes)(&alone).unwrap_or_default().into();
+                }
+                last = Some(self.log.written(bubble));
             }
         }
-        let delivery = Delivery {
+        self.deliveries.send(Delivery {
             body: as_meta_writes(webhook),
             person: person.to_string(),
             message: last,
             is_signed: true,
             group: None,
-        };
-        *lock(&self.last) = Some(delivery.clone());
-        self.deliveries.send(delivery);
+        });
         last
     }
 
     /// Messenger delivers a webhook once more: this one, or the last. None when there is no such webhook.
     pub(crate) fn redeliver(&self, exchange: Option<u64>) -> Option<()> {
-        let Some(id) = exchange else {
-            self.deliveries.send(lock(&self.last).clone()?);
-            return Some(());
-        };
-        let webhook = self.log.webhook(id)?;
+        let is_it =
+            |one: &Value| one["what"] == "webhook" && exchange.is_none_or(|id| one["id"] == id);
+        let webhook = self.log.last(is_it)?;
         let (head, body) = webhook["request"].as_str()?.split_once("\n\n")?;
         self.deliveries.send(Delivery {
             body: body.into(),
             person: webhook["person"].as_str()?.to_string(),
             message: webhook["message"].as_u64(),
             is_signed: head.contains("\nX-Hub-Signature"),
-            group: Some(id),
+            group: webhook["group"].as_u64().or(webhook["id"].as_u64()),
         });
         Some(())
     }
@@ -260,7 +258,7 @@ impl Platform {
             }
             Err(error) => error.to_string(),
         };
-        self.messenger.move_to(urls(&own_bots));
+        self.deliveries.messenger.move_to(urls(&own_bots));
         self.log.answered(exchange, None, &answer);
     }
 
@@ -278,16 +276,15 @@ impl Platform {
     }
 }
 
-/// What the Graph API replies: a mistake is refused first, then fault and trouble have their turn.
-fn reply((trouble, fault): &mut (Trouble, Fault), call: &Call) -> Reply {
+/// What the Graph API replies: a mistake is refused first, then trouble has its turn.
+fn reply(trouble: &mut Trouble, call: &Call) -> Reply {
     if let Some(refusal) = &call.refusal {
         return refusal.clone();
     }
     if call.kind != Kind::Other && call.person.is_none() {
         return Reply::error(400, 100, Some(2018001));
     }
-    let has_fault = fault.take(call.person.as_deref().unwrap_or_default());
-    has_fault.unwrap_or_else(|| trouble.reply())
+    trouble.reply(call.person.as_deref().unwrap_or_default())
 }
 
 fn urls(own_bots: &[OwnBot]) -> Vec<String> {

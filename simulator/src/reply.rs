@@ -1,10 +1,8 @@
-//! How the Graph API answers: at once and well, or with trouble of a chosen kind.
+//! How the Graph API answers: at once and well, or otherwise.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use super::random;
 
 /// Longer than any bot waits.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -46,11 +44,6 @@ impl Reply {
         }
     }
 
-    /// A call was done that delivers nothing.
-    pub(crate) fn done(answer: &Value) -> Reply {
-        Reply::answer(200, answer.to_string())
-    }
-
     /// An error of the Graph API, with the words that it has for this code.
     pub fn error(status: u16, code: i64, subcode: Option<i64>) -> Reply {
         Reply::refusal(status, code, subcode, words(code, subcode))
@@ -76,7 +69,7 @@ impl Reply {
     }
 
     /// What a refusal says.
-    pub(crate) fn words(&self) -> Option<String> {
+    pub fn words(&self) -> Option<String> {
         let body: Value = serde_json::from_str(self.body.as_ref()?).ok()?;
         body["error"]["message"].as_str().map(str::to_string)
     }
@@ -103,34 +96,4 @@ fn words(code: i64, subcode: Option<i64>) -> &'static str {
     };
     let words = find(&exact).or_else(|| find(&format!("{code} ")));
     words.unwrap_or("An error occurred")
-}
-
-/// The trouble that a Graph API makes. Shares are from 0 to 1, of all calls.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Trouble {
-    /// How long an answer takes.
-    pub latency: Duration,
-    /// The share of calls that fail for the moment (code 2).
-    pub transient: f64,
-    /// The share of calls that are never answered.
-    pub hanging: f64,
-    /// All calls are answered 503, with words that are not the Graph API's.
-    pub outage: bool,
-}
-
-impl Trouble {
-    /// The reply to the next call.
-    pub fn reply(&self) -> Reply {
-        let chance = random() as f64 / u64::MAX as f64;
-        let reply = if self.outage {
-            Reply::answer(503, "<html>Service Unavailable</html>")
-        } else if chance < self.hanging {
-            return Reply::hang();
-        } else if chance < self.hanging + self.transient {
-            Reply::error(500, 2, None)
-        } else {
-            Reply::deliver()
-        };
-        reply.after(self.latency)
-    }
 }

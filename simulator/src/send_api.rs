@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::Reply;
-use super::parameters::Parameters;
-
-const ACTIONS: &[&str] = &["mark_seen", "typing_on", "typing_off", "react", "unreact"];
+use super::parameters::{Parameters, text};
 
 /// Shape, field, kind and arguments.
 static RULES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
@@ -20,7 +18,7 @@ static RULES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
 
 /// Whom a call is for; none without a recipient.
 pub(crate) fn recipient(parameters: &Parameters) -> Option<String> {
-    let recipient = parameters.get("recipient").as_object()?;
+    let recipient = parameters.get("recipient");
     let names = [
         "id",
         "user_ref",
@@ -29,11 +27,7 @@ pub(crate) fn recipient(parameters: &Parameters) -> Option<String> {
         "post_id",
         "notification_messages_token",
     ];
-    let mut named = names.iter().filter_map(|name| match recipient.get(*name)? {
-        Value::String(name) => Some(name.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    });
+    let mut named = names.iter().map(|name| text(&recipient[*name]));
     named.find(|name| !name.is_empty())
 }
 
@@ -58,9 +52,7 @@ pub(crate) fn check(parameters: &Parameters) -> Result<(), Reply> {
     }
     check_shape("call", parameters)?;
     if !at("sender_action").1.is_null() {
-        let action = Value::from(parameters.text("sender_action").to_lowercase());
-        let action = At("sender_action".to_string(), &action);
-        return action.one_of(ACTIONS).map(drop);
+        return Ok(());
     }
     let message = at("message");
     if !message.1.is_object() {
@@ -79,10 +71,7 @@ pub(crate) fn check(parameters: &Parameters) -> Result<(), Reply> {
 /// The fields of a messenger profile.
 pub(crate) fn profile_fields() -> Vec<&'static str> {
     let rules = RULES.iter().filter(|rule| rule[0] == "profile");
-    rules
-        .map(|rule| rule[1])
-        .chain(["target_audience"])
-        .collect()
+    rules.map(|rule| rule[1]).collect()
 }
 
 /// Whether Meta would take a call of this shape.
@@ -137,18 +126,16 @@ impl<'a> At<'a> {
                 }
                 "object" if at.1.is_object() => at.check(rule[3], has_file)?,
                 "choice" => self.check(&format!("{shape}.{}", at.one_of(&rule[3..])?), has_file)?,
-                "type" => match at.one_of(&rule[3..]) {
-                    Ok(chosen) => self.check(&format!("{shape}.{chosen}"), has_file)?,
-                    Err(_) => {
-                        let words = "is not supported. Please check developer docs for details";
-                        return Err(Reply::wrong(&format!("Param {} {words}", at.0)));
-                    }
-                },
+                "type" => {
+                    let words = "is not supported. Please check developer docs for details";
+                    let chosen = at.one_of(&rule[3..]).map_err(|_| at.wrong(words))?;
+                    self.check(&format!("{shape}.{chosen}"), has_file)?;
+                }
                 "file" => at.file(has_file)?,
                 "url" if is_url(at.1) => {}
                 "some" => {}
                 "flag" if at.1.is_boolean() || at.1 == "true" || at.1 == "false" => {}
-                kind => return Err(Reply::wrong(&format!("Param {} must be {kind}", at.0))),
+                kind => return Err(at.wrong(&format!("must be {kind}"))),
             }
         }
         Ok(())
@@ -157,53 +144,51 @@ impl<'a> At<'a> {
     /// It is a text of so many characters at most.
     fn text(&self, longest: usize) -> Result<(), Reply> {
         let At(place, value) = self;
-        let Some(text) = value.as_str() else {
-            return Err(Reply::wrong(&format!("Param {place} must be a string")));
-        };
-        let words = || format!("Length of param {place} must be less than or equal to {longest}");
-        let is_fine = text.chars().count() <= longest;
-        is_fine.then_some(()).ok_or_else(|| Reply::wrong(&words()))
+        match value.as_str().map(|text| text.chars().count()) {
+            None => Err(self.wrong("must be a string")),
+            Some(length) if length <= longest => Ok(()),
+            Some(_) => Err(Reply::wrong(&format!(
+                "Length of param {place} must be less than or equal to {longest}"
+            ))),
+        }
     }
 
     fn list(&self, least: usize, most: usize) -> Result<Vec<At<'a>>, Reply> {
         let At(place, value) = self;
-        let Some(items) = value.as_array() else {
-            return Err(Reply::wrong(&format!("Param {place} must be an array")));
+        let wrong = || self.wrong("must be an array");
+        let items = value.as_array().ok_or_else(wrong)?;
+        let limit = match items.len() {
+            0 if least == 1 => return Err(self.missing()),
+            count if count < least => format!("least {least}"),
+            count if count > most => format!("most {most}"),
+            _ => {
+                let item = |(n, item)| At(format!("{place}[{n}]"), item);
+                return Ok(items.iter().enumerate().map(item).collect());
+            }
         };
-        let count = items.len();
-        if count == 0 && least == 1 {
-            return Err(self.missing());
-        }
-        if count < least || count > most {
-            let limit = if count < least { "least" } else { "most" };
-            let number = least.max(count.min(most));
-            let words = format!("Number of elements in param {place} must be at {limit} {number}");
-            return Err(Reply::wrong(&words));
-        }
-        let item = |(n, item)| At(format!("{place}[{n}]"), item);
-        Ok(items.iter().enumerate().map(item).collect())
+        let words = format!("Number of elements in param {place} must be at {limit}");
+        Err(Reply::wrong(&words))
     }
 
     fn one_of(&self, known: &[&str]) -> Result<&'a str, Reply> {
-        let At(place, value) = self;
-        let found = value.as_str().filter(|text| known.contains(text));
-        let words = || format!("Param {place} must be one of {{{}}}", known.join(", "));
-        found.ok_or_else(|| Reply::wrong(&words()))
+        let found = self.1.as_str().filter(|text| known.contains(text));
+        let words = || format!("must be one of {{{}}}", known.join(", "));
+        found.ok_or_else(|| self.wrong(&words()))
     }
 
     fn file(&self, has_file: bool) -> Result<(), Reply> {
-        let At(place, value) = self;
-        let is_named = !value["attachment_id"].is_null() || has_file;
-        match &value["url"] {
+        match &self.1["url"] {
             url if is_url(url) => Ok(()),
             Value::String(url) if !url.is_empty() => {
                 Err(Reply::wrong(&format!("{url} should represent a valid URL")))
             }
-            _ if is_named => Ok(()),
-            _ => Err(Reply::wrong(&format!(
-                "Param {place} needs url, attachment_id or an upload"
-            ))),
+            _ if has_file || !self.1["attachment_id"].is_null() => Ok(()),
+            _ => Err(self.wrong("needs url, attachment_id or an upload")),
         }
+    }
+
+    fn wrong(&self, words: &str) -> Reply {
+        Reply::wrong(&format!("Param {} {words}", self.0))
     }
 
     fn missing(&self) -> Reply {

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Fault, PAGE, Reply, text_message, webhook};
+use echobot::simulator::{PAGE, Reply, Trouble, text_message, webhook};
+use serde_json::json;
 
 use crate::graph_api::{Call, GraphApi};
 use crate::support::{Directory, PATIENCE, World, full, signal, start_bot, wait_for_end};
 
 /// A fault of the simulator's, which can be switched on and off.
 #[derive(Clone, Default)]
-struct Switch(Arc<Mutex<Fault>>);
+struct Switch(Arc<Mutex<Trouble>>);
 
 impl Switch {
     fn set(&self, what: &str) {
@@ -24,14 +25,13 @@ impl Switch {
     }
 
     fn set_for(&self, person: Option<&str>, what: &str) {
-        let fault = Fault::parse(what).expect("it is understood");
-        let person = person.map(str::to_string);
-        *self.0.lock().expect("nobody panics") = Fault { person, ..fault };
+        let trouble = Trouble::from_json(&json!({"fault": what, "person": person}));
+        *self.0.lock().expect("nobody panics") = trouble.expect("it is understood");
     }
 
     fn reply(&self, call: &Call) -> Reply {
-        let mut fault = self.0.lock().expect("nobody panics");
-        fault.take(&call.recipient).unwrap_or_else(Reply::deliver)
+        let mut trouble = self.0.lock().expect("nobody panics");
+        trouble.reply(&call.recipient)
     }
 }
 

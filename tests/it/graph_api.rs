@@ -56,7 +56,8 @@ impl GraphApi {
                 let mut account = asked.lock().expect("nobody panics with it");
                 return account.answer(call);
             }
-            let mistake = mistake(call).or_else(|| call.mistake.clone());
+            let refused = || call.refusal.as_ref()?.words();
+            let mistake = mistake(call).or_else(refused);
             let refusal = mistake.as_ref().map(|_| Reply::error(400, 100, None));
             let mut call = Call {
                 recipient: call.recipient.clone(),

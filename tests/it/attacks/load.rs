@@ -1,7 +1,7 @@
 //! Load: strangers beside Messenger, and an hour's worth of messages.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -117,14 +117,15 @@ fn batch(number: usize) -> (usize, Vec<u8>) {
 
 /// A Graph API that fails now and then; and how many messages it has delivered.
 fn faulty() -> (Arc<AtomicUsize>, impl Fn(&Call) -> Reply + Send + Sync) {
-    let trouble = Trouble {
-        transient: 0.005,
+    let trouble = Mutex::new(Trouble {
+        errors: 0.5,
         ..Trouble::default()
-    };
+    });
     let count = Arc::new(AtomicUsize::new(0));
     let delivered = Arc::clone(&count);
-    let behave = move |_: &Call| {
-        let reply = trouble.reply();
+    let behave = move |call: &Call| {
+        let mut trouble = trouble.lock().expect("nobody panics with it");
+        let reply = trouble.reply(&call.recipient);
         delivered.fetch_add(usize::from(reply.status == 200), Ordering::Relaxed);
         reply
     };

@@ -25,9 +25,8 @@ fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
         ("RUST_LOG", "info"),
         ("SEND_RATE", "0"),
     ];
-    let latency = Duration::from_millis(100);
     let (_, behave) = trouble_maker(Trouble {
-        latency,
+        latency: 100,
         ..Trouble::default()
     });
     let graph_api = GraphApi::start(behave).expect("the Graph API starts");

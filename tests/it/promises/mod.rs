@@ -110,8 +110,9 @@ impl TroubleMaker {
         *self.0.lock().expect("nobody panics with it") = trouble;
     }
 
-    fn reply(&self) -> Reply {
-        self.0.lock().expect("nobody panics with it").reply()
+    fn reply(&self, call: &Call) -> Reply {
+        let mut trouble = self.0.lock().expect("nobody panics with it");
+        trouble.reply(&call.recipient)
     }
 }
 
@@ -120,5 +121,5 @@ pub fn trouble_maker(
 ) -> (Arc<TroubleMaker>, impl Fn(&Call) -> Reply + Send + Sync) {
     let maker = Arc::new(TroubleMaker(Mutex::new(trouble)));
     let behave = Arc::clone(&maker);
-    (maker, move |_: &Call| behave.reply())
+    (maker, move |call: &Call| behave.reply(call))
 }

@@ -188,7 +188,7 @@ fn everybody_gets_their_echoes_in_order_in_spite_of_errors() {
             .collect();
         let (_, behave) = trouble_maker(Trouble {
             // After three failures in a row a message waits for minutes.
-            transient: if full() { 0.2 } else { 0.05 },
+            errors: if full() { 20.0 } else { 5.0 },
             ..Trouble::default()
         });
         let calls = AtomicU32::new(0);
