@@ -70,16 +70,20 @@ impl Deliveries {
             }
         };
         for mut delivery in deliveries {
-            let mut left = if delivery.is_signed { REDELIVERIES } else { 0 };
             let mut failure = self.deliver(&mut delivery);
-            while failure.is_some() && left > 0 {
+            if !delivery.is_signed {
+                continue;
+            }
+            for _ in 0..REDELIVERIES {
+                if failure.is_none() {
+                    break;
+                }
                 keep(failure);
-                left -= 1;
                 thread::sleep(REDELIVERY);
                 failure = self.deliver(&mut delivery);
             }
             keep(None);
-            if let Some(failure) = failure.filter(|_| delivery.is_signed) {
+            if let Some(failure) = failure {
                 self.log.note(&format!(
                     "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \
                      the same person has waited"
@@ -95,10 +99,8 @@ impl Deliveries {
         let path = url.splitn(4, '/').nth(3).unwrap_or_default();
         let mut headers = messenger.headers(&delivery.body);
         headers.retain(|(name, _)| delivery.is_signed || !name.starts_with("X-Hub-Signature"));
-        let lines = headers.iter();
-        let lines: String = lines
-            .map(|(name, value)| format!("{name}: {value}\n"))
-            .collect();
+        let line = |(name, value): &(_, String)| format!("{name}: {value}\n");
+        let lines: String = headers.iter().map(line).collect();
         let request = format!("POST /{path} HTTP/1.1\n{lines}\n{body}");
         let (person, message) = (&delivery.person, delivery.message);
         let exchange = log.requested("webhook", person, &request, message, delivery.group);
@@ -119,24 +121,17 @@ impl Deliveries {
         if status != Some(200) {
             return Some(failure);
         }
-        if let (Some(url), Some(_)) = (self.graph_url.clone(), message) {
-            self.look_for_call(exchange, url);
+        if let (Some(url), Some(_), false) = (&self.graph_url, message, log.is_called()) {
+            // A bot that answers and never calls probably talks to the real Graph API.
+            let (log, remark) = (Arc::clone(log), not_called(url));
+            thread::spawn(move || {
+                thread::sleep(CALLED_WITHIN);
+                if !log.is_called() {
+                    log.tell(exchange, "remark", &remark);
+                }
+            });
         }
         None
-    }
-
-    /// A bot that answers and never calls probably talks to the real Graph API.
-    fn look_for_call(&self, exchange: u64, url: String) {
-        if self.log.is_called() {
-            return;
-        }
-        let log = Arc::clone(&self.log);
-        thread::spawn(move || {
-            thread::sleep(CALLED_WITHIN);
-            if !log.is_called() {
-                log.tell(exchange, "remark", &not_called(&url));
-            }
-        });
     }
 }
 

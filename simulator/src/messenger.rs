@@ -1,7 +1,7 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY as HMAC_SHA1;
 use serde_json::{Value, json};
@@ -172,10 +172,8 @@ fn received(
 
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
-    let text = match error {
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
-    };
+    let text = error.to_string();
+    let text = text.trim_start_matches("io: ");
     let key = match error {
         ureq::Error::Timeout(_) => "timeout",
         ureq::Error::BadUri(_) => "address",
@@ -183,7 +181,7 @@ fn explain_silence(error: &ureq::Error) -> String {
         _ if text.contains("refused") || text.contains("reset") => "refused",
         _ => "silence",
     };
-    explained(key).replace("BODY", &text)
+    explained(key).replace("BODY", text)
 }
 
 /// What is wrong with the answer to a handshake, for somebody who does this for the first time.
@@ -256,9 +254,7 @@ pub(crate) fn as_meta_writes(document: &Value) -> Vec<u8> {
 }
 
 pub(crate) fn milliseconds_since_1970() -> u64 {
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let time = UNIX_EPOCH.elapsed().unwrap_or_default();
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

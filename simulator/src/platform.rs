@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bubble::{self, content, words};
+use super::bubble;
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::messenger::as_meta_writes;
@@ -193,8 +193,8 @@ impl Platform {
                 self.log.know(user_ref, person);
             }
             let sender = event["sender"]["id"].as_str().unwrap_or(person);
-            if let Some(text) = words(event).filter(|_| sender != page) {
-                let mut bubble = message(sender, false, &text, content(event));
+            if let Some((text, content)) = bubble::words(event).filter(|_| sender != page) {
+                let mut bubble = message(sender, false, &text, content);
                 if let Some(bots) = &self.options.own_bots {
                     let is_standby = webhook["entry"][0]["standby"].is_array();
                     let name = if is_standby { "standby" } else { "messaging" };
