@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::event_log::{EventLog, message};
-use super::http::{Handler, HttpServer, Request, Response, serve, wait};
+use super::http::{HttpServer, Request, Response, serve, wait};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
@@ -15,9 +15,7 @@ use super::{PEOPLE, lock, random, send_api};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
-    server: HttpServer,
-    /// What answers requests that come in another way.
-    pub(crate) handler: Arc<Handler>,
+    pub(crate) server: HttpServer,
     pub(crate) calls: Arc<Calls>,
 }
 
@@ -80,13 +78,12 @@ impl GraphApi {
             calls.log.know(id, id);
         }
         let shared = Arc::clone(&calls);
-        let handler: Arc<Handler> = Arc::new(move |request, socket| shared.answer(request, socket));
-        let answers = Arc::clone(&handler);
-        Ok(GraphApi {
-            server: HttpServer::start(listener, move |socket| serve(socket, socket, &*answers))?,
-            handler,
-            calls,
-        })
+        let server = HttpServer::start(listener, move |socket| {
+            serve(socket, socket, |request, socket| {
+                shared.answer(request, socket)
+            });
+        })?;
+        Ok(GraphApi { server, calls })
     }
 
     /// Its address, for `GRAPH_URL`.
@@ -97,7 +94,7 @@ impl GraphApi {
 
 impl Calls {
     /// All that becomes of a call: it is logged, decided, answered when it is time, and shown.
-    fn answer(&self, request: &Request, socket: &TcpStream) -> Option<Response> {
+    pub(crate) fn answer(&self, request: &Request, socket: &TcpStream) -> Option<Response> {
         if let Some(file) = lock(&self.page).file(request.path()) {
             return Some(file);
         }

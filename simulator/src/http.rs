@@ -39,9 +39,6 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
-/// Answers a request that came over this socket; none: the client has gone.
-pub(crate) type Handler = dyn Fn(&Request, &TcpStream) -> Option<Response> + Send + Sync;
-
 impl Request {
     /// The value of a header; empty where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -151,12 +148,17 @@ impl Drop for HttpServer {
     }
 }
 
-/// Answers the requests of one connection; `stream` is what is said over the socket.
-pub(crate) fn serve(stream: impl Read + Write, socket: &TcpStream, handle: &Handler) {
+/// Answers the requests of one connection; `stream` is what is said over the socket. `answer` returns none when the client
+/// has gone.
+pub(crate) fn serve(
+    stream: impl Read + Write,
+    socket: &TcpStream,
+    answer: impl Fn(&Request, &TcpStream) -> Option<Response>,
+) {
     let mut stream = BufReader::new(stream);
     let _ = socket.set_read_timeout(Some(IDLE));
     while let Ok(request) = read(&mut stream) {
-        let Some(response) = handle(&request, socket) else {
+        let Some(response) = answer(&request, socket) else {
             return;
         };
         let is_last = request.header("Connection").eq_ignore_ascii_case("close");

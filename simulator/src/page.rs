@@ -4,7 +4,6 @@
 //! and one that was away catches up.
 
 use std::io::{self, Write as _};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -53,8 +52,9 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
         port,
         instance: format!("{:016x}", random()),
     };
-    let answer = move |request: &Request, _: &TcpStream| Some(page.answer(request));
-    let server = HttpServer::start(listener, move |socket| http::serve(socket, socket, &answer));
+    let server = HttpServer::start(listener, move |socket| {
+        http::serve(socket, socket, |request, _| Some(page.answer(request)));
+    });
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
