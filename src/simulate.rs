@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use echobot::simulator::{self, CommandError, OwnBots};
+use echobot::simulator::{self, Options, OwnBots};
 use echobot::{config, echo, event};
 use log::LevelFilter;
 use serde_json::Value;
@@ -21,11 +21,10 @@ pub(crate) fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failu
         simulator::end_with_simulator(&DIRECTORIES);
         return serve();
     }
-    match simulator::run("echobot simulate", arguments, Some(own_bots())) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(CommandError::Usage(error)) => Err(error.into()),
-        Err(CommandError::Failed(error)) => Err(other(error)),
+    if let Some(options) = Options::read("echobot simulate", arguments, Some(own_bots()))? {
+        options.run().map_err(other)?;
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One bot with a data directory, or, where `REDIS_URL` is set, two with one outbox.

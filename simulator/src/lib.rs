@@ -12,7 +12,6 @@
 
 mod bot;
 mod bubble;
-mod command_line;
 mod delivery;
 mod event_log;
 mod events;
@@ -39,10 +38,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ring::hmac;
 
 pub use self::bot::Bot;
-pub use self::command_line::{CommandError, run};
 pub use self::events::names as event_names;
 pub use self::graph_api::{Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
+pub use self::options::Options;
 pub use self::own_bot::{OwnBots, end_with_simulator};
 pub use self::reply::Reply;
 pub use self::trouble::Trouble;
