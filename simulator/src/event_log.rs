@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::messenger::milliseconds_since_1970;
+use super::parameters::text;
 use super::{PEOPLE, lock};
 
 /// Messages and exchanges that are kept, each. A page that is open for days must not grow.
@@ -50,7 +51,7 @@ impl EventLog {
     /// Returns the message's id.
     pub(crate) fn written(&self, bubble: Value) -> u64 {
         let person = text(&bubble["person"]);
-        self.know(person, person);
+        self.know(&person, &person);
         self.change(|entries, now| add(&mut entries.messages, bubble, entries.version, now))
     }
 
@@ -98,9 +99,8 @@ impl EventLog {
     /// Something to be said about an exchange (`remark`) or a message (`waits`).
     pub(crate) fn tell(&self, id: u64, name: &str, what: &str) {
         self.change(|entries, _| {
-            if let Some(entry) = entries.entry(id) {
-                entry[name] = what.into();
-            }
+            entries.entry(id)?[name] = what.into();
+            Some(())
         });
     }
 
@@ -117,13 +117,13 @@ impl EventLog {
             let (person, sent) = (text(&bubble["person"]), text(&bubble["text"]));
             let (version, mut is_found) = (entries.version, false);
             // Of somebody who has never written nothing can be owed.
-            let has_written = entries.known.iter().any(|(_, known)| known == person);
+            let has_written = entries.known.iter().any(|(_, known)| *known == person);
             let is_theirs =
                 |one: &&mut Value| has_written && one["person"] == person && one["bot"] == false;
             for message in entries.messages.iter_mut().filter(is_theirs) {
                 let rest = match message["rest"].as_str() {
                     None if message["echoed"].is_null() => Value::Null,
-                    Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(sent) => {
+                    Some(rest) if !is_found && !rest.is_empty() && rest.starts_with(&sent) => {
                         is_found = true;
                         rest[sent.len()..].into()
                     }
@@ -135,9 +135,8 @@ impl EventLog {
                 message["rest"] = rest;
                 message["changed"] = version.into();
             }
-            entries.shown(person)["typing"] = false.into();
-            entries.version += 1;
-            add(&mut entries.messages, bubble, entries.version, now);
+            entries.shown(&person)["typing"] = false.into();
+            add(&mut entries.messages, bubble, version, now);
         });
     }
 
@@ -160,7 +159,7 @@ impl EventLog {
         };
         let people = entries.known.iter().filter(|(name, id)| name == id);
         let people: Value = people.map(|(_, id)| person(id)).collect();
-        let is_owed = |one: &&Value| !text(&one["rest"]).is_empty();
+        let is_owed = |one: &&Value| one["rest"].is_string() && one["rest"] != "";
         let owed = entries.messages.iter().filter(is_owed);
         json!({
             "version": entries.version, "owed": owed.count(), "shown": entries.shown, "people": people,
@@ -247,10 +246,6 @@ fn person(id: &str) -> Value {
     let named = PEOPLE.iter().find(|(named, ..)| *named == id);
     let (_, first, last) = named.copied().unwrap_or((id, id, ""));
     json!({"id": id, "name": first, "last_name": last})
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn add(kept: &mut VecDeque<Value>, mut entry: Value, version: u64, now: u64) -> u64 {

@@ -172,28 +172,11 @@ fn decoded(value: Value) -> Value {
     parsed.ok().filter(is_structure).unwrap_or(value)
 }
 
-/// JSON with single quotes, as JSON.
+/// JSON with single quotes, as JSON. `\'` is a quote inside of a text, and so is `"`, with a backslash or without.
 fn double_quoted(text: &str) -> String {
-    let (mut json, mut quote, mut chars) = (String::new(), None, text.chars());
-    while let Some(c) = chars.next() {
-        match (c, quote) {
-            ('\\', Some(_)) => match chars.next() {
-                Some('\'') => json.push('\''),
-                next => json.extend(['\\'].into_iter().chain(next)),
-            },
-            ('\'' | '"', None) => {
-                quote = Some(c);
-                json.push('"');
-            }
-            (c, Some(open)) if c == open => {
-                quote = None;
-                json.push('"');
-            }
-            ('"', Some(_)) => json += "\\\"",
-            (c, _) => json.push(c),
-        }
-    }
-    json
+    let text = text.replace(r#"\""#, "\"").replace('"', r#"\""#);
+    let parts = text.split(r"\'").map(|part| part.replace('\'', "\""));
+    parts.collect::<Vec<_>>().join("'")
 }
 
 fn percent_decoded(text: &str) -> String {

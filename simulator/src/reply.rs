@@ -90,9 +90,8 @@ impl Reply {
 fn words(code: i64, subcode: Option<i64>) -> &'static str {
     let exact = format!("{code}/{} ", subcode.unwrap_or_default());
     let find = |start: &str| {
-        include_str!("errors.txt")
-            .lines()
-            .find_map(|line| line.strip_prefix(start))
+        let mut lines = include_str!("errors.txt").lines();
+        lines.find_map(|line| line.strip_prefix(start))
     };
     let words = find(&exact).or_else(|| find(&format!("{code} ")));
     words.unwrap_or("An error occurred")

@@ -7,13 +7,10 @@ use serde_json::Value;
 use super::Reply;
 use super::parameters::{Parameters, text};
 
-/// Shape, field, kind and arguments.
+/// Shape, field, kind and arguments; no shape is called `#`.
 static RULES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
-    let lines = include_str!("rules.txt")
-        .lines()
-        .filter(|line| !line.starts_with('#'));
-    let rules = lines.map(|line| line.split(' ').collect::<Vec<_>>());
-    rules.filter(|rule| rule.len() > 2).collect()
+    let lines = include_str!("rules.txt").lines();
+    lines.map(|line| line.split(' ').collect()).collect()
 });
 
 /// Whom a call is for; none without a recipient.

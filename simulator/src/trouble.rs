@@ -80,14 +80,12 @@ impl Trouble {
 /// # Errors
 /// When it is not understood; with all there are.
 pub(crate) fn parse_fault(text: &str) -> Result<String, String> {
-    match text.trim() {
-        what if what.is_empty() || fault(what).is_some() => Ok(what.to_string()),
-        _ => Err(
-            "a fault is a code such as 190 or 368/1346003, delivered (and answered 500), gzip, or \
-             limited/MINUTES"
-                .to_string(),
-        ),
+    let what = text.trim();
+    if what.is_empty() || fault(what).is_some() {
+        return Ok(what.to_string());
     }
+    let known = "190 or 368/1346003, delivered (and answered 500), gzip, or limited/MINUTES";
+    Err(format!("a fault is a code such as {known}"))
 }
 
 fn fault(what: &str) -> Option<Reply> {

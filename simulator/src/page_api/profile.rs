@@ -52,10 +52,7 @@ impl PageApi {
             ("call_to_actions", "existing_thread") => ("persistent_menu", menu),
             ("account_linking", _) => ("account_linking_url", get("account_linking_url")),
             ("domain_whitelisting", _) => ("whitelisted_domains", get("whitelisted_domains")),
-            _ => {
-                let words = "Param setting_type is not one that is known";
-                return Err(Reply::wrong(words));
-            }
+            _ => return Err(Reply::wrong("Param setting_type is not one that is known")),
         };
         let done = if call.method == "DELETE" {
             self.profile.remove(name);
