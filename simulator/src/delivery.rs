@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
 }
 
 /// What waits, and what the bot answered to the webhook that keeps the others back.
-type Queue = (Sender<Delivery>, Option<String>);
+type Queue = (Sender<Delivery>, Arc<Mutex<Option<String>>>);
 
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
 #[derive(Clone)]
@@ -48,12 +48,14 @@ impl Deliveries {
         let is_repeated = delivery.group.is_some();
         let person = if is_repeated { "" } else { &delivery.person }.to_string();
         let mut queues = lock(&self.queues);
-        let (queue, failure) = queues.entry(person.clone()).or_insert_with(|| {
+        let (queue, failure) = queues.entry(person).or_insert_with(|| {
             let (queue, deliveries) = mpsc::channel();
-            let all = self.clone();
-            thread::spawn(move || all.deliver_all(&person, &deliveries));
-            (queue, None)
+            let (all, failure) = (self.clone(), Arc::default());
+            let kept = Arc::clone(&failure);
+            thread::spawn(move || all.deliver_all(&deliveries, &kept));
+            (queue, failure)
         });
+        let failure = lock(failure).clone();
         if let (Some(failure), Some(message), false) = (failure, delivery.message, is_repeated) {
             let why = format!("waits behind a message whose webhook failed: {failure}");
             self.log.tell(message, "waits", &why);
@@ -63,12 +65,7 @@ impl Deliveries {
     }
 
     /// Delivers a queue's webhooks one after the other. An unsigned one is not Messenger's and comes once.
-    fn deliver_all(&self, person: &str, deliveries: &Receiver<Delivery>) {
-        let keep = |failure| {
-            if let Some(queue) = lock(&self.queues).get_mut(person) {
-                queue.1 = failure;
-            }
-        };
+    fn deliver_all(&self, deliveries: &Receiver<Delivery>, kept: &Mutex<Option<String>>) {
         for mut delivery in deliveries {
             let mut failure = self.deliver(&mut delivery);
             if !delivery.is_signed {
@@ -78,11 +75,11 @@ impl Deliveries {
                 if failure.is_none() {
                     break;
                 }
-                keep(failure);
+                *lock(kept) = failure;
                 thread::sleep(REDELIVERY);
                 failure = self.deliver(&mut delivery);
             }
-            keep(None);
+            *lock(kept) = None;
             if let Some(failure) = failure {
                 self.log.note(&format!(
                     "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \

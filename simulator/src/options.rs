@@ -131,7 +131,7 @@ impl Options {
     }
 }
 
-/// Listens on the port that was chosen; else on the first free one from the usual one on, or on any; 0 is any.
+/// Listens on the port that was chosen, else on the first free one from the usual one on. 0 is any.
 pub(crate) fn listen(
     bind: Option<IpAddr>,
     chosen: Option<u16>,
@@ -139,19 +139,16 @@ pub(crate) fn listen(
     flag: &str,
 ) -> Result<TcpListener, SimulatorError> {
     let ip = bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let ports = match chosen {
-        Some(port) => vec![port],
-        None => (usual..usual + 100).chain([0]).collect(),
-    };
-    let addresses: Vec<SocketAddr> = ports.iter().map(|port| (ip, *port).into()).collect();
+    let first = chosen.unwrap_or(usual);
+    let last = chosen.unwrap_or(usual + 99);
+    let addresses: Vec<SocketAddr> = (first..=last).map(|port| (ip, port).into()).collect();
     TcpListener::bind(&addresses[..]).map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::AddrInUse => "another program is there".to_string(),
             _ => error.to_string(),
         };
-        let port = chosen.unwrap_or(usual);
         SimulatorError(format!(
-            "failed to listen on port {port}: {why}; {flag} chooses another"
+            "failed to listen on port {first}: {why}; {flag} chooses another"
         ))
     })
 }

@@ -192,7 +192,7 @@ impl Page {
             ("own_bots", json!(lock(&platform.own_bots).len())),
             ("page", json!(platform.options.page)),
             ("events", events.collect()),
-            ("bot_url", json!(platform.bot_url())),
+            ("bot_url", json!(platform.bot_urls().join(" "))),
             ("graph_url", json!(platform.graph_api.url())),
             ("profile", profile.into()),
             ("trouble", lock(&platform.trouble).to_json()),

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::bot::{Bot, OwnBot};
 use super::bubble;
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::messenger::as_meta_writes;
 use super::options::{Options, listen};
-use super::own_bot::OwnBot;
 use super::proxy::Proxy;
 use super::{APP_ID, events, failed_to, lock, random};
-use super::{Bot, Call, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
+use super::{Call, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
 /// A bot that is not up yet is asked this often.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
@@ -70,11 +70,7 @@ impl Platform {
                 say(&format!("{words}: {url}"));
                 Messenger::with_secrets(webhook, verify_token, app_secret)
             }
-            None => {
-                let messenger = Messenger::new("");
-                messenger.move_to(urls(&own_bots));
-                messenger
-            }
+            None => Messenger::new(""),
         };
         let log = Arc::clone(&graph_api.calls.log);
         let deliveries = Deliveries {
@@ -92,9 +88,11 @@ impl Platform {
             proxy: Mutex::new(Proxy::start(options, &graph_api)?),
             graph_api,
         };
-        let urls = platform.bot_url();
-        let webhook = urls.split(' ').next().unwrap_or_default();
-        lock(&platform.graph_api.calls.page).webhook = webhook.to_string();
+        let urls = platform.bot_urls();
+        lock(&platform.graph_api.calls.page)
+            .webhook
+            .clone_from(&urls[0]);
+        platform.deliveries.messenger.move_to(urls);
         Ok(Arc::new(platform))
     }
 
@@ -121,11 +119,14 @@ impl Platform {
         }
     }
 
-    /// Where the bot is.
-    pub(crate) fn bot_url(&self) -> String {
+    /// Where the bot is, or where our own are.
+    pub(crate) fn bot_urls(&self) -> Vec<String> {
         match &self.options.other_bot {
-            Some([webhook, ..]) => webhook.clone(),
-            None => urls(&lock(&self.own_bots)).join(" "),
+            Some([webhook, ..]) => vec![webhook.clone()],
+            None => {
+                let own_bots = lock(&self.own_bots);
+                own_bots.iter().map(|own| own.bot.url()).collect()
+            }
         }
     }
 
@@ -258,7 +259,8 @@ impl Platform {
             }
             Err(error) => error.to_string(),
         };
-        self.deliveries.messenger.move_to(urls(&own_bots));
+        drop(own_bots);
+        self.deliveries.messenger.move_to(self.bot_urls());
         self.log.answered(exchange, None, &answer);
     }
 
@@ -285,10 +287,6 @@ fn reply(trouble: &mut Trouble, call: &Call) -> Reply {
         return Reply::error(400, 100, Some(2018001));
     }
     trouble.reply(call.person.as_deref().unwrap_or_default())
-}
-
-fn urls(own_bots: &[OwnBot]) -> Vec<String> {
-    own_bots.iter().map(|own| own.bot.url()).collect()
 }
 
 /// Tells the person at the terminal.

@@ -14,9 +14,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::bot::Temporary;
 use super::http::{self, HttpServer, Request, Response};
 use super::options::{Options, listen};
-use super::own_bot::Temporary;
 use super::{GraphApi, SimulatorError, failed_to, platform};
 
 /// For whom the proxy answers.
