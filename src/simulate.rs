@@ -21,9 +21,8 @@ pub(crate) fn simulate(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failu
         simulator::end_with_simulator(&DIRECTORIES);
         return serve();
     }
-    if let Some(options) = Options::read("echobot simulate", arguments, Some(own_bots()))? {
-        options.run().map_err(other)?;
-    }
+    let options = Options::read("echobot simulate", arguments, Some(own_bots()))?;
+    options.run().map_err(other)?;
     Ok(ExitCode::SUCCESS)
 }
 

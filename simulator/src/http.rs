@@ -111,6 +111,7 @@ impl HttpServer {
         let (address, serve) = (listener.local_addr()?, Arc::new(serve));
         let open = Arc::new(Mutex::new(Some(Vec::<Weak<TcpStream>>::new())));
         let connections = Arc::clone(&open);
+        let thread = || thread::Builder::new().name("simulator".into());
         let accept = move || {
             loop {
                 let accepted = listener.accept();
@@ -124,16 +125,14 @@ impl HttpServer {
                 let (stream, serve) = (Arc::new(stream), Arc::clone(&serve));
                 open.retain(|other| other.strong_count() > 0);
                 open.push(Arc::downgrade(&stream));
-                let thread = thread::Builder::new().name("simulator".into());
                 // Without a thread the connection is dropped.
-                let _ = thread.spawn(move || serve(&stream));
+                let _ = thread().spawn(move || serve(&stream));
             }
         };
-        let thread = thread::Builder::new().name("simulator".into());
         Ok(HttpServer {
             address,
             open,
-            accepting: Some(thread.spawn(accept)?),
+            accepting: Some(thread().spawn(accept)?),
         })
     }
 }

@@ -8,7 +8,7 @@ use messenger_simulator::Options;
 fn main() -> ExitCode {
     let program = "messenger-simulator";
     let options = Options::read(program, &mut lexopt::Parser::from_env(), None);
-    let (error, code) = match options.map(|options| options.map_or(Ok(()), |all| all.run())) {
+    let (error, code) = match options.map(|options| options.run()) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(error)) => (error.to_string(), 1),
         Err(error) => (format!("{error}; try {program} --help"), 2),

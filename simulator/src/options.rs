@@ -42,13 +42,14 @@ pub struct Options {
     pub(crate) wait: Option<u64>,
     /// Events by their names, with what they are to have; none: the page is served.
     pub(crate) said: Vec<(String, Value)>,
+    /// Only this is printed.
+    pub(crate) help: Option<String>,
     /// What comes back is printed as JSON.
     pub(crate) as_json: bool,
 }
 
 impl Options {
-    /// What the arguments say; none: they have asked for help, and got it. `own_bots` are played with when no other bot is
-    /// named; `program` is how `--help` calls it.
+    /// What the arguments say. `own_bots` are played with when no other bot is named; `program` is how `--help` calls it.
     ///
     /// # Errors
     /// When the command line is wrong.
@@ -56,7 +57,7 @@ impl Options {
         program: &str,
         arguments: &mut lexopt::Parser,
         own_bots: Option<OwnBots>,
-    ) -> Result<Option<Options>, lexopt::Error> {
+    ) -> Result<Options, lexopt::Error> {
         let mut options = Options {
             page: PAGE.to_string(),
             quiet: Duration::from_millis(500),
@@ -91,9 +92,8 @@ impl Options {
                 Long("verify-token") => other_bot[1] = Some(arguments.value()?.string()?),
                 Long("app-secret") => other_bot[2] = Some(arguments.value()?.string()?),
                 Short('h') | Long("help") => {
-                    // A closed pipe (`| head`) is not a failure.
-                    let _ = io::stdout().write_all(help(program).as_bytes());
-                    return Ok(None);
+                    options.help = Some(help(program));
+                    return Ok(options);
                 }
                 other => return Err(other.unexpected()),
             }
@@ -115,7 +115,7 @@ impl Options {
         if options.as_json && options.said.is_empty() {
             return Err("--json goes with --say or --send".into());
         }
-        Ok(Some(options))
+        Ok(options)
     }
 
     /// Does what they say.
@@ -123,7 +123,11 @@ impl Options {
     /// # Errors
     /// When something cannot be started, or a bot does not do what Meta expects.
     pub fn run(&self) -> Result<(), SimulatorError> {
-        if self.said.is_empty() {
+        if let Some(help) = &self.help {
+            // A closed pipe (`| head`) is not a failure.
+            let _ = io::stdout().write_all(help.as_bytes());
+            Ok(())
+        } else if self.said.is_empty() {
             page::serve(self)
         } else {
             say::say(self)

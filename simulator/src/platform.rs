@@ -13,7 +13,7 @@ use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::messenger::as_meta_writes;
 use super::options::{Options, listen};
-use super::proxy::Proxy;
+use super::proxy::{Proxy, start_proxy};
 use super::{APP_ID, events, failed_to, lock, random};
 use super::{Call, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
@@ -85,7 +85,7 @@ impl Platform {
             options: options.clone(),
             trouble,
             own_bots: Mutex::new(own_bots),
-            proxy: Mutex::new(Proxy::start(options, &graph_api)?),
+            proxy: Mutex::new(start_proxy(options, &graph_api)?),
             graph_api,
         };
         let urls = platform.bot_urls();
@@ -267,7 +267,7 @@ impl Platform {
     /// Ends the bots that are our own, and removes what has been left.
     pub(crate) fn tear_down(&self) {
         lock(&self.own_bots).clear();
-        *lock(&self.proxy) = Proxy::default();
+        *lock(&self.proxy) = None;
     }
 
     /// What the bots have logged that are our own.

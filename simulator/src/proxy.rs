@@ -26,9 +26,6 @@ const HOSTS: [&str; 3] = [
     "graph.instagram.com",
 ];
 
-/// By which names the port that speaks TLS is called besides.
-const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
-
 /// Headers of a request that are not passed on: its body has been read, and no other follows it.
 const OF_THE_CONNECTION: [&str; 4] = [
     "connection",
@@ -48,63 +45,54 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Servers that run until this is dropped.
-#[derive(Default)]
-pub(crate) struct Proxy {
-    _servers: Vec<HttpServer>,
-    _directory: Option<Temporary>,
-}
+/// Servers that run until this is dropped, and what is removed then.
+pub(crate) type Proxy = Option<(Vec<HttpServer>, Temporary)>;
 
-impl Proxy {
-    /// Starts what the options ask for, and says what a bot is to have in its environment.
-    pub(crate) fn start(options: &Options, api: &GraphApi) -> Result<Proxy, SimulatorError> {
-        if !options.has_proxy && options.tls_port.is_none() {
-            return Ok(Proxy::default());
-        }
-        let temporary = Temporary::new();
-        let kept = options.certificates.as_deref();
-        let made = certificates(kept.unwrap_or(&temporary.0), kept.is_some());
-        let failed = |cause| SimulatorError(format!("failed to make certificates: {cause}"));
-        let (file, tls) = made.map_err(failed)?;
-        let (file, tls, calls) = (file.display(), Arc::new(tls), Arc::clone(&api.calls));
-        let listener = listen(None, options.tls_port, 0, "--tls-port")?;
-        let server = HttpServer::start(listener, move |client| {
-            if let Ok(connection) = ServerConnection::new(Arc::clone(&tls)) {
-                let stream = StreamOwned::new(connection, client);
-                http::serve(stream, client, |request, client| {
-                    calls.answer(request, client)
-                });
-            }
-        });
-        let mut servers = vec![server.map_err(failed_to("start the proxy"))?];
-        let (plain, secure) = (api.server.address, servers[0].address);
-        if options.tls_port.is_some() {
-            let port = secure.port();
-            platform::say(&format!(
-                "the Graph API over TLS: https://localhost:{port}, signed by the authority in {file}"
-            ));
-        }
-        if options.has_proxy {
-            let listener = listen(None, options.proxy_port, PORT, "--proxy-port")?;
-            let server = HttpServer::start(listener, move |client| {
-                http::serve(client, client, |request, client| {
-                    pass_on(request, client, plain, secure)
-                });
+/// Starts what the options ask for, and says what a bot is to have in its environment.
+pub(crate) fn start_proxy(options: &Options, api: &GraphApi) -> Result<Proxy, SimulatorError> {
+    if !options.has_proxy && options.tls_port.is_none() {
+        return Ok(None);
+    }
+    let temporary = Temporary::new();
+    let kept = options.certificates.as_deref();
+    let made = certificates(kept.unwrap_or(&temporary.0), kept.is_some());
+    let failed = |cause| SimulatorError(format!("failed to make certificates: {cause}"));
+    let (file, tls) = made.map_err(failed)?;
+    let (file, tls, calls) = (file.display(), Arc::new(tls), Arc::clone(&api.calls));
+    let listener = listen(None, options.tls_port, 0, "--tls-port")?;
+    let server = HttpServer::start(listener, move |client| {
+        if let Ok(connection) = ServerConnection::new(Arc::clone(&tls)) {
+            let stream = StreamOwned::new(connection, client);
+            http::serve(stream, client, |request, client| {
+                calls.answer(request, client)
             });
-            let server = server.map_err(failed_to("start the proxy"))?;
-            let address = server.address;
-            platform::say(&format!(
-                "for your bot's environment (and nothing in it need be changed):\n\
+        }
+    });
+    let mut servers = vec![server.map_err(failed_to("start the proxy"))?];
+    let (plain, secure) = (api.server.address, servers[0].address);
+    if options.tls_port.is_some() {
+        let port = secure.port();
+        platform::say(&format!(
+            "the Graph API over TLS: https://localhost:{port}, signed by the authority in {file}"
+        ));
+    }
+    if options.has_proxy {
+        let listener = listen(None, options.proxy_port, PORT, "--proxy-port")?;
+        let server = HttpServer::start(listener, move |client| {
+            http::serve(client, client, |request, client| {
+                pass_on(request, client, plain, secure)
+            });
+        });
+        let server = server.map_err(failed_to("start the proxy"))?;
+        let address = server.address;
+        platform::say(&format!(
+            "for your bot's environment (and nothing in it need be changed):\n\
                  HTTPS_PROXY=http://{address}\nHTTP_PROXY=http://{address}\nNO_PROXY=localhost,127.0.0.1\n\
                  NODE_EXTRA_CA_CERTS={file}\nNODE_USE_ENV_PROXY=1\nREQUESTS_CA_BUNDLE={file}\nSSL_CERT_FILE={file}"
-            ));
-            servers.push(server);
-        }
-        Ok(Proxy {
-            _servers: servers,
-            _directory: Some(temporary),
-        })
+        ));
+        servers.push(server);
     }
+    Ok(Some((servers, temporary)))
 }
 
 /// The file with the certificate of an authority and those that the system trusts, and what the authority has signed for
@@ -138,8 +126,10 @@ fn certificates(
         private.open(&key_file)?.write_all(key.as_bytes())?;
     }
     let key = KeyPair::generate()?;
-    let names = HOSTS.iter().chain(&LOCAL).map(ToString::to_string);
-    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
+    // The port that speaks TLS is called by others too.
+    let names = HOSTS.iter().chain(&["localhost", "127.0.0.1"]);
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names)?;
     // Python 3.13 wants it.
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &authority)?;
