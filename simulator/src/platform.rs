@@ -88,12 +88,16 @@ impl Platform {
             proxy: Mutex::new(start_proxy(options, &graph_api)?),
             graph_api,
         };
-        let urls = platform.bot_urls();
-        lock(&platform.graph_api.calls.page)
-            .webhook
-            .clone_from(&urls[0]);
-        platform.deliveries.messenger.move_to(urls);
+        platform.find_bots();
         Ok(Arc::new(platform))
+    }
+
+    /// Tells Messenger and the page where the bots are.
+    fn find_bots(&self) {
+        let urls = self.bot_urls();
+        let first = urls.first().cloned().unwrap_or_default();
+        lock(&self.graph_api.calls.page).webhook = first;
+        self.deliveries.messenger.move_to(urls);
     }
 
     /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
@@ -119,7 +123,7 @@ impl Platform {
         }
     }
 
-    /// Where the bot is, or where our own are.
+    /// Where the bots are.
     pub(crate) fn bot_urls(&self) -> Vec<String> {
         match &self.options.other_bot {
             Some([webhook, ..]) => vec![webhook.clone()],
@@ -260,7 +264,7 @@ impl Platform {
             Err(error) => error.to_string(),
         };
         drop(own_bots);
-        self.deliveries.messenger.move_to(self.bot_urls());
+        self.find_bots();
         self.log.answered(exchange, None, &answer);
     }
 
