@@ -185,11 +185,12 @@ impl Page {
             }
         }
         let (platform, mut news) = (&self.platform, log.since(after.unwrap_or(0)));
+        let own_bots = lock(&platform.own_bots).len();
         let profile = lock(&platform.graph_api.calls.page).profile.clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
         for (name, value) in [
             ("instance", json!(self.instance)),
-            ("own_bots", json!(lock(&platform.own_bots).len())),
+            ("own_bots", json!(own_bots)),
             ("page", json!(platform.options.page)),
             ("events", events.collect()),
             ("bot_url", json!(platform.bot_urls().join(" "))),
