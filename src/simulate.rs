@@ -1,7 +1,7 @@
 //! `echobot simulate`: the simulator, with this bot behind it.
 
 use echobot::echo::{self, Echo};
-use echobot::simulator::{self, CommandError, OwnBots};
+use echobot::simulator::{self, Options, OwnBots};
 use echobot::{config, event};
 use serde_json::Value;
 
@@ -15,11 +15,8 @@ pub(crate) fn simulate(arguments: &mut lexopt::Parser) -> Result<(), Failure> {
         simulator::end_with_simulator(&DIRECTORIES);
         return serve();
     }
-    let ended = simulator::run("echobot simulate", arguments, Some(own_bots()));
-    ended.map_err(|error| match error {
-        CommandError::Usage(error) => error.into(),
-        CommandError::Failed(error) => other(error),
-    })
+    let options = Options::read("echobot simulate", arguments, Some(own_bots()))?;
+    options.run().map_err(other)
 }
 
 /// One bot with a data directory, or, where `REDIS_URL` is set, two with one outbox.

@@ -6,40 +6,27 @@ use serde_json::Value;
 pub(crate) fn events(webhook: &Value) -> impl Iterator<Item = &Value> {
     let entries = webhook["entry"].as_array().into_iter().flatten();
     entries.flat_map(|entry| {
-        let messaging = entry["messaging"]
-            .as_array()
-            .or_else(|| entry["standby"].as_array());
-        messaging.into_iter().flatten()
+        let lists = [&entry["messaging"], &entry["standby"]].into_iter();
+        lists.filter_map(Value::as_array).flatten()
     })
 }
 
-/// The part of an event that says what was done.
-pub(crate) fn content(event: &Value) -> &Value {
-    let parts = [
-        "message",
-        "postback",
-        "reaction",
-        "message_edit",
-        "referral",
-    ];
-    let part = parts.iter().find(|part| !event[**part].is_null());
-    part.map_or(event, |part| &event[*part])
-}
-
-/// What an event looks like in the chat; none: nobody sees it there.
-pub(crate) fn words(event: &Value) -> Option<String> {
+/// What an event looks like in the chat, and the part of it that says what was done; none: nobody sees it there.
+pub(crate) fn words(event: &Value) -> Option<(String, &Value)> {
     let message = &event["message"];
     if message["is_deleted"] == true {
-        return Some("🗑 takes a message back".to_string());
+        return Some(("🗑 takes a message back".to_string(), message));
     }
-    let attachment = &message["attachments"][0]["type"];
     let forms = [
-        (&message["text"], ""),
-        (attachment, "📎 "),
-        (&event["postback"]["title"], ""),
-        (&event["reaction"]["emoji"], "reacts with "),
-        (&event["message_edit"]["text"], "✎ "),
+        ("message", "/text", ""),
+        ("message", "/attachments/0/type", "📎 "),
+        ("postback", "/title", ""),
+        ("reaction", "/emoji", "reacts with "),
+        ("message_edit", "/text", "✎ "),
     ];
-    let mut forms = forms.iter();
-    forms.find_map(|(value, before)| Some(format!("{before}{}", value.as_str()?)))
+    forms.iter().find_map(|(part, what, before)| {
+        let content = &event[*part];
+        let what = content.pointer(what)?.as_str()?;
+        Some((format!("{before}{what}"), content))
+    })
 }

@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
 }
 
 /// What waits, and what the bot answered to the webhook that keeps the others back.
-type Queue = (Sender<Delivery>, Option<String>);
+type Queue = (Sender<Delivery>, Arc<Mutex<Option<String>>>);
 
 /// Delivers each person's webhooks in a thread of its own, so that nobody waits for somebody else.
 #[derive(Clone)]
@@ -48,12 +48,14 @@ impl Deliveries {
         let is_repeated = delivery.group.is_some();
         let person = if is_repeated { "" } else { &delivery.person }.to_string();
         let mut queues = lock(&self.queues);
-        let (queue, failure) = queues.entry(person.clone()).or_insert_with(|| {
+        let (queue, failure) = queues.entry(person).or_insert_with(|| {
             let (queue, deliveries) = mpsc::channel();
-            let all = self.clone();
-            thread::spawn(move || all.deliver_all(&person, &deliveries));
-            (queue, None)
+            let (all, failure) = (self.clone(), Arc::default());
+            let kept = Arc::clone(&failure);
+            thread::spawn(move || all.deliver_all(&deliveries, &kept));
+            (queue, failure)
         });
+        let failure = lock(failure).clone();
         if let (Some(failure), Some(message), false) = (failure, delivery.message, is_repeated) {
             let why = format!("waits behind a message whose webhook failed: {failure}");
             self.log.tell(message, "waits", &why);
@@ -63,23 +65,22 @@ impl Deliveries {
     }
 
     /// Delivers a queue's webhooks one after the other. An unsigned one is not Messenger's and comes once.
-    fn deliver_all(&self, person: &str, deliveries: &Receiver<Delivery>) {
-        let keep = |failure| {
-            if let Some(queue) = lock(&self.queues).get_mut(person) {
-                queue.1 = failure;
-            }
-        };
+    fn deliver_all(&self, deliveries: &Receiver<Delivery>, kept: &Mutex<Option<String>>) {
         for mut delivery in deliveries {
-            let mut left = if delivery.is_signed { REDELIVERIES } else { 0 };
             let mut failure = self.deliver(&mut delivery);
-            while failure.is_some() && left > 0 {
-                keep(failure);
-                left -= 1;
+            if !delivery.is_signed {
+                continue;
+            }
+            for _ in 0..REDELIVERIES {
+                if failure.is_none() {
+                    break;
+                }
+                *lock(kept) = failure;
                 thread::sleep(REDELIVERY);
                 failure = self.deliver(&mut delivery);
             }
-            keep(None);
-            if let Some(failure) = failure.filter(|_| delivery.is_signed) {
+            *lock(kept) = None;
+            if let Some(failure) = failure {
                 self.log.note(&format!(
                     "a webhook is given up after {REDELIVERIES} redeliveries: {failure}; what was written behind it by \
                      the same person has waited"
@@ -91,19 +92,17 @@ impl Deliveries {
     /// Delivers a webhook once; why it was not answered 200, if it was not.
     fn deliver(&self, delivery: &mut Delivery) -> Option<String> {
         let (messenger, log) = (&self.messenger, &self.log);
+        let (url, body) = (messenger.url(), String::from_utf8_lossy(&delivery.body));
+        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
         let mut headers = messenger.headers(&delivery.body);
-        if !delivery.is_signed {
-            headers.retain(|(name, _)| !name.starts_with("X-Hub-Signature"));
-        }
-        let mut request = format!("POST {} HTTP/1.1\n", messenger.target());
-        for (name, value) in &headers {
-            request += &format!("{name}: {value}\n");
-        }
-        request = request + "\n" + &String::from_utf8_lossy(&delivery.body);
+        headers.retain(|(name, _)| delivery.is_signed || !name.starts_with("X-Hub-Signature"));
+        let line = |(name, value): &(_, String)| format!("{name}: {value}\n");
+        let lines: String = headers.iter().map(line).collect();
+        let request = format!("POST /{path} HTTP/1.1\n{lines}\n{body}");
         let (person, message) = (&delivery.person, delivery.message);
         let exchange = log.requested("webhook", person, &request, message, delivery.group);
         delivery.group.get_or_insert(exchange);
-        let (status, answer, failure) = match messenger.post(&headers, &delivery.body) {
+        let (status, answer, failure) = match messenger.post(&url, &headers, &delivery.body) {
             Ok(answer) => {
                 let text = format!("{}\n{}", answer.headers, answer.body);
                 let failure = format!("the bot answered {}: {}", answer.status, answer.body);
@@ -119,24 +118,17 @@ impl Deliveries {
         if status != Some(200) {
             return Some(failure);
         }
-        if let (Some(url), Some(_)) = (self.graph_url.clone(), message) {
-            self.look_for_call(exchange, url);
+        if let (Some(url), Some(_), false) = (&self.graph_url, message, log.is_called()) {
+            // A bot that answers and never calls probably talks to the real Graph API.
+            let (log, remark) = (Arc::clone(log), not_called(url));
+            thread::spawn(move || {
+                thread::sleep(CALLED_WITHIN);
+                if !log.is_called() {
+                    log.tell(exchange, "remark", &remark);
+                }
+            });
         }
         None
-    }
-
-    /// A bot that answers and never calls probably talks to the real Graph API.
-    fn look_for_call(&self, exchange: u64, url: String) {
-        if self.log.is_called() {
-            return;
-        }
-        let log = Arc::clone(&self.log);
-        thread::spawn(move || {
-            thread::sleep(CALLED_WITHIN);
-            if !log.is_called() {
-                log.tell(exchange, "remark", &not_called(&url));
-            }
-        });
     }
 }
 

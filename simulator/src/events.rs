@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::messenger::stamp;
+use super::messenger::{event_of, stamp};
 
 static EVENTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("events.json")).expect("it is JSON because a test reads it")
@@ -50,15 +50,7 @@ fn fill(value: &Value, values: &Value) -> Value {
         Value::String(text) => fill_text(text, values).into(),
         Value::Array(items) => items.iter().map(|item| fill(item, values)).collect(),
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("event") => {
-            let what = fill(&fields["event"], values);
-            let mut event = json!({
-                "sender": {"id": values["person"]}, "recipient": {"id": values["page"]}, "timestamp": stamp(),
-            });
-            if let (Some(event), Value::Object(what)) = (event.as_object_mut(), what) {
-                event.extend(what);
-                event.retain(|name, value| name != "sender" || !value.is_null());
-            }
-            event
+            event_of(values, fill(&fields["event"], values))
         }
         Value::Object(fields) => {
             let fields = fields.iter();

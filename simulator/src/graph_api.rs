@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::event_log::{EventLog, message};
-use super::http::{Handler, HttpServer, Request, Response, wait};
+use super::http::{HttpServer, Request, Response, serve, wait};
 use super::page_api::PageApi;
 use super::parameters::Parameters;
 use super::reply::Reply;
@@ -15,9 +15,7 @@ use super::{PEOPLE, lock, random, send_api};
 
 /// A Graph API that runs until it is dropped.
 pub struct GraphApi {
-    server: HttpServer,
-    /// What answers requests that come in another way.
-    pub(crate) handler: Arc<Handler>,
+    pub(crate) server: HttpServer,
     pub(crate) calls: Arc<Calls>,
 }
 
@@ -80,23 +78,23 @@ impl GraphApi {
             calls.log.know(id, id);
         }
         let shared = Arc::clone(&calls);
-        let handler: Arc<Handler> = Arc::new(move |request, socket| shared.answer(request, socket));
-        Ok(GraphApi {
-            server: HttpServer::start(listener, Arc::clone(&handler))?,
-            handler,
-            calls,
-        })
+        let server = HttpServer::start(listener, move |socket| {
+            serve(socket, socket, |request, socket| {
+                shared.answer(request, socket)
+            });
+        })?;
+        Ok(GraphApi { server, calls })
     }
 
     /// Its address, for `GRAPH_URL`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        format!("http://{}", self.server.address)
     }
 }
 
 impl Calls {
     /// All that becomes of a call: it is logged, decided, answered when it is time, and shown.
-    fn answer(&self, request: &Request, socket: &TcpStream) -> Option<Response> {
+    pub(crate) fn answer(&self, request: &Request, socket: &TcpStream) -> Option<Response> {
         if let Some(file) = lock(&self.page).file(request.path()) {
             return Some(file);
         }
@@ -157,7 +155,7 @@ impl Calls {
         let is_html = body.starts_with('<');
         let content_type = if is_html { "text/html" } else { JSON };
         let mut response = Response::new(reply.status, content_type, body);
-        response.headers.extend(reply.header);
+        response.headers += &header;
         Some(response)
     }
 
@@ -167,8 +165,9 @@ impl Calls {
         let request = Request {
             method: text("method").to_uppercase(),
             target: format!("/{}", text("relative_url").trim_start_matches('/')),
-            headers: vec![("Authorization".to_string(), format!("Bearer {token}"))],
+            headers: format!("Authorization: Bearer {token}\n"),
             body: text("body").into_bytes(),
+            ..Request::default()
         };
         let response = self.answer(&request, socket)?;
         let body = String::from_utf8_lossy(&response.body);
@@ -192,7 +191,7 @@ impl Calls {
             recipient,
             text: text.unwrap_or_else(|| message.to_string()),
             refusal: refusal.filter(|_| is_send),
-            request: request.head("\n") + &String::from_utf8_lossy(&request.body),
+            request: request.head() + &String::from_utf8_lossy(&request.body),
         }
     }
 }

@@ -2,66 +2,58 @@
 //!
 //! It is looser than a bot's own port need be, as the servers are that it plays: chunked bodies and uploads are taken.
 
-use std::collections::HashMap;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(crate) use self::read::read;
+use ureq::http::StatusCode;
+
 use super::lock;
 
-mod read;
+const MAX_HEAD: u64 = 64 * 1024;
+const MAX_HEADERS: usize = 100;
+/// Meta takes uploads of 25 MB.
+const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// A client that is silent for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(75);
-
-/// While an answer waits, it is looked so often whether the client is still there.
-const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(100);
 
 /// A whole request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Path and query; of a request to a proxy the whole address.
+    /// Of a request to a proxy: the host that is meant, and its port.
+    pub(crate) authority: String,
+    /// Path and query.
     pub(crate) target: String,
-    pub(crate) headers: Vec<(String, String)>,
+    /// A line each.
+    pub(crate) headers: String,
     pub(crate) body: Vec<u8>,
 }
 
 /// What is answered.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    /// A line each.
+    pub(crate) headers: String,
     pub(crate) body: Vec<u8>,
 }
-
-/// Answers a request that came over this socket; none: the client has gone.
-pub(crate) type Handler = dyn Fn(&Request, &TcpStream) -> Option<Response> + Send + Sync;
 
 impl Request {
     /// The value of a header; empty where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        let mut headers = self.headers.iter();
+        let mut headers = self
+            .headers
+            .lines()
+            .filter_map(|line| line.split_once(": "));
         let header = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
-        header.map_or("", |(_, value)| value.as_str())
+        header.map_or("", |(_, value)| value)
     }
 
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
-    }
-
-    /// `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`; `/path` -> nothing, `/path`.
-    pub(crate) fn parts(&self) -> (&str, &str) {
-        let target = &self.target;
-        let rest = match target.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains('/') => rest,
-            _ => target,
-        };
-        let path = rest.find('/');
-        path.map_or((rest, "/"), |at| rest.split_at(at))
     }
 
     pub(crate) fn query(&self) -> &str {
@@ -69,12 +61,11 @@ impl Request {
     }
 
     /// Request line and headers.
-    pub(crate) fn head(&self, line_end: &str) -> String {
-        let mut text = format!("{} {} HTTP/1.1{line_end}", self.method, self.target);
-        for (name, value) in &self.headers {
-            text += &format!("{name}: {value}{line_end}");
-        }
-        text + line_end
+    pub(crate) fn head(&self) -> String {
+        format!(
+            "{} {} HTTP/1.1\n{}\n",
+            self.method, self.target, self.headers
+        )
     }
 }
 
@@ -82,115 +73,93 @@ impl Response {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
         Response {
             status,
-            headers: vec![("Content-Type", content_type.to_string())],
+            headers: format!("Content-Type: {content_type}\n"),
             body: body.into(),
         }
     }
 
-    pub(crate) fn print(&self, is_head: bool, is_last: bool) -> Vec<u8> {
-        let status = self.status;
-        let known = ureq::http::StatusCode::from_u16(status).ok();
-        let reason = known
-            .and_then(|status| status.canonical_reason())
-            .unwrap_or("Unknown");
-        let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
+    fn print(&self, is_head: bool, is_last: bool) -> Vec<u8> {
+        let status = StatusCode::from_u16(self.status).unwrap_or_default();
         let connection = if is_last { "close" } else { "keep-alive" };
-        let length = self.body.len();
-        head += &format!("Content-Length: {length}\r\nConnection: {connection}\r\n\r\n");
-        [head.as_bytes(), if is_head { &[] } else { &self.body }].concat()
+        let (headers, length) = (&self.headers, self.body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\n{headers}Content-Length: {length}\nConnection: {connection}\n\n"
+        );
+        let head = head.replace('\n', "\r\n").into_bytes();
+        if is_head {
+            head
+        } else {
+            [&head[..], &self.body].concat()
+        }
     }
 }
 
 /// A server that runs until it is dropped.
 pub(crate) struct HttpServer {
-    address: SocketAddr,
-    /// The listening socket once more, in a type that has `shutdown`.
-    listening: TcpStream,
-    /// The connections by their other ends; none: the server has ended.
-    open: Arc<Mutex<Option<HashMap<SocketAddr, TcpStream>>>>,
+    pub(crate) address: SocketAddr,
+    /// The connections; none: the server has ended.
+    open: Arc<Mutex<Option<Vec<Weak<TcpStream>>>>>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl HttpServer {
-    /// Calls `handle` with each request, in the thread of its connection.
-    pub(crate) fn start(listener: TcpListener, handle: Arc<Handler>) -> io::Result<HttpServer> {
-        let run = move |stream| serve(&stream, &stream, None, &*handle);
-        HttpServer::accept(listener, run)
-    }
-
-    /// Calls `run` with each connection, in a thread of its own.
-    pub(crate) fn accept(
+    /// Calls `serve` with each connection, in a thread of its own.
+    pub(crate) fn start(
         listener: TcpListener,
-        run: impl Fn(TcpStream) + Send + Sync + 'static,
+        serve: impl Fn(&TcpStream) + Send + Sync + 'static,
     ) -> io::Result<HttpServer> {
-        let address = listener.local_addr()?;
-        let listening = TcpStream::from(OwnedFd::from(listener.try_clone()?));
-        let open = Arc::new(Mutex::new(Some(HashMap::new())));
-        let (connections, run) = (Arc::clone(&open), Arc::new(run));
+        let (address, serve) = (listener.local_addr()?, Arc::new(serve));
+        let open = Arc::new(Mutex::new(Some(Vec::<Weak<TcpStream>>::new())));
+        let connections = Arc::clone(&open);
+        let thread = || thread::Builder::new().name("simulator".into());
         let accept = move || {
-            while lock(&connections).is_some() {
-                let Ok((stream, peer)) = listener.accept() else {
+            loop {
+                let accepted = listener.accept();
+                let mut open = lock(&connections);
+                let Some(open) = open.as_mut() else { return };
+                let Ok((stream, _)) = accepted else {
                     thread::sleep(Duration::from_millis(10));
                     continue;
                 };
-                let (connections, run) = (Arc::clone(&connections), Arc::clone(&run));
-                let serve = move || {
-                    match (lock(&connections).as_mut(), stream.try_clone()) {
-                        (Some(open), Ok(copy)) => drop(open.insert(peer, copy)),
-                        _ => return,
-                    }
-                    let _ = stream.set_nodelay(true);
-                    run(stream);
-                    let _ = lock(&connections).as_mut().map(|open| open.remove(&peer));
-                };
+                let _ = stream.set_nodelay(true);
+                let (stream, serve) = (Arc::new(stream), Arc::clone(&serve));
+                open.retain(|other| other.strong_count() > 0);
+                open.push(Arc::downgrade(&stream));
                 // Without a thread the connection is dropped.
-                let _ = thread::Builder::new().name("simulator".into()).spawn(serve);
+                let _ = thread().spawn(move || serve(&stream));
             }
         };
-        let accepting = thread::Builder::new()
-            .name("simulator".into())
-            .spawn(accept)?;
         Ok(HttpServer {
             address,
-            listening,
             open,
-            accepting: Some(accepting),
+            accepting: Some(thread().spawn(accept)?),
         })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        let open = lock(&self.open).take();
-        let _ = self.listening.shutdown(Shutdown::Both);
+        let open = lock(&self.open).take().unwrap_or_default();
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
         let _ = self.accepting.take().map(JoinHandle::join);
-        for stream in open.iter().flat_map(HashMap::values) {
+        for stream in open.iter().filter_map(Weak::upgrade) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Answers the requests of one connection, of which the first may have been read; `stream` is what is said over the
-/// socket.
+/// Answers the requests of one connection; `stream` is what is said over the socket. It ends when
+/// `answer` has none.
 pub(crate) fn serve(
     stream: impl Read + Write,
     socket: &TcpStream,
-    mut first: Option<Request>,
-    handle: &Handler,
+    answer: impl Fn(&Request, &TcpStream) -> Option<Response>,
 ) {
     let mut stream = BufReader::new(stream);
     let _ = socket.set_read_timeout(Some(IDLE));
-    while let Some(mut request) = first.take().or_else(|| read(&mut stream).ok().flatten()) {
-        // A server takes whole addresses too.
-        request.target = request.parts().1.to_string();
-        let Some(response) = handle(&request, socket) else {
+    while let Ok(request) = read(&mut stream) {
+        let Some(response) = answer(&request, socket) else {
             return;
         };
         let is_last = request.header("Connection").eq_ignore_ascii_case("close");
@@ -204,20 +173,89 @@ pub(crate) fn serve(
 }
 
 /// Waits for so long; whether the client is still there then.
-pub(crate) fn wait(socket: &TcpStream, mut left: Duration) -> bool {
-    while !left.is_zero() {
-        let part = left.min(LOOKED_AFTER_EVERY);
-        thread::sleep(part);
-        left -= part;
-        let _ = socket.set_nonblocking(true);
-        let is_gone = match socket.peek(&mut [0]) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        };
-        let _ = socket.set_nonblocking(false);
-        if is_gone {
-            return false;
+pub(crate) fn wait(socket: &TcpStream, time: Duration) -> bool {
+    if time.is_zero() {
+        return true;
+    }
+    let begun = Instant::now();
+    let _ = socket.set_read_timeout(Some(time));
+    let is_there = match socket.peek(&mut [0]) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
+    let _ = socket.set_read_timeout(Some(IDLE));
+    if is_there {
+        // It may have sent its next request already.
+        thread::sleep(time.saturating_sub(begun.elapsed()));
+    }
+    is_there
+}
+
+/// The next request; an error at the end.
+fn read(stream: &mut BufReader<impl Read + Write>) -> io::Result<Request> {
+    let (mut head, mut lines) = (Vec::new(), stream.by_ref().take(MAX_HEAD));
+    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        if lines.read_until(b'\n', &mut head)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    true
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(&head).map_err(io::Error::other)?;
+    let headers = parsed.headers.iter().map(|header| {
+        let value = String::from_utf8_lossy(header.value);
+        format!("{}: {value}\n", header.name)
+    });
+    // `http://host/path` -> `host`, `/path`; `host:443` -> `host:443`, `/`; `/path` -> nothing, `/path`.
+    let target = parsed.path.unwrap_or_default();
+    let target = target.trim_start_matches("http://");
+    let target = target.trim_start_matches("https://");
+    let path = target.find('/');
+    let (authority, target) = path.map_or((target, "/"), |at| target.split_at(at));
+    let mut request = Request {
+        method: parsed.method.unwrap_or_default().to_string(),
+        authority: authority.to_string(),
+        target: target.to_string(),
+        headers: headers.collect(),
+        body: Vec::new(),
+    };
+    let expects = request.header("Expect");
+    if expects.eq_ignore_ascii_case("100-continue") {
+        let stream = stream.get_mut();
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let length = request.header("Content-Length").parse().unwrap_or(0);
+    request.body = match request.header("Transfer-Encoding") {
+        "" => take(stream, length)?,
+        _ => read_chunks(stream)?,
+    };
+    Ok(request)
+}
+
+fn read_chunks(stream: &mut BufReader<impl Read>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.by_ref().take(MAX_HEAD).read_line(&mut line)?;
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+        body.extend(take(stream, size)?);
+        if body.len() > MAX_BODY {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // Behind each chunk, and at the end, stands an empty line. Nobody sends trailers.
+        take(stream, 2)?;
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+fn take(stream: &mut impl Read, count: usize) -> io::Result<Vec<u8>> {
+    if count > MAX_BODY {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -12,7 +12,6 @@
 
 mod bot;
 mod bubble;
-mod command_line;
 mod delivery;
 mod event_log;
 mod events;
@@ -20,7 +19,6 @@ mod graph_api;
 mod http;
 mod messenger;
 mod options;
-mod own_bot;
 mod page;
 mod page_api;
 mod parameters;
@@ -38,12 +36,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
 
-pub use self::bot::Bot;
-pub use self::command_line::{CommandError, run};
+pub use self::bot::{Bot, OwnBots, end_with_simulator};
 pub use self::events::names as event_names;
 pub use self::graph_api::{Call, GraphApi, Kind};
 pub use self::messenger::{Messenger, Received, event, text_message, webhook};
-pub use self::own_bot::{OwnBots, end_with_simulator};
+pub use self::options::Options;
 pub use self::reply::Reply;
 pub use self::trouble::Trouble;
 

@@ -1,7 +1,7 @@
 //! Messenger's side of the webhook: the handshake, and events signed as Meta signs them.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY as HMAC_SHA1;
 use serde_json::{Value, json};
@@ -67,24 +67,13 @@ impl Messenger {
         }
     }
 
-    /// From now on the webhook is at this address.
-    pub fn move_to(&self, url: &str) {
-        self.take_turns(vec![url.to_string()]);
-    }
-
     /// From now on the webhook is at these addresses in turn.
-    pub fn take_turns(&self, urls: Vec<String>) {
+    pub fn move_to(&self, urls: Vec<String>) {
         *lock(&self.urls) = urls;
     }
 
-    /// The path of the webhook, with its query if it has one.
-    pub fn target(&self) -> String {
-        let url = self.url();
-        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-        format!("/{path}")
-    }
-
-    fn url(&self) -> String {
+    /// Where the next request goes.
+    pub(crate) fn url(&self) -> String {
         let mut urls = lock(&self.urls);
         urls.rotate_left(1);
         urls[0].clone()
@@ -143,19 +132,17 @@ impl Messenger {
     /// # Errors
     /// When there is no answer within 5 s; any answer is fine.
     pub fn deliver(&self, body: &[u8]) -> Result<Received, SimulatorError> {
-        self.post(&self.headers(body), body)
+        self.post(&self.url(), &self.headers(body), body)
     }
 
-    /// Delivers a webhook with these headers, whatever they are.
-    ///
-    /// # Errors
-    /// When there is no answer within 5 s; any answer is fine.
-    pub fn post(
+    /// The same with this address and these headers, whatever they are.
+    pub(crate) fn post(
         &self,
+        url: &str,
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<Received, SimulatorError> {
-        let mut request = self.agent.post(self.url());
+        let mut request = self.agent.post(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -185,10 +172,8 @@ fn received(
 
 /// Why there is no answer at all, for somebody who does this for the first time.
 fn explain_silence(error: &ureq::Error) -> String {
-    let text = match error {
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
-    };
+    let text = error.to_string();
+    let text = text.trim_start_matches("io: ");
     let key = match error {
         ureq::Error::Timeout(_) => "timeout",
         ureq::Error::BadUri(_) => "address",
@@ -196,7 +181,7 @@ fn explain_silence(error: &ureq::Error) -> String {
         _ if text.contains("refused") || text.contains("reset") => "refused",
         _ => "silence",
     };
-    explained(key).replace("BODY", &text)
+    explained(key).replace("BODY", text)
 }
 
 /// What is wrong with the answer to a handshake, for somebody who does this for the first time.
@@ -226,13 +211,17 @@ fn explained(key: &str) -> &'static str {
 
 /// A person's event: `what` is, for example, `{"message":{…}}` or `{"postback":{…}}`.
 pub fn event(person: &str, what: Value) -> Value {
+    event_of(&json!({"person": person, "page": PAGE}), what)
+}
+
+/// The same with these ids. What is the event of somebody unknown has null as its sender.
+pub(crate) fn event_of(ids: &Value, what: Value) -> Value {
     let mut event = json!({
-        "sender": {"id": person},
-        "recipient": {"id": PAGE},
-        "timestamp": stamp(),
+        "sender": {"id": ids["person"]}, "recipient": {"id": ids["page"]}, "timestamp": stamp(),
     });
     if let (Some(event), Value::Object(what)) = (event.as_object_mut(), what) {
         event.extend(what);
+        event.retain(|name, value| name != "sender" || !value.is_null());
     }
     event
 }
@@ -265,9 +254,7 @@ pub(crate) fn as_meta_writes(document: &Value) -> Vec<u8> {
 }
 
 pub(crate) fn milliseconds_since_1970() -> u64 {
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let time = UNIX_EPOCH.elapsed().unwrap_or_default();
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

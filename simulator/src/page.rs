@@ -4,7 +4,6 @@
 //! and one that was away catches up.
 
 use std::io::{self, Write as _};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,8 +12,8 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::http::{HttpServer, Request, Response};
-use super::options::{Options, listen_near};
+use super::http::{self, HttpServer, Request, Response};
+use super::options::{Options, listen};
 use super::parameters::Parameters;
 use super::platform::{Platform, Refusal};
 use super::say::converse;
@@ -45,7 +44,7 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
     let mut signals = signals.map_err(failed_to("watch signals"))?;
-    let listener = listen_near(options.ip(), options.port, PORT, "--port")?;
+    let listener = listen(options.bind, options.port, PORT, "--port")?;
     let port = listener.local_addr().map_err(failed_to("listen"))?.port();
     let platform = Platform::set_up(options)?;
     let page = Page {
@@ -53,8 +52,9 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
         port,
         instance: format!("{:016x}", random()),
     };
-    let answer = move |request: &Request, _: &TcpStream| Some(page.answer(request));
-    let server = HttpServer::start(listener, Arc::new(answer));
+    let server = HttpServer::start(listener, move |socket| {
+        http::serve(socket, socket, |request, _| Some(page.answer(request)));
+    });
     let _server = server.map_err(failed_to("serve the page"))?;
     let _ = writeln!(
         io::stdout(),
@@ -63,7 +63,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), SimulatorError> {
     let shaking = Arc::clone(&platform);
     // The bot may not be up yet, and the page is there meanwhile.
     thread::spawn(move || {
-        if shaking.shake_hands(None).is_ok() && shaking.own_bots.is_empty() {
+        if shaking.shake_hands(None).is_ok() && shaking.options.own_bots.is_none() {
             shaking.log.note("the handshake was accepted");
         }
     });
@@ -86,18 +86,17 @@ impl Page {
             let body = json!({"error": reason}).to_string();
             Response::new(status, "application/json", body)
         });
-        response.headers.extend([
-            ("Cache-Control", "no-store".to_string()),
-            ("Content-Security-Policy", POLICY.to_string()),
-            ("X-Content-Type-Options", "nosniff".to_string()),
-        ]);
+        response.headers += &format!(
+            "Cache-Control: no-store\nContent-Security-Policy: {POLICY}\nX-Content-Type-Options: nosniff\n"
+        );
         response
     }
 
     fn reply(&self, request: &Request) -> Result<Response, Refusal> {
         // A page elsewhere must not talk to this one, by whatever name it calls it.
         let own = ["localhost", "127.0.0.1"].map(|name| format!("{name}:{}", self.port));
-        let is_local = self.platform.options.ip().is_loopback();
+        let bind = self.platform.options.bind;
+        let is_local = bind.is_none_or(|ip| ip.is_loopback());
         if is_local && !own.iter().any(|own| own == request.header("Host")) {
             return refuse(403, "this page is for this machine only");
         }
@@ -153,8 +152,8 @@ impl Page {
                 platform.log.touch();
             }
             "/kill" => {
-                let bot = platform.own_bots.get(number("bot").unwrap_or(0) as usize);
-                bot.into_iter().for_each(|bot| platform.kill_bot(bot));
+                let bot = usize::try_from(number("bot").unwrap_or(0));
+                platform.kill_bot(bot.unwrap_or(usize::MAX));
             }
             _ => return refuse(404, "nothing is here"),
         }
@@ -186,11 +185,12 @@ impl Page {
             }
         }
         let (platform, mut news) = (&self.platform, log.since(after.unwrap_or(0)));
+        let own_bots = lock(&platform.own_bots).len();
         let profile = lock(&platform.graph_api.calls.page).profile.clone();
         let events = event_names().map(|(name, what)| json!({"name": name, "what": what}));
         for (name, value) in [
             ("instance", json!(self.instance)),
-            ("own_bots", json!(platform.own_bots.len())),
+            ("own_bots", json!(own_bots)),
             ("page", json!(platform.options.page)),
             ("events", events.collect()),
             ("bot_url", json!(platform.bot_urls().join(" "))),

@@ -198,8 +198,9 @@ mod tests {
         Parameters::of(&Request {
             method: "POST".to_string(),
             target: target.to_string(),
-            headers: vec![("content-type".to_string(), content_type.to_string())],
+            headers: format!("content-type: {content_type}\n"),
             body: body.as_bytes().to_vec(),
+            ..Request::default()
         })
     }
 

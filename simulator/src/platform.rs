@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bubble::{self, content, words};
+use super::bot::{Bot, OwnBot};
+use super::bubble;
 use super::delivery::{Deliveries, Delivery};
 use super::event_log::{EventLog, message};
 use super::messenger::as_meta_writes;
-use super::options::{Options, listen, listen_near};
-use super::own_bot::OwnBot;
-use super::proxy::Proxy;
+use super::options::{Options, listen};
+use super::proxy::{Proxy, start_proxy};
 use super::{APP_ID, events, failed_to, lock, random};
 use super::{Call, GraphApi, Kind, Messenger, Reply, SimulatorError, Trouble};
 
@@ -31,9 +31,9 @@ pub(crate) struct Platform {
     pub(crate) log: Arc<EventLog>,
     pub(crate) options: Options,
     pub(crate) trouble: Arc<Mutex<Trouble>>,
-    pub(crate) own_bots: Vec<OwnBot>,
+    pub(crate) own_bots: Mutex<Vec<OwnBot>>,
     deliveries: Deliveries,
-    proxy: Proxy,
+    proxy: Mutex<Proxy>,
     /// It runs until this is dropped.
     pub(crate) graph_api: GraphApi,
 }
@@ -45,12 +45,9 @@ impl Platform {
     /// When something cannot be started; in words.
     pub(crate) fn set_up(options: &Options) -> Result<Arc<Platform>, SimulatorError> {
         let trouble = Arc::new(Mutex::new(options.trouble.clone()));
-        let (ip, port) = (options.ip(), options.graph_port);
-        let listener = match options.other_bot {
-            // Another bot is told the address by hand: the same one each time, if it is free.
-            Some(_) => listen_near(ip, port, GRAPH_PORT, "--graph-port")?,
-            None => listen(ip, port.unwrap_or(0), "--graph-port")?,
-        };
+        // Another bot is told the address by hand: the same one each time, if it is free.
+        let usual = options.other_bot.as_ref().map_or(0, |_| GRAPH_PORT);
+        let listener = listen(options.bind, options.graph_port, usual, "--graph-port")?;
         let makes = Arc::clone(&trouble);
         let graph_api = GraphApi::start(listener, move |call| reply(&mut lock(&makes), call));
         let graph_api = graph_api.map_err(failed_to("start the Graph API"))?;
@@ -87,8 +84,8 @@ impl Platform {
             log,
             options: options.clone(),
             trouble,
-            own_bots,
-            proxy: Proxy::start(options, &graph_api)?,
+            own_bots: Mutex::new(own_bots),
+            proxy: Mutex::new(start_proxy(options, &graph_api)?),
             graph_api,
         };
         platform.find_bots();
@@ -100,7 +97,7 @@ impl Platform {
         let urls = self.bot_urls();
         let first = urls.first().cloned().unwrap_or_default();
         lock(&self.graph_api.calls.page).webhook = first;
-        self.deliveries.messenger.take_turns(urls);
+        self.deliveries.messenger.move_to(urls);
     }
 
     /// Makes the handshake, and waits so long for a bot that is not up yet; without a limit for whatever bot.
@@ -130,7 +127,10 @@ impl Platform {
     pub(crate) fn bot_urls(&self) -> Vec<String> {
         match &self.options.other_bot {
             Some([webhook, ..]) => vec![webhook.clone()],
-            None => self.own_bots.iter().map(OwnBot::url).collect(),
+            None => {
+                let own_bots = lock(&self.own_bots);
+                own_bots.iter().map(|own| own.bot.url()).collect()
+            }
         }
     }
 
@@ -198,8 +198,8 @@ impl Platform {
                 self.log.know(user_ref, person);
             }
             let sender = event["sender"]["id"].as_str().unwrap_or(person);
-            if let Some(text) = words(event).filter(|_| sender != page) {
-                let mut bubble = message(sender, false, &text, content(event));
+            if let Some((text, content)) = bubble::words(event).filter(|_| sender != page) {
+                let mut bubble = message(sender, false, &text, content);
                 if let Some(bots) = &self.options.own_bots {
                     let is_standby = webhook["entry"][0]["standby"].is_array();
                     let name = if is_standby { "standby" } else { "messaging" };
@@ -247,28 +247,38 @@ impl Platform {
         });
     }
 
-    /// This bot is killed without a warning, and started again.
-    pub(crate) fn kill_bot(&self, bot: &OwnBot) {
+    /// This one of our own bots is killed without a warning, and started again.
+    pub(crate) fn kill_bot(&self, number: usize) {
+        let mut own_bots = lock(&self.own_bots);
+        let Some(OwnBot { command, bot, .. }) = own_bots.get_mut(number) else {
+            return;
+        };
         let what = format!("kill -9 of the bot at {}, and start again", bot.url());
         let exchange = self.log.requested("bot", "", &what, None, None);
-        let answer = match bot.restart() {
-            Ok(url) => format!("it listens at {url} and has its outbox back"),
+        bot.kill();
+        let answer = match Bot::run(command) {
+            Ok(started) => {
+                *bot = started;
+                format!("it listens at {} and has its outbox back", bot.url())
+            }
             Err(error) => error.to_string(),
         };
+        drop(own_bots);
         self.find_bots();
         self.log.answered(exchange, None, &answer);
     }
 
     /// Ends the bots that are our own, and removes what has been left.
     pub(crate) fn tear_down(&self) {
-        self.own_bots.iter().for_each(OwnBot::tear_down);
-        self.proxy.tear_down();
+        lock(&self.own_bots).clear();
+        *lock(&self.proxy) = None;
     }
 
     /// What the bots have logged that are our own.
     pub(crate) fn bot_log(&self) -> String {
-        let logs: Vec<String> = self.own_bots.iter().map(OwnBot::log).collect();
-        logs.join("\n")
+        let own_bots = lock(&self.own_bots);
+        let logs = own_bots.iter().map(|own| own.bot.log());
+        logs.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Conversations for scripts and tests: texts and events in, what the bot sends back out.
 
-use std::io::Write;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,24 +15,19 @@ use super::{PERSON, SimulatorError, failed_to};
 /// that is not up yet is waited for as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Has the person do these events (their names, and what they are to have), one after the other, and writes each message
-/// that the bot sends back on a line of its own; or, `as_json`, a line of JSON for each event, with times. What happens
-/// on the way is printed on stderr.
+/// Has the person do the events of the options, one after the other, and writes each message that the bot sends back on a
+/// line of its own; or, where JSON is wanted, a line of it for each event, with times. What happens on the way is printed
+/// on stderr.
 ///
 /// # Errors
 /// When anything is not as it would be with Meta: handshake, webhook or Send API call.
-pub(crate) fn say(
-    options: &Options,
-    all: &[(String, Value)],
-    as_json: bool,
-    out: &mut dyn Write,
-) -> Result<(), SimulatorError> {
+pub(crate) fn say(options: &Options) -> Result<(), SimulatorError> {
     let platform = Platform::set_up(options)?;
     platform.shake_hands(Some(PATIENCE))?;
     platform::say("handshake: accepted");
     // Somebody who tries a bot for the first time learns why nothing comes.
     let is_first = options.other_bot.is_some();
-    for (name, with) in all {
+    for (name, with) in &options.said {
         let heard = converse(&platform, PERSON, name, with, is_first);
         let heard = heard.map_err(|(_, error)| with_log(error, &platform))?;
         let (status, took) = (&heard["webhook_status"], &heard["webhook_ms"]);
@@ -40,12 +35,12 @@ pub(crate) fn say(
         for refused in list(&heard["refused"]) {
             platform::say(&format!("the Send API refused: {}", text(refused)));
         }
-        let lines = match as_json {
+        let lines = match options.as_json {
             true => vec![heard.to_string()],
             false => list(&heard["heard"]).map(text).collect(),
         };
         for line in lines {
-            writeln!(out, "{line}").map_err(failed_to("print the echo"))?;
+            writeln!(io::stdout(), "{line}").map_err(failed_to("print the echo"))?;
         }
     }
     Ok(())

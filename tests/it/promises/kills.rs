@@ -43,7 +43,7 @@ fn a_killed_bot_loses_nothing_and_doubles_only_what_was_in_flight() {
             assert!(calls.len() >= share, "{} of {share} calls", calls.len());
             lives.push(killed(bot));
             bot = start_bot(&graph_api.url(), &settings);
-            messenger.move_to(&bot.url());
+            messenger.move_to(vec![bot.url()]);
         }
         (delivering.join().expect("the delivery ends"), bot)
     });
@@ -172,7 +172,7 @@ fn sigterm_under_load_honours_every_200_and_doubles_nothing() {
             wait_for_end(&mut bot, Duration::from_secs(15)).expect("the bot stops in time");
         assert_eq!(status.code(), Some(0), "{}", bot.log());
         bot = start_bot(&graph_api.url(), &settings);
-        messenger.move_to(&bot.url());
+        messenger.move_to(vec![bot.url()]);
         delivering.join().expect("the delivery ends")
     });
     assert_eq!(acknowledged.len(), webhooks.len());

@@ -46,7 +46,7 @@ fn nothing_is_lost_or_out_of_order_whoever_dies() {
         sender(&bots, Some(killed));
         println!("taken over {} ms after a kill", since.elapsed().as_millis());
         bots[killed] = bot(&server, &graph_api.url());
-        messengers[killed].move_to(&bots[killed].url());
+        messengers[killed].move_to(vec![bots[killed].url()]);
 
         reached(3);
         server.kill();
@@ -68,7 +68,7 @@ fn nothing_is_lost_or_out_of_order_whoever_dies() {
         sender(&bots, Some(stopped));
         println!("taken over {} ms after a stop", since.elapsed().as_millis());
         bots[stopped] = bot(&server, &graph_api.url());
-        messengers[stopped].move_to(&bots[stopped].url());
+        messengers[stopped].move_to(vec![bots[stopped].url()]);
 
         let acknowledged = delivering.into_iter();
         acknowledged.map(|one| one.join().expect("it ends")).sum()
