@@ -22,7 +22,9 @@ struct State<R> {
     outbox: Outbox<R>,
     /// Until when the one sender with a time-out sleeps. With time-outs all of them would wake for every call.
     sender_until: Option<Instant>,
-    /// A sender was notified, and none has looked for a call since: each change would wake another one.
+    /// Senders that sleep, and whether one of them was notified and has not woken yet: else each change would wake another
+    /// one, and there would be nothing left for it.
+    idle: usize,
     is_notified: bool,
     is_stopping: bool,
 }
@@ -34,6 +36,7 @@ impl<R> Pool<R> {
             state: Mutex::new(State {
                 outbox,
                 sender_until: None,
+                idle: 0,
                 is_notified: false,
                 is_stopping: false,
             }),
@@ -56,7 +59,6 @@ impl<R> Pool<R> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            state.is_notified = false;
             if state.may_stop() {
                 return None;
             }
@@ -68,8 +70,11 @@ impl<R> Pool<R> {
             let watched = next.filter(|next| !state.is_watched(*next));
             state.sender_until = watched.or(state.sender_until);
             let sleep = watched.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(now));
+            state.idle += 1;
             let woken = self.due.wait_timeout(state, sleep);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.idle -= 1;
+            state.is_notified = false;
             if watched.is_some() && state.sender_until == watched {
                 state.sender_until = None;
             }
@@ -112,7 +117,8 @@ impl<R> Pool<R> {
     /// Notifies a sender when there is something to do before it wakes by itself, and the writer when there is a batch.
     fn notify(&self, mut state: MutexGuard<'_, State<R>>, now: Instant) {
         let is_unseen = |next| next <= now || !state.is_watched(next);
-        let sender = !state.is_notified && state.outbox.next_time(now).is_some_and(is_unseen);
+        let is_free = state.idle > 0 && !state.is_notified;
+        let sender = is_free && state.outbox.next_time(now).is_some_and(is_unseen);
         let (writer, is_stopping) = (state.outbox.has_batch(), state.is_stopping);
         state.is_notified |= sender;
         drop(state);
