@@ -42,8 +42,8 @@
 //!   knows no bot.
 //!
 //! Data flows one way, and imports form no circle. Only [`config`] reads settings (ureq reads the environment's proxies, the
-//! shield its temporary directory, `systemd` whether there is a journal). Only [`server`] and `worker` handle tiny_http's requests. Only [`graph`], [`account`] and
-//! [`config`] name ureq, only [`store`] names redb, and only `shared` names redis.
+//! shield its temporary directory, `systemd` whether there is a journal). Only [`server`] and `worker` handle tiny_http's
+//! requests. Only [`graph`], [`account`] and [`config`] name ureq, only [`store`] names redb, and only `shared` names redis.
 //!
 //! # Why it is built so
 //!

@@ -100,8 +100,8 @@ impl Parameters {
             [] => false,
         };
         let mut at = &mut self.values;
-        for part in path {
-            if part.bytes().all(|byte| byte.is_ascii_digit()) {
+        for (depth, part) in path.into_iter().enumerate() {
+            if depth > 0 && part.bytes().all(|byte| byte.is_ascii_digit()) {
                 let mut list = match at.take() {
                     Value::Array(list) => list,
                     _ => Vec::new(),
@@ -281,6 +281,11 @@ mod tests {
         for (content_type, body) in [("text/plain", "{}"), ("application/json", "[]"), ("", "{a")] {
             assert!(of(content_type, "/", body).remark.is_some(), "{body}");
         }
+        let odd = of("", "/?fields=a&=1&7=8", "");
+        assert_eq!(
+            (odd.text("fields"), odd.text("7")),
+            ("a".to_string(), "8".to_string())
+        );
         assert_eq!(of("", "/?fields=a,b", "").list("fields"), ["a", "b"]);
         assert_eq!(of("", "/?fields=[\"a\"]", "").list("fields"), ["a"]);
     }

@@ -166,6 +166,9 @@ fn a_name_that_moves_is_followed_and_a_name_server_that_is_away_is_lived_through
             "{}",
             bot.log()
         );
+        // Not only asked for: an answer that is lost has it sent again.
+        let echoed = bot.wait_for_log(&format!("echoed: mid {mid},"), PATIENCE);
+        assert!(echoed.is_some(), "{}", bot.log());
     };
     assert_reaches(&first, "m_1");
 

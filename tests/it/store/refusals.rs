@@ -6,7 +6,7 @@ use std::path::Path;
 
 use echobot::simulator::Bot;
 
-use crate::support::{Directory, program};
+use crate::support::{Directory, killed, program};
 
 /// Starts a bot that must not start, while the system refuses some of its calls: an expression of strace's `inject`.
 fn refused_with(injected: &str, data_dir: &Path) -> (Option<i32>, String) {
@@ -75,11 +75,17 @@ fn only_files_that_are_open_for_writing_are_locked() {
     let settings = [("DATA_DIR", data.text().to_string())];
     let mut command = Bot::command(Path::new("strace"), &settings);
     command
-        .args(["-f", "-e", "trace=flock,openat,fcntl", "-o"])
+        .args([
+            "--kill-on-exit",
+            "-f",
+            "-e",
+            "trace=flock,openat,fcntl",
+            "-o",
+        ])
         .arg(&trace)
         .arg(program());
     let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
-    drop(bot);
+    killed(bot);
     let trace = fs::read_to_string(&trace).expect("strace has written it");
     let mut locked = 0;
     let mut is_writable = HashMap::new();
