@@ -74,14 +74,9 @@ fn only_files_that_are_open_for_writing_are_locked() {
     let trace = data.path().join("strace");
     let settings = [("DATA_DIR", data.text().to_string())];
     let mut command = Bot::command(Path::new("strace"), &settings);
+    // With -D strace is the bot's child, and ends with it.
     command
-        .args([
-            "--kill-on-exit",
-            "-f",
-            "-e",
-            "trace=flock,openat,fcntl",
-            "-o",
-        ])
+        .args(["-D", "-f", "-e", "trace=flock,openat,fcntl", "-o"])
         .arg(&trace)
         .arg(program());
     let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
