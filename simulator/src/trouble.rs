@@ -56,12 +56,9 @@ impl Trouble {
     /// The reply to the next call, which is for this person.
     pub fn reply(&mut self, person: &str) -> Reply {
         let whose = self.person.as_deref();
-        let is_theirs = whose.is_none_or(|whose| whose == person);
+        let is_theirs = whose.is_none_or(|whose| whose == person) && self.calls != Some(0);
         if let (Some(reply), true) = (fault(&self.fault), is_theirs) {
             self.calls = self.calls.map(|calls| calls - 1);
-            if self.calls == Some(0) {
-                (self.fault, self.calls) = (String::new(), None);
-            }
             return reply;
         }
         let chance = random() as f64 / u64::MAX as f64;

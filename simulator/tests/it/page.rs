@@ -239,4 +239,12 @@ fn errors_are_chosen_by_name() {
         "the refusal",
         "return [...document.querySelectorAll('.status.bad')].some(s => s.textContent === '400')",
     );
+    // It was for one call, and does not come back with another knob.
+    browser.wait_until(
+        "the end of the fault",
+        "return document.querySelector('#fault-name').value === ''",
+    );
+    browser.run("const l = document.querySelector('#latency'); l.value = 5; l.dispatchEvent(new Event('change'))");
+    let news = wait_for_news(&world.simulator, |news| news["trouble"]["latency"] == 5);
+    assert_eq!(news["trouble"]["fault"], "");
 }
