@@ -23,8 +23,7 @@ const MAX_LINES: usize = 512;
 /// The most bytes in the queue: at `debug` a line has a person's text. A longer line is taken when it is the only one.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// When the queue is empty, so long more lines are waited for: to wake the thread for each line costs a sixth of the
-/// processor time of an echo.
+/// How long the thread sleeps when it has emptied the queue, so that it is woken once for several lines.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// How long the queue may take to empty before the process ends.

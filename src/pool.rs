@@ -20,11 +20,11 @@ pub struct Pool<R> {
 
 struct State<R> {
     outbox: Outbox<R>,
-    /// Until when the one sender with a time-out sleeps. With time-outs all of them would wake for every call.
+    /// Until when the one sender with a time-out sleeps. If all had one, all would wake for every call.
     sender_until: Option<Instant>,
-    /// Senders that sleep, and whether one of them was notified and has not woken yet: else each change would wake another
-    /// one, and there would be nothing left for it.
+    /// How many senders sleep.
     idle: usize,
+    /// Whether a sender was notified and has not woken yet. Without it each change would wake one more, for the same call.
     is_notified: bool,
     is_stopping: bool,
 }
