@@ -8,7 +8,7 @@ use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
     let (label, wrong) = (due.echo.label(), &report.wrong);
     match ended.fate {
-        Fate::Done if report.is_odd() => {
+        Fate::Done if !wrong.is_empty() => {
             log::warn!("echoed, but the answer is unexpected: {label}: {wrong}")
         }
         Fate::Dropped => log::warn!("echo dropped: {label}: {wrong}"),

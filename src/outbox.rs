@@ -71,7 +71,6 @@ pub struct Outbox<R> {
     /// Calls of the Send API that are in flight.
     in_flight: usize,
     /// Whether this token has delivered anything to anybody.
-    has_delivered: bool,
     pub(crate) lease: Lease,
 }
 
@@ -126,7 +125,6 @@ impl<R> Outbox<R> {
             writes: Writes::default(),
             last_id: kept.last().map_or(0, |stored| stored.id),
             in_flight: 0,
-            has_delivered: false,
             lease: Lease::default(),
         };
         outbox.owe(kept, now);
@@ -184,7 +182,7 @@ impl<R> Outbox<R> {
         Some(Due {
             id,
             number,
-            last_success: self.page.last_success,
+            last_success: self.page.successes[*platform as usize].last,
             echo: Arc::clone(&stored.echo),
             part: echo::next_part(text, stored.sent, *platform),
             came: stored.came,

@@ -1,5 +1,6 @@
 //! ureq for the Graph API: its settings, a resolver with a memory, and its errors in our words.
 
+use std::io::Read as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(6);
 /// The longest time to connect, TLS and a proxy included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest response body that is read, in bytes. Those of the Send API have a few hundred.
+/// So much of a response body is read, in bytes. Those of the Send API have a few hundred.
 const MAX_BODY: u64 = 64 * 1024;
 
 /// The size of each of a connection's two buffers, in bytes. ureq's default of 128 KiB costs
@@ -87,9 +88,10 @@ impl Client {
             Agent::with_parts(self.config.clone(), connector, self.connector.names.clone())
         });
         let answer = make(&agent).and_then(|answer| {
-            let (head, mut body) = answer.into_parts();
-            let body = body.with_config().limit(MAX_BODY).read_to_vec()?;
-            Ok((head, body))
+            let (head, body) = answer.into_parts();
+            let mut start = Vec::new();
+            body.into_reader().take(MAX_BODY).read_to_end(&mut start)?;
+            Ok((head, start))
         });
         self.idle().push(agent);
         answer

@@ -30,7 +30,7 @@ impl Report {
         let outcome = match status {
             200..300 if body["error"].is_null() => Outcome::Delivered,
             _ if status == 429 || regain.is_some() => Outcome::PageLimited(regain),
-            500.. => Outcome::PerhapsSent,
+            408 | 500.. => Outcome::PerhapsSent,
             _ => Outcome::Refused { is_passing: false },
         };
         let wrong = match outcome {
@@ -39,11 +39,6 @@ impl Report {
             _ => format!("the Graph API's answer was not understood (status {status})"),
         };
         Report { outcome, wrong }
-    }
-
-    /// Whether it is a delivery without the answer that it should have.
-    pub fn is_odd(&self) -> bool {
-        self.outcome == Outcome::Delivered && !self.wrong.is_empty()
     }
 }
 
@@ -54,8 +49,8 @@ fn regain_access(usage: &[u8]) -> Option<Duration> {
     let entries = usage.as_object()?.values().filter_map(Value::as_array);
     let minutes = |entry: &Value| entry["estimated_time_to_regain_access"].as_u64();
     let minutes = entries.flatten().filter_map(minutes).max()?;
-    // A day at most: echoes do not live longer.
-    (minutes > 0).then(|| Duration::from_secs(minutes.min(1440) * 60))
+    // Asked again after an hour: Meta only estimates, and echoes live for a day.
+    (minutes > 0).then(|| Duration::from_secs(minutes.min(60) * 60))
 }
 
 /// An error object of the Graph API. Its `message` is not kept: it can quote the token.
@@ -84,6 +79,8 @@ impl GraphError {
     /// Decided by code and subcode: `type` says OAuthException even for outages (Graph API,
     /// "Handle Errors"; Messenger Platform, "Error Codes").
     fn outcome(&self, regain: Option<Duration>) -> Outcome {
+        // Refused for another cause, while another call may be limited: the header is about all of them.
+        let is_other = matches!(self.code, 10 | 100 | 200 | 230 | 368);
         match (self.code, self.subcode) {
             (1, Some(1_357_046)) => Outcome::Delivered,
             (551, _)
@@ -97,8 +94,12 @@ impl GraphError {
             (100, Some(2_018_001)) => Outcome::NoSuchPerson,
             (102 | 190, _) | (10, Some(1_893_063)) => Outcome::PageRefused,
             (4 | 17 | 32 | 80_001 | 80_006, _) => Outcome::PageLimited(regain),
-            _ if self.status == 429 || regain.is_some() => Outcome::PageLimited(regain),
-            (1 | 2 | 1200, _) => Outcome::PerhapsSent,
+            // The limit of an Instagram account, which is not Messenger's.
+            (80_002, _) => Outcome::Refused { is_passing: true },
+            _ if self.status == 429 || regain.is_some() && !is_other => {
+                Outcome::PageLimited(regain)
+            }
+            (-1 | 1 | 2 | 1200, _) => Outcome::PerhapsSent,
             _ if self.is_transient || self.status >= 500 => Outcome::PerhapsSent,
             (613, _) | (368, Some(1_346_003)) => Outcome::Refused { is_passing: true },
             _ => Outcome::Refused { is_passing: false },

@@ -13,6 +13,9 @@ const REFUSED_IN_A_ROW: usize = 3;
 /// So many calls in a row without an answer, of two people at least, are an outage.
 const UNANSWERED_IN_A_ROW: usize = 8;
 
+/// In a brown-out one of so many calls saves a message.
+const BROWN_OUT: u64 = 50;
+
 /// The first pause from a probe to the next, doubled each time, and the longest: when the trouble ends, people wait for
 /// no longer than this.
 const PROBE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
@@ -50,13 +53,20 @@ pub(super) struct Page {
     in_a_row: Vec<(Recipient, Reason)>,
     /// How many calls have begun: the number of the last one.
     pub(super) calls: u64,
+    /// What has got through on each platform: Messenger's calls tell nothing about Instagram's.
+    pub(super) successes: [Successes; 2],
+    /// How many calls had begun when a message last got through whose call had failed before.
+    pub(super) last_saved: Option<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct Successes {
     /// The youngest call that has got through.
-    pub(super) last_success: u64,
+    pub(super) last: u64,
     /// The person whose call got through last, and when a call last got through for another person than the call before.
-    last_person: Option<Recipient>,
+    person: Option<Recipient>,
     pub(super) last_change: Option<Instant>,
-    /// Messages that got through after a call that nobody knows the outcome of.
-    pub(super) saved: u64,
+    pub(super) has_delivered: bool,
 }
 
 struct Hold {
@@ -84,6 +94,12 @@ impl Page {
 
     pub(super) fn is_held(&self) -> bool {
         self.hold.is_some()
+    }
+
+    /// Whether calls fail that get through when they are made again: no message is to blame.
+    pub(super) fn is_brown_out(&self) -> bool {
+        let is_young = |saved| self.calls - saved < BROWN_OUT;
+        self.last_saved.is_some_and(is_young)
     }
 
     /// The class of the next probe, if the page is held: by turns people whose call has failed before and others, so that
@@ -129,12 +145,13 @@ impl Page {
 
     /// A call has got through, or was refused for the message's own sake. If the page was held until now, returns
     /// whether that was told.
-    pub(super) fn succeeded(&mut self, number: u64, me: Recipient, now: Instant) -> Option<bool> {
-        if self.last_person.as_ref().is_some_and(|last| *last != me) {
-            self.last_change = Some(now);
+    pub(super) fn succeeded(&mut self, number: u64, me: &Recipient, now: Instant) -> Option<bool> {
+        let successes = &mut self.successes[me.0 as usize];
+        successes.last = successes.last.max(number);
+        let before = successes.person.replace(me.clone());
+        if before.is_some_and(|before| before != *me) {
+            successes.last_change = Some(now);
         }
-        self.last_person = Some(me);
-        self.last_success = self.last_success.max(number);
         self.in_a_row.clear();
         let hold = self.hold.take_if(|hold| number > hold.since)?;
         Some(hold.told.is_some())

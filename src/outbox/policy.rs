@@ -33,6 +33,11 @@ use super::{Due, EchoId, Outbox, Reason};
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);
 
+/// After so many refusals the person's next message is tried first. It may end a hold when nobody else writes, and would come
+/// too early if the hold were about to end.
+const GIVES_WAY: usize = 2;
+const GIVES_WAY_IN_A_HOLD: usize = 5;
+
 /// In memory, where waiting means 503, so many refusals are enough.
 const ENOUGH_IN_MEMORY: usize = 3;
 
@@ -115,7 +120,7 @@ impl<R> Outbox<R> {
         let (fate, reason, lasts) = match outcome {
             Outcome::Delivered => return self.got_through(due, Fate::Done, now),
             Outcome::OwnFault => return self.got_through(due, Fate::Dropped, now),
-            Outcome::NoSuchPerson if self.has_delivered => {
+            Outcome::NoSuchPerson if self.page.successes[me.0 as usize].has_delivered => {
                 return self.got_through(due, Fate::Dropped, now);
             }
             Outcome::PageLimited(lasts) => (self.retry(me, now), Reason::Limit, lasts),
@@ -143,25 +148,29 @@ impl<R> Outbox<R> {
     /// The Graph API delivered the part, or refused it for the message's or the person's own fault. Either shows that the
     /// page is not at fault.
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
-        self.has_delivered |= fate == Fate::Done;
-        let is_saved = |pending: &Pending| pending.tries.are_unknown();
-        self.page.saved += u64::from(self.pending.echoes.get(&due.id).is_some_and(is_saved));
-        let was_told = self.page.succeeded(due.number, recipient(&due.echo), now);
-        self.retry_waiting(due.number, was_told.is_some(), now);
+        let me = &recipient(&due.echo);
+        self.page.successes[me.0 as usize].has_delivered |= fate == Fate::Done;
+        let has_failed = |pending: &Pending| pending.tries.have_failed();
+        if self.pending.echoes.get(&due.id).is_some_and(has_failed) {
+            self.page.last_saved = Some(self.page.calls);
+        }
+        let was_told = self.page.succeeded(due.number, me, now);
+        self.retry_waiting(due, was_told.is_some(), now);
         let notice = (was_told == Some(true)).then_some(Notice::Resumed);
         (fate, notice)
     }
 
     /// A call has got through: refused messages are tried again, which tells whether they are to blame. If the page was
     /// held until now, all that waited is.
-    fn retry_waiting(&mut self, number: u64, was_held: bool, now: Instant) {
+    fn retry_waiting(&mut self, due: &Due, was_held: bool, now: Instant) {
         if was_held {
             let pending = self.pending.echoes.values_mut();
             pending.for_each(|pending| pending.tries.forget_refusals());
         }
         for me in self.queues.of(Class::Retry) {
             let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
-            if was_held || waits_for.is_some_and(|call| number > call) {
+            let is_witness = waits_for.is_some_and(|call| due.number > call);
+            if was_held || is_witness && me.0 == due.echo.platform {
                 self.queues.schedule(&me, Class::Retry, now);
             }
         }
@@ -180,13 +189,18 @@ impl<R> Outbox<R> {
         let is_too_late = !self.limits.durable && refusals >= ENOUGH_IN_MEMORY;
         let may_be_sent = outcome == Outcome::PerhapsSent;
         let first = self.first(me).map_or(pause, |first| first.tries.pause());
+        let is_held = self.page.is_held();
+        let enough = if is_held {
+            GIVES_WAY_IN_A_HOLD
+        } else {
+            GIVES_WAY
+        };
         match next {
-            _ if self.page.is_held() => self.retry(me, now + pause),
-            _ if is_to_blame && may_be_sent => Fate::Settled,
-            _ if is_to_blame || is_too_late => Fate::Dropped,
+            _ if is_to_blame && may_be_sent && !is_held => Fate::Settled,
+            _ if (is_to_blame || is_too_late) && !is_held => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
-            Some(next) if !may_be_sent && refusals > 1 => {
-                self.queues.try_first(me, next, now);
+            Some(next) if !may_be_sent && refusals >= enough => {
+                self.queues.try_first(me, Class::Retry, next, now);
                 Fate::Delayed
             }
             _ => self.retry(me, now + pause.max(first)),
@@ -217,8 +231,8 @@ impl<R> Outbox<R> {
         if self.limits.durable {
             self.writes.batch.sent.push((due.id, due.part.end));
         }
-        self.queues
-            .schedule(&recipient(&due.echo), Class::Fresh, now);
+        let me = &recipient(&due.echo);
+        self.queues.try_first(me, Class::Fresh, due.id, now);
         Vec::new()
     }
 }

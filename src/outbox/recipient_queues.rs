@@ -128,8 +128,14 @@ impl RecipientQueues {
     }
 
     /// The recipient is due now, and then this echo is tried before the first.
-    pub(super) fn try_first(&mut self, recipient: &Recipient, id: EchoId, now: Instant) {
-        self.schedule(recipient, Class::Retry, now);
+    pub(super) fn try_first(
+        &mut self,
+        recipient: &Recipient,
+        class: Class,
+        id: EchoId,
+        now: Instant,
+    ) {
+        self.schedule(recipient, class, now);
         let queue = self.queues.entry(recipient.clone()).or_default();
         queue.before_first = Some(id);
     }

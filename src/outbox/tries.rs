@@ -23,9 +23,6 @@ const REFUSED_IN_PASSING: usize = 5;
 /// A person writes alone when nobody else's call has got through for so long.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
 
-/// In a brown-out more than one call of so many ends unknown, and another try gets through: the message is not to blame.
-const BROWN_OUT: u64 = 50;
-
 /// The tries of one part of one message. The next part begins with none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tries {
@@ -34,8 +31,6 @@ pub(super) struct Tries {
     pub(super) refusals: usize,
     refused: Strikes,
     unknown: Strikes,
-    /// Messages that another try had saved by its last failure.
-    saved: u64,
     last: Option<Outcome>,
     /// Whether it was refused after a witness, or before the page was held. That it is refused again then says nothing about
     /// the page.
@@ -57,20 +52,16 @@ impl Tries {
         self.failures += 1;
         self.last = Some(outcome);
         if outcome == Outcome::PerhapsSent {
-            let before = self.unknown.add(due, page.calls);
-            let saved = page.saved - self.saved;
-            self.saved = page.saved;
-            if saved * BROWN_OUT > page.calls - before {
-                self.unknown.count = 0;
-            }
+            self.unknown.add(due, page);
             return self.unknown.count >= UNKNOWN;
         }
         self.refusals += 1;
-        self.refused.add(due, page.calls);
+        self.refused.add(due, page);
         self.is_known |= self.refused.count > 0;
+        let last_change = page.successes[due.echo.platform as usize].last_change;
         let enough = match outcome {
             Outcome::Refused { is_passing: true } => REFUSED_IN_PASSING,
-            _ if page.last_change.is_some_and(|at| now < at + ALONE_AFTER) => REFUSED,
+            _ if last_change.is_some_and(|at| now < at + ALONE_AFTER) => REFUSED,
             _ => REFUSED_ALONE,
         };
         self.refused.count >= enough
@@ -82,9 +73,9 @@ impl Tries {
         (self.refusals, self.refused) = (0, Strikes::default());
     }
 
-    /// Whether a call of unknown outcome is among them.
-    pub(super) fn are_unknown(&self) -> bool {
-        self.unknown.calls.is_some()
+    /// Whether its next call, if it gets through, saves the message.
+    pub(super) fn have_failed(&self) -> bool {
+        self.unknown.calls.or(self.refused.calls).is_some()
     }
 
     /// The last call that had begun when it was refused: as soon as a later call gets through, it is tried again. None when
@@ -108,10 +99,13 @@ impl Tries {
 }
 
 impl Strikes {
-    /// One more. Returns how many calls had begun by the one before.
-    fn add(&mut self, due: &Due, calls: u64) -> u64 {
-        let before = self.calls.replace(calls);
-        self.count += usize::from(before.is_some_and(|before| due.last_success > before));
-        before.unwrap_or(calls)
+    /// One more.
+    fn add(&mut self, due: &Due, page: &Page) {
+        let before = self.calls.replace(page.calls);
+        let has_witness = before.is_some_and(|before| due.last_success > before);
+        self.count = match page.is_brown_out() {
+            true => 0,
+            false => self.count + usize::from(has_witness),
+        };
     }
 }

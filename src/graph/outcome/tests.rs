@@ -37,7 +37,7 @@ fn assert_outcome(expected: Outcome, codes: &[(i64, Option<i64>)]) {
 #[test]
 fn any_2xx_without_an_error_is_a_delivery() {
     let named = Report::read(200, None, br#"{"recipient_id":"7","message_id":"m_1"}"#);
-    assert!(named.outcome == Outcome::Delivered && !named.is_odd());
+    assert!(named.outcome == Outcome::Delivered && named.wrong.is_empty());
     for body in [
         &b""[..],
         b"{}",
@@ -48,7 +48,7 @@ fn any_2xx_without_an_error_is_a_delivery() {
         br#"{"error":null}"#,
     ] {
         let report = Report::read(200, None, body);
-        assert!(report.outcome == Outcome::Delivered && report.is_odd());
+        assert!(report.outcome == Outcome::Delivered && !report.wrong.is_empty());
     }
     assert_eq!(outcome(200, br#"{"error":"x"}"#), REFUSED);
     // Delivered in spite of an error.
@@ -60,6 +60,8 @@ fn after_passing_faults_nobody_knows_whether_it_was_sent() {
     assert_outcome(
         Outcome::PerhapsSent,
         &[
+            (-1, None),
+            (-1, Some(2_018_012)),
             (1, None),
             (2, None),
             (1200, None),
@@ -71,6 +73,7 @@ fn after_passing_faults_nobody_knows_whether_it_was_sent() {
         assert_eq!(outcome(status, b"<html>oops</html>"), Outcome::PerhapsSent);
         assert_eq!(outcome(status, &error(9999, None)), Outcome::PerhapsSent);
     }
+    assert_eq!(outcome(408, b"<html>oops</html>"), Outcome::PerhapsSent);
     let transient = br#"{"error":{"code":9999,"is_transient":true}}"#;
     assert_eq!(outcome(400, transient), Outcome::PerhapsSent);
 }
@@ -116,6 +119,9 @@ fn whatever_comes_with_a_time_to_regain_access_is_a_limit_for_that_time() {
         let minutes = Some(Duration::from_secs(7 * 60));
         assert_eq!(report.outcome, Outcome::PageLimited(minutes));
     }
+    let days = br#"{"1":[{"type":"messenger","estimated_time_to_regain_access":2880}]}"#;
+    let limited = Outcome::PageLimited(Some(Duration::from_secs(3600)));
+    assert_eq!(Report::read(400, Some(days), b"").outcome, limited);
     for usage in [
         &b"garbage"[..],
         b"{}",
@@ -124,6 +130,19 @@ fn whatever_comes_with_a_time_to_regain_access_is_a_limit_for_that_time() {
         let report = Report::read(429, Some(usage), b"");
         assert_eq!(report.outcome, Outcome::PageLimited(None));
     }
+}
+
+#[test]
+fn a_refusal_for_another_cause_is_no_limit_whatever_comes_with_it() {
+    let usage = br#"{"1":[{"type":"messenger","estimated_time_to_regain_access":0}],
+        "2":[{"type":"ads_insights","estimated_time_to_regain_access":19}]}"#;
+    for code in [10, 100, 200, 230, 368] {
+        let report = Report::read(400, Some(usage), &error(code, Some(7)));
+        assert_eq!(report.outcome, REFUSED);
+    }
+    // An Instagram account's limit is not Messenger's.
+    let report = Report::read(429, Some(usage), &error(80_002, None));
+    assert_eq!(report.outcome, REFUSED_FOR_NOW);
 }
 
 #[test]
@@ -155,7 +174,6 @@ fn every_other_refusal_known_or_not_is_to_be_found_out() {
         (2500, None),
         (9999, Some(9999)),
         (0, None),
-        (-1, None),
     ];
     for (code, subcode) in codes {
         for status in [200, 400, 401, 403] {

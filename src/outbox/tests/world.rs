@@ -113,6 +113,9 @@ impl World {
         self.run(at);
         self.written.insert(text.to_string(), at);
         let mut echo = echo(person, text);
+        if person.starts_with("on instagram") {
+            echo.platform = Platform::Instagram;
+        }
         echo.timestamp = Some(1_700_000_000_000 + u64::try_from(at.as_millis()).expect("it fits"));
         let accepted = self.outbox.accept(vec![echo], 0, self.now);
         assert_eq!(accepted, Accepted::Waiting);
