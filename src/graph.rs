@@ -1,4 +1,4 @@
-//! The Send API, and what its responses mean. Only this folder names ureq.
+//! The Send API, and what its responses mean.
 
 pub(crate) mod client;
 mod outcome;

@@ -31,7 +31,7 @@ pub use self::pending::{free_room, persons_share};
 pub use self::policy::{Ended, Fate, Notice, Outcome};
 use self::recipient_queues::{Class, Recipient, RecipientQueues, recipient};
 use self::writes::Writes;
-pub use self::writes::{Callers, StoredEcho, WriteBatch, Written};
+pub use self::writes::{StoredEcho, WriteBatch, Written};
 use crate::echo::{self, Echo};
 
 /// An echo is given up this long after its message came: outside this window the Send API

@@ -1,15 +1,15 @@
-//! Shares the outbox: senders wait here for calls that are due, the writer for a batch to write or a webhook to answer
-//! late. One mutex around the outbox, one condition variable for each of the two.
+//! Shares the outbox: senders wait here for calls that are due, the writer for a batch to write. One mutex around the
+//! outbox, one condition variable for each of the two.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::outbox::{ANSWER_WITHIN, Due, Outbox, WriteBatch};
+use crate::outbox::{Due, Outbox, WriteBatch};
 
 /// How long a sender sleeps at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// The outbox, shared by receivers, senders and the writer.
+/// The outbox, shared by the threads.
 pub struct Pool<R> {
     state: Mutex<State<R>>,
     /// Notified for the senders.
@@ -81,23 +81,16 @@ impl<R> Pool<R> {
         }
     }
 
-    /// The writer waits for callers whose webhooks are not safe in time, or a batch to write; none when it is to stop.
-    pub fn next_task(&self) -> Option<(Vec<R>, Option<WriteBatch>)> {
+    /// The writer waits for a batch; none when it is to stop.
+    pub fn next_batch(&self) -> Option<WriteBatch> {
         let mut state = self.lock();
         loop {
-            let now = Instant::now();
-            let (late, batch) = (state.outbox.late(now), state.outbox.take_batch());
-            if !late.is_empty() || batch.is_some() {
-                return Some((late, batch));
+            let batch = state.outbox.take_batch();
+            if batch.is_some() || state.is_finished() {
+                return batch;
             }
-            if state.is_finished() {
-                return None;
-            }
-            // What comes meanwhile is not late before that.
-            let deadline = state.outbox.next_deadline();
-            let sleep = deadline.map_or(ANSWER_WITHIN, |at| at.saturating_duration_since(now));
-            let woken = self.to_write.wait_timeout(state, sleep);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let woken = self.to_write.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
 

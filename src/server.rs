@@ -182,9 +182,18 @@ fn start_threads(
         let lead = move || leader.run(&worker.pool, || worker.page.outbox_owner());
         started.push(essential_thread::spawn("leader".to_string(), lead)?);
     }
-    let worker = Arc::clone(worker);
-    let write = move || worker.write(place);
-    started.push(essential_thread::spawn("writer".to_string(), write)?);
+    let write = Arc::clone(worker);
+    started.push(essential_thread::spawn("writer".to_string(), move || {
+        write.write(place)
+    })?);
+    // The writer cannot answer what a disk keeps it from writing.
+    let worker = Arc::downgrade(worker);
+    let answer_late = move || {
+        while let Some(next) = worker.upgrade().map(|worker| worker.answer_late()) {
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    };
+    essential_thread::spawn("late".to_string(), answer_late)?;
     Ok(started)
 }
 

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::echo::{Echo, Reply};
 use crate::event::Event;
 use crate::graph::{Graph, Report};
-use crate::outbox::{Accepted, Callers, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
+use crate::outbox::{ANSWER_WITHIN, Accepted, Due, GIVE_UP_AFTER, Outbox, Outcome, WriteBatch};
 use crate::place::Place;
 use crate::pool::Pool;
 use crate::rate_limited_log::RateLimitedLog;
@@ -31,6 +31,8 @@ const NOT_OK: &str = "stopping, or the outbox accepts no more echoes";
 /// The answer to a webhook that is not taken, and the usual reason.
 const TAKES_NO_MORE: &str = "the outbox accepts no more echoes";
 const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or to one person";
+const NOT_WRITTEN: &str =
+    "it was not written within 4 s: the disk, or the shared outbox's server, is too slow";
 
 /// Two commits begin at least this far apart: what comes meanwhile is written together. A commit costs as much as
 /// several echoes, however little is in it, and Messenger waits for 5 s.
@@ -177,17 +179,27 @@ impl Worker {
 
     /// What the writer does.
     pub(crate) fn write(&self, mut place: Place) {
-        while let Some((late, batch)) = self.pool.next_task() {
-            respond(late, &Answer::unavailable("not safe yet"));
-            if let Some(batch) = batch {
-                let start = Instant::now();
-                let pause = match self.commit(batch, &mut place) {
-                    true => COMMITS_APART.saturating_sub(start.elapsed()),
-                    false => NEXT_TRY,
-                };
-                thread::sleep(pause);
-            }
+        while let Some(batch) = self.pool.next_batch() {
+            let start = Instant::now();
+            let pause = match self.commit(batch, &mut place) {
+                true => COMMITS_APART.saturating_sub(start.elapsed()),
+                false => NEXT_TRY,
+            };
+            thread::sleep(pause);
         }
+    }
+
+    /// Answers the webhooks that are not safe in time. Returns when the next ones may be late.
+    pub(crate) fn answer_late(&self) -> Instant {
+        let (late, is_durable, next) = self.pool.change(|outbox, now| {
+            let next = outbox.next_deadline().unwrap_or(now + ANSWER_WITHIN);
+            (outbox.late(now), outbox.limits.durable, next)
+        });
+        match is_durable && !late.is_empty() {
+            true => self.refuse(late, NOT_WRITTEN),
+            false => respond(late, &Answer::unavailable("not echoed yet")),
+        }
+        next
     }
 
     /// Returns whether the batch was written.
@@ -195,7 +207,7 @@ impl Worker {
         match place.commit(&batch, &self.page.outbox_owner()) {
             Ok(written) => {
                 let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
-                let Callers { safe, refused } = self.pool.change(end);
+                let (safe, refused) = self.pool.change(end);
                 respond(safe, &Answer::ok());
                 if !refused.is_empty() {
                     self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));

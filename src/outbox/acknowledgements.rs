@@ -45,6 +45,8 @@ impl<R> Outbox<R> {
         {
             late.push(first.remove().caller);
         }
+        // The commit that they wait for hangs.
+        self.writes.has_failed |= self.limits.durable && !late.is_empty();
         late
     }
 

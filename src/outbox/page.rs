@@ -16,8 +16,7 @@ const UNANSWERED_IN_A_ROW: usize = 8;
 /// In a brown-out one of so many calls saves a message.
 const BROWN_OUT: u64 = 50;
 
-/// The first pause from a probe to the next, doubled each time, and the longest: when the trouble ends, people wait for
-/// no longer than this.
+/// The first pause from a probe to the next, doubled each time, and the longest.
 const PROBE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// The same after a code of the page's own, where Meta does not say how long.
@@ -192,7 +191,7 @@ impl Page {
             // What Meta says counts for more than evidence.
             let told = hold.told;
             *hold = Hold { told, ..new() };
-        } else if hold.reason == Reason::Outage {
+        } else if hold.reason == Reason::Outage && is_evident {
             // An answer says more than none.
             hold.reason = reason;
         }
@@ -200,8 +199,12 @@ impl Page {
             hold.probe_at = now + lasts;
         }
         let pause = hold.probe_at.saturating_duration_since(now);
-        let is_silent = hold.told.is_none_or(|told| now >= told + TOLD_AGAIN);
-        is_silent.then(|| {
+        let is_to_be_told = match hold.told {
+            // After a restart one refusal shows nothing yet.
+            None => is_certain || is_evident || reason == Reason::Outage,
+            Some(told) => now >= told + TOLD_AGAIN,
+        };
+        is_to_be_told.then(|| {
             hold.told = Some(now);
             Notice::Held(hold.reason, pause)
         })

@@ -2,20 +2,21 @@
 //!
 //! A code of the Graph API does not tell what a refusal concerns: the message, the person, the page or the app. Other people's
 //! calls do. A person has one call in flight, so every call that got through since a message's last failure is another's: a
-//! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through, copied into [`Due`]
-//! when a call begins.
+//! *witness* that the page is well. All that is kept of it is one number, the youngest call that got through on the message's
+//! platform, copied into [`Due`] when a call begins.
 //!
 //! | outcome of a call | then |
 //! |---|---|
 //! | delivered | done; never sent again |
 //! | unsent | again after 1 s, as often as it takes |
-//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third, if each was followed by a witness, and hardly anybody else's call ended so and was saved by another try: that is a brown-out |
+//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third, if each was followed by a witness |
 //! | its own fault | dropped at once. That there is no such person is believed only after this token has delivered something |
 //! | the page's own fault | the page is held: as long as Meta says, else for 30 s doubled to 10 minutes |
 //! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and once more after another one; after five (12 minutes) where it may pass by itself |
 //!
-//! - **One person alone** (nobody else's call has got through for ten minutes): from a message's second refusal on, the person's next
-//!   message is tried before it. That is the witness, and one is enough.
+//! - **In a brown-out** (one of the last fifty calls saved a message whose call had failed) witnesses do not count.
+//! - **One person alone** (nobody else's call has got through for ten minutes): from a message's second refusal on, while the page is
+//!   held from its fifth, the person's next message is tried before it. That is the witness, and one is enough.
 //! - **In memory**, where waiting means 503, a third refusal drops.
 //! - **The page is held** too by three people refused in a row, and by eight calls in a row without an answer: of two people at least,
 //!   or of the only one. While it is held nothing is dropped or settled. Any call that gets through ends it: all that waited is due
@@ -139,9 +140,9 @@ impl<R> Outbox<R> {
             reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
         let is_evident = counts && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
-        match self.page.is_held() {
-            true => (Fate::Held, notice),
-            false => (fate, None),
+        match self.page.reason() {
+            Some(_) => (Fate::Held, notice),
+            None => (fate, None),
         }
     }
 

@@ -6,7 +6,7 @@ use super::page::Page;
 use super::{Due, Outcome};
 
 /// The pauses in seconds after the first failure, the second, and so on; then it is always the last. Each try of which nobody
-/// knows whether it was delivered may show the message once more: about thirty times a day at most, whatever happens.
+/// knows whether it was delivered may show the message once more: about thirty times a day at most, and once after each hold.
 const PAUSES: [u64; 8] = [1, 10, 100, 300, 600, 1200, 2400, 3600];
 
 /// Nobody has seen what was refused: it may be tried more often.

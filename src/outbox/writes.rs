@@ -60,15 +60,6 @@ pub struct Written {
     pub is_in_doubt: bool,
 }
 
-/// The callers that are to be answered.
-#[derive(Debug)]
-pub struct Callers<R> {
-    /// Their webhooks are safe.
-    pub safe: Vec<R>,
-    /// Their webhooks are not.
-    pub refused: Vec<R>,
-}
-
 /// Collects what changes between two commits.
 #[derive(Default)]
 pub(super) struct Writes {
@@ -114,8 +105,14 @@ impl<R> Outbox<R> {
         self.in_flight == 0 && self.writes.in_write.is_none() && !self.has_batch()
     }
 
-    /// This batch is written. Its echoes that are owed here may be sent from now on.
-    pub fn written(&mut self, batch: &WriteBatch, written: &Written, now: Instant) -> Callers<R> {
+    /// This batch is written. Its echoes that are owed here may be sent from now on. Returns the callers whose webhooks are
+    /// safe, and those whose webhooks were refused.
+    pub fn written(
+        &mut self,
+        batch: &WriteBatch,
+        written: &Written,
+        now: Instant,
+    ) -> (Vec<R>, Vec<R>) {
         let is_full = !written.refused.is_empty() && written.refused.len() == batch.accepted.len();
         self.writes.in_write = None;
         self.writes.has_failed = false;
@@ -139,7 +136,7 @@ impl<R> Outbox<R> {
             };
             safe.extend(self.complete(waiting));
         }
-        Callers { safe, refused }
+        (safe, refused)
     }
 
     /// This batch could not be written. It stays, before what has come since, to be written again: a redelivery joins it.

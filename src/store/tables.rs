@@ -126,9 +126,12 @@ impl<'txn> Seen<'txn> {
         let tables: Vec<_> = transaction.list_tables()?.collect();
         let numbers = tables.iter().filter_map(|table| number(table.name()));
         let mut others: Vec<u64> = numbers.filter(|number| *number != newest).collect();
-        // Where the stretch before this one is missing, the clock may have been set forward, and
-        // what looks old may be young.
-        if others.contains(&newest.saturating_sub(1)) {
+        // Where there is none of the last stretches before this one, the clock may have been set forward, and what looks
+        // old may be young.
+        if others
+            .iter()
+            .any(|number| (oldest..newest).contains(number))
+        {
             others.retain(|number| *number >= oldest);
             for table in tables {
                 if number(table.name()).is_some_and(|number| number < oldest) {

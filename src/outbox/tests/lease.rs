@@ -106,9 +106,9 @@ fn what_is_not_in_the_log_yet_stays_when_the_lease_changes() {
         known: batch.accepted.iter().map(|stored| stored.id).collect(),
         ..Written::default()
     };
-    assert_eq!(outbox.written(&batch, &all(&batch), now).safe, [1]);
+    assert_eq!(outbox.written(&batch, &all(&batch), now).0, [1]);
     let batch = outbox.take_batch().expect("there is something to write");
-    assert_eq!(outbox.written(&batch, &all(&batch), now).safe, [1]);
+    assert_eq!(outbox.written(&batch, &all(&batch), now).0, [1]);
     assert_eq!(
         (outbox.owed(), next_text(&mut outbox, now)),
         (0, None),

@@ -10,7 +10,7 @@ fn written(
     now: Instant,
 ) -> Vec<u32> {
     let known = known.to_vec();
-    let Callers { safe, refused } = outbox.written(
+    let (safe, refused) = outbox.written(
         batch,
         &Written {
             known,
@@ -139,7 +139,7 @@ fn what_a_full_log_refuses_is_as_if_it_had_never_come() {
         refused,
         ..Written::default()
     };
-    let Callers { safe, refused } = outbox.written(&batch, &in_part, now);
+    let (safe, refused) = outbox.written(&batch, &in_part, now);
     assert_eq!((safe, refused), (vec![1], vec![2]));
     assert!(outbox.is_ok(now), "something was taken");
     let again = vec![echo("a", "a2"), echo("b", "b1")];
@@ -151,7 +151,7 @@ fn what_a_full_log_refuses_is_as_if_it_had_never_come() {
         refused: batch.accepted.iter().map(|stored| stored.id).collect(),
         ..Written::default()
     };
-    assert_eq!(outbox.written(&batch, &none, now).refused, [3]);
+    assert_eq!(outbox.written(&batch, &none, now).1, [3]);
     assert!(!outbox.is_ok(now) && outbox.is_ok(now + 6 * SECOND));
     assert_eq!((outbox.owed(), next_text(&mut outbox, now)), (0, None));
 }

@@ -1,12 +1,16 @@
-//! Starts in which the system refuses something: injected by strace.
+//! A system that refuses something, or hangs: injected by strace.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use echobot::simulator::Bot;
+use echobot::simulator::{Bot, Reply, text_message};
 
-use crate::support::{Directory, killed, program};
+use crate::process::Running;
+use crate::support::{Directory, PATIENCE, World, killed, program, raw, request, status_and_body};
 
 /// Starts a bot that must not start, while the system refuses some of its calls: an expression of strace's `inject`.
 fn refused_with(injected: &str, data_dir: &Path) -> (Option<i32>, String) {
@@ -99,4 +103,56 @@ fn only_files_that_are_open_for_writing_are_locked() {
         }
     }
     assert!(locked > 0, "{trace}");
+}
+
+#[test]
+fn while_the_disk_hangs_each_webhook_is_answered_in_time_and_all_is_echoed_afterwards() {
+    let data = Directory::new("hangs");
+    let world = World::with(&[("DATA_DIR", data.text())], |_| Reply::deliver());
+    assert_eq!(
+        world
+            .deliver(&[text_message("7", "m_first", "first")])
+            .status,
+        200
+    );
+    let hang = "inject=fdatasync,fsync:delay_enter=8000000:when=1";
+    let process = world.bot.process.id().to_string();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", hang, "-p", &process]);
+    let _strace = Running(strace.spawn().expect("strace can be run"));
+    let deadline = Instant::now() + PATIENCE;
+    let traced = || fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    while traced().contains("TracerPid:\t0") {
+        assert!(Instant::now() < deadline, "strace does not attach");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let texts: Vec<String> = (0..5).map(|n| format!("text {n}")).collect();
+    thread::scope(|scope| {
+        for text in &texts {
+            scope.spawn(|| {
+                let start = Instant::now();
+                let answer = world.deliver(&[text_message(text, text, text)]);
+                let took = start.elapsed();
+                assert_eq!(answer.status, 503);
+                assert!(took < Duration::from_secs(6), "{took:?}");
+            });
+        }
+    });
+    let health = raw(&world.bot, &request("GET", "/healthz", "", ""));
+    assert_eq!(status_and_body(&health).0, 503);
+    assert!(
+        world
+            .bot
+            .wait_for_log("webhook refused: it was not written within 4 s", PATIENCE)
+            .is_some()
+    );
+    let mut echoed = world.texts(6).split_off(1);
+    echoed.sort();
+    assert_eq!(echoed, texts);
+    assert_eq!(
+        world
+            .deliver(&[text_message("8", "text 0", "text 0")])
+            .status,
+        200
+    );
 }
