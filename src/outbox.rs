@@ -70,7 +70,6 @@ pub struct Outbox<R> {
     last_id: EchoId,
     /// Calls of the Send API that are in flight.
     in_flight: usize,
-    /// Whether this token has delivered anything to anybody.
     pub(crate) lease: Lease,
 }
 
