@@ -19,8 +19,8 @@ enum Person {
     Odd,
 }
 
-/// What is wrong with the page for some time.
-type Fault = (u64, u64, Outcome);
+/// What is wrong with the page for some time: from when until when, for people whose names begin so.
+type Fault = (u64, u64, Outcome, &'static str);
 
 fn people(random: &mut Random) -> Vec<Person> {
     let one = |_| match random.below(16) {
@@ -49,7 +49,8 @@ fn faults(random: &mut Random) -> Vec<Fault> {
     while at < WRITING {
         let end = at + 1 + random.below(120);
         let outcome = outcomes[random.below(outcomes.len() as u64) as usize];
-        faults.push((at, end, outcome));
+        let whom = ["", "", "i", "p"][random.below(4) as usize];
+        faults.push((at, end, outcome, whom));
         at = end + 20 + random.below(200);
     }
     faults
@@ -59,8 +60,10 @@ fn api(people: Vec<Person>, faults: Vec<Fault>, mut random: Random) -> impl FnMu
     move |call| {
         let after = Duration::from_millis(20 + random.below(400));
         let now = call.at.as_secs();
-        let fault = faults.iter().find(|fault| fault.0 <= now && now < fault.1);
-        if let Some((_, _, outcome)) = fault {
+        let concerns = |(from, to, _, whom): &&Fault| {
+            (*from..*to).contains(&now) && call.person.starts_with(whom)
+        };
+        if let Some((_, _, outcome, _)) = faults.iter().find(concerns) {
             return Answer {
                 after,
                 ..answer(*outcome)
@@ -79,6 +82,12 @@ fn api(people: Vec<Person>, faults: Vec<Fault>, mut random: Random) -> impl FnMu
     }
 }
 
+/// Three of them are on Instagram.
+fn name(person: u64) -> String {
+    let platform = if person < 3 { 'i' } else { 'p' };
+    format!("{platform}{person}")
+}
+
 fn play(seed: u64) -> (World, Vec<Person>) {
     let mut random = Random::new(seed);
     let people = people(&mut random);
@@ -88,13 +97,14 @@ fn play(seed: u64) -> (World, Vec<Person>) {
     let mut at = Duration::ZERO;
     for n in 0..WRITING {
         at += Duration::from_millis(random.below(2000));
-        let person = random.below(PEOPLE as u64);
-        world.write(at, &format!("p{person}"), &format!("p{person} {n}"));
+        let person = name(random.below(PEOPLE as u64));
+        world.write(at, &person, &format!("{person} {n}"));
     }
     // Long enough for the longest pauses, with somebody about.
     for n in 0..300 {
         at += Duration::from_secs(30);
-        world.write(at, &format!("p{}", n % 3), &format!("p{} late {n}", n % 3));
+        let person = name(n % 6);
+        world.write(at, &person, &format!("{person} late {n}"));
     }
     world.run(at + Duration::from_secs(3600));
     (world, people)
@@ -129,7 +139,7 @@ fn whatever_happens_only_what_is_at_fault_itself_is_dropped_and_the_rest_comes_o
                     late.push(format!("seed {seed}: {text} comes after {before}"));
                 }
             }
-            let most = if person(text) == Person::Odd { 16 } else { 1 };
+            let most = if person(text) == Person::Odd { 30 } else { 1 };
             let copies = world.copies(text);
             assert!(
                 copies <= most,
@@ -140,6 +150,7 @@ fn whatever_happens_only_what_is_at_fault_itself_is_dropped_and_the_rest_comes_o
             assert_eq!(world.copies(text), 1, "seed {seed}: {text} is not shown");
         }
     }
-    // Its successor is the witness of a refused message, and a fault may end between the two.
-    assert!(late.len() as u64 * 1000 <= last - first + 1000, "{late:?}");
+    // Its successor is the witness of a refused message, and a fault may end between the two: above all one of a platform,
+    // which does not hold the page.
+    assert!(late.len() as u64 * 50 <= last - first + 50, "{late:?}");
 }

@@ -113,7 +113,7 @@ impl World {
         self.run(at);
         self.written.insert(text.to_string(), at);
         let mut echo = echo(person, text);
-        if person.starts_with("on instagram") {
+        if person.starts_with('i') {
             echo.platform = Platform::Instagram;
         }
         echo.timestamp = Some(1_700_000_000_000 + u64::try_from(at.as_millis()).expect("it fits"));
