@@ -50,7 +50,7 @@ pub(super) struct Subscription {
     /// Where webhooks go, or the name of the app.
     pub(super) target: String,
     is_active: bool,
-    pub(super) fields: Vec<String>,
+    fields: Vec<String>,
 }
 
 impl Subscription {
@@ -94,12 +94,13 @@ impl Graph {
     }
 
     /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
-    /// handshake first, so the bot must be up. The app loses the fields that are not in `old`.
-    pub(super) fn subscribe_app(&self, app: &str, url: &str, old: &[String]) -> Result<(), String> {
+    /// handshake first, so the bot must be up. The app keeps its other fields.
+    pub(super) fn subscribe_app(&self, app: &str, url: &str) -> Result<(), String> {
+        let old = self.app_subscription(app)?;
         let form = [
             ("object", "page"),
             ("callback_url", url),
-            ("fields", &all_fields(old)),
+            ("fields", &all_fields(&old)),
             ("verify_token", self.config.verify_token.expose()),
             ("include_values", "true"),
         ];
@@ -114,10 +115,11 @@ impl Graph {
         find(&list, is_ours, ["name", "subscribed_fields"])
     }
 
-    /// Subscribes the page to the app. The page loses the fields that are not in `old`.
-    pub(super) fn subscribe_page(&self, page: &Owner, old: &[String]) -> Result<(), String> {
+    /// Subscribes the page to the app. The page keeps its other fields.
+    pub(super) fn subscribe_page(&self, page: &Owner) -> Result<(), String> {
+        let fields = all_fields(&self.page_subscription(page)?);
         let path = format!("{}/subscribed_apps", page.id);
-        self.post(None, &path, &[("subscribed_fields", &all_fields(old))])
+        self.post(None, &path, &[("subscribed_fields", &fields)])
     }
 
     /// What the bot that listens here says of its health; none where something else answers.
@@ -227,9 +229,10 @@ fn find(
     })
 }
 
-/// The bot's fields, and the others.
-fn all_fields(old: &[String]) -> String {
-    let others = old.iter().filter(|field| !FIELDS.contains(&field.as_str()));
+/// The bot's fields, and the others that there were: a subscription loses those that are not named anew.
+fn all_fields(old: &Subscription) -> String {
+    let old = old.fields.iter();
+    let others = old.filter(|field| !FIELDS.contains(&field.as_str()));
     others.fold(FIELDS.join(","), |all, other| all + "," + other)
 }
 

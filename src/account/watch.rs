@@ -54,7 +54,7 @@ fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
     let found = graph.page_subscription(page)?;
     if let Some(wrong) = found.wrong() {
         log::error!("the page {wrong}; subscribing it again");
-        graph.subscribe_page(page, &found.fields)?;
+        graph.subscribe_page(page)?;
         log::info!("the page is subscribed again");
     }
     let found = graph.app_subscription(app)?;
@@ -63,7 +63,7 @@ fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
         Some(wrong) if found.target.is_empty() => log::error!("the app {wrong}: {SUBSCRIBE}"),
         Some(wrong) => {
             log::error!("the app {wrong}; subscribing it again");
-            graph.subscribe_app(app, &found.target, &found.fields)?;
+            graph.subscribe_app(app, &found.target)?;
             log::info!("the app is subscribed again");
         }
     }
