@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 pub(crate) use signal_hook::iterator::Signals;
 
 use crate::essential_thread;
@@ -14,6 +15,8 @@ use crate::systemd::Systemd;
 
 /// From now on these signals wait for [`close_on`]. A bot that was started with `nohup` outlives SIGHUP.
 pub(crate) fn watch() -> io::Result<Signals> {
+    // A write beyond a limit of file sizes is to fail as on a full disk, and not to end the bot.
+    flag::register(SIGXFSZ, Arc::default())?;
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
     Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))
 }
