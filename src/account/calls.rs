@@ -9,8 +9,7 @@ use ureq::Agent;
 use ureq::http::response::Parts;
 
 use crate::event;
-use crate::graph::client::{describe, unreached};
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, client};
 
 /// The webhook fields that the bot subscribes to.
 const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
@@ -142,7 +141,7 @@ impl Graph {
         ];
         let ask = |agent: &Agent| agent.get(url).query_pairs(query).call();
         let answer = self.client.call(&ask);
-        let (head, body) = answer.map_err(|error| describe(&error))?;
+        let (head, body) = answer.map_err(|error| client::describe(&error))?;
         match head.status.as_u16() {
             200 if body == challenge.as_bytes() => Ok(()),
             403 => Err("the bot there has another VERIFY_TOKEN (403)".to_string()),
@@ -178,7 +177,7 @@ impl Graph {
 }
 
 fn read(answer: Result<(Parts, Vec<u8>), ureq::Error>) -> Result<Value, String> {
-    let (head, body) = answer.map_err(|error| unreached(&error))?;
+    let (head, body) = answer.map_err(|error| client::unreached(&error))?;
     let status = head.status.as_u16();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {

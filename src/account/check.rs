@@ -1,19 +1,16 @@
 //! `echobot check`: what is wrong between this bot and Messenger, and what to do about it.
 
-use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::json;
-use ureq::Proxy;
 
 use super::SUBSCRIBE;
 use super::calls::{Owner, Subscription, missing, names, text};
 use crate::clock;
 use crate::config::Config;
-use crate::graph::Graph;
-use crate::graph::client::is_http;
+use crate::graph::{Graph, client};
 use crate::store::Store;
 
 /// The permissions that the token needs (Messenger Platform, "Permissions").
@@ -147,24 +144,12 @@ fn try_to_write(directory: &Path) -> io::Result<()> {
     fs::remove_file(&file)
 }
 
-/// What ureq leaves out of the environment's proxies without a word. They are not quoted: a password may be in them.
+/// What is not used of the environment's proxies. They are not quoted: a password may be in them.
 fn unused_proxies() -> impl Iterator<Item = String> {
-    env::vars_os().filter_map(|(name, text)| {
-        let (name, text) = (name.into_string().ok()?, text.to_string_lossy());
-        let why = match (name.to_uppercase().as_str(), &*text) {
-            ("NO_PROXY", text) if text.contains('/') => {
-                "has a range of addresses, which is not understood: write names, addresses, or endings such as .example.org"
-            }
-            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", "") => return None,
-            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", text) => match Proxy::new(text) {
-                Ok(proxy) if is_http(&proxy) => return None,
-                Ok(_) => "is not used: SOCKS proxies are not supported",
-                Err(_) => "is not understood, and not used: set it to http://HOST:PORT, or remove it",
-            },
-            _ => return None,
-        };
-        Some(format!("{name} {why}"))
-    })
+    let ranges = "NO_PROXY has a range of addresses, which is not understood: write names, addresses, or endings such as \
+                  .example.org";
+    let ranges = client::no_proxy().contains('/').then(|| ranges.to_string());
+    client::proxies().filter_map(Result::err).chain(ranges)
 }
 
 /// What can only be checked as the app: the token, the app's subscription and its callback address.
