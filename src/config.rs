@@ -228,7 +228,9 @@ impl Settings<'_> {
             (None, None) => {
                 let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
                 let path = directory.join(name.to_lowercase());
-                path.exists().then(|| self.file(name, &path))?
+                // Where that is not certain, reading it tells why.
+                let is_there = path.try_exists().unwrap_or(true);
+                is_there.then(|| self.file(name, &path))?
             }
         };
         Some(Secret::new(text.unwrap_or_default()))
