@@ -67,7 +67,7 @@ impl StoreError {
         ))
     }
 
-    fn system(path: &Path, error: &io::Error) -> StoreError {
+    pub(crate) fn system(path: &Path, error: &io::Error) -> StoreError {
         let remedy = match error.kind() {
             ErrorKind::PermissionDenied => "let echobot write there, or choose another directory",
             ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",

@@ -10,6 +10,7 @@ use ureq::http::response::Parts;
 
 use crate::event;
 use crate::graph::{Graph, GraphError, client};
+use crate::logger::one_line;
 
 /// The webhook fields that the bot subscribes to.
 const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
@@ -248,7 +249,7 @@ pub(super) fn missing(names: &[&str], there: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
-/// A name or an id as text; empty where there is none.
+/// A name or an id as text that can be printed; empty where there is none.
 pub(super) fn text(value: &Value) -> String {
-    event::id(value).unwrap_or_default()
+    one_line(&event::id(value).unwrap_or_default())
 }

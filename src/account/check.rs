@@ -11,7 +11,7 @@ use super::calls::{Owner, Subscription, missing, names, text};
 use crate::clock;
 use crate::config::Config;
 use crate::graph::{Graph, client};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// The permissions that the token needs (Messenger Platform, "Permissions").
 const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
@@ -100,14 +100,10 @@ fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
         return Ok("none: the outbox is in memory, and webhooks wait for their echoes".to_string());
     };
-    let shown = directory.display();
-    try_to_write(directory).map_err(|error| {
-        format!(
-            "failed to write to {shown}: {error}; name another DATA_DIR, or let echobot write there"
-        )
-    })?;
+    let failed = |error| StoreError::system(directory, &error).to_string();
+    try_to_write(directory).map_err(failed)?;
     let outbox = outbox_on_disk(config, directory, graph)?;
-    Ok(format!("{shown} can be written; {outbox}"))
+    Ok(format!("{} can be written; {outbox}", directory.display()))
 }
 
 /// What is owed, as the file has it, or the bot that has it open.
@@ -140,8 +136,10 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
 fn try_to_write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let file = directory.join(format!("check-{}", std::process::id()));
-    fs::write(&file, "echobot")?;
-    fs::remove_file(&file)
+    let written = fs::write(&file, "echobot");
+    // A full disk lets an empty one be made.
+    let removed = fs::remove_file(&file);
+    written.and(removed)
 }
 
 /// What is not used of the environment's proxies. They are not quoted: a password may be in them.
