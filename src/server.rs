@@ -21,7 +21,7 @@ use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
 use crate::shield::{self, Shield};
-use crate::signals::{self, Signals};
+use crate::signals;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -78,7 +78,7 @@ impl ServeError {
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
     let started = logger::start(config.log_level);
     let _flush = started.map_err(system("start the log"))?;
-    let signals = signals::watch().map_err(system("watch signals"))?;
+    let port = signals::watch(config.systemd.clone()).map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let opened = Place::open(config).map_err(|error| ServeError {
         line: error.to_string(),
@@ -90,9 +90,10 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let page = account::watch(config).map_err(system("start watching the subscription"))?;
     let worker = Worker::new(config, Pool::new(outbox), reply, page, server, shield);
     let worker = Arc::new(worker);
+    let _ = port.set(Arc::clone(&worker.shield));
     let threads = start_threads(&worker, share.threads, place);
     let threads = threads.map_err(system("start the threads"))?;
-    let ended = wait(&worker, config, signals);
+    let ended = wait(&worker, config);
     finish(&worker, &threads, config);
     ended
 }
@@ -189,10 +190,8 @@ fn start_threads(
 }
 
 /// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
-fn wait(worker: &Arc<Worker>, config: &Config, signals: Signals) -> Result<(), ServeError> {
+fn wait(worker: &Arc<Worker>, config: &Config) -> Result<(), ServeError> {
     let shield = &worker.shield;
-    signals::close_on(signals, Arc::clone(shield), config.systemd.clone())
-        .map_err(system("watch signals"))?;
     let (address, path) = (shield.address(), &config.webhook_path);
     log::info!("listening on http://{address}{path}");
     config.systemd.tell("READY=1");
