@@ -69,7 +69,8 @@ impl StoreError {
 
     pub(crate) fn system(path: &Path, error: &io::Error) -> StoreError {
         let remedy = match error.kind() {
-            ErrorKind::PermissionDenied => "let echobot write there, or choose another directory",
+            ErrorKind::PermissionDenied => "let echobot write there, as the owner of the files",
+            ErrorKind::AlreadyExists => "name a directory, not a file or a link to nowhere",
             ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 "free some space there"
