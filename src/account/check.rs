@@ -33,9 +33,8 @@ pub fn check(as_json: bool) -> io::Result<bool> {
     match Config::from_environment() {
         Ok(config) => check_all(&config, &mut report)?,
         Err(problems) => {
-            for line in problems.lines() {
-                report.add("settings", Err(line.to_string()))?;
-            }
+            let mut lines = problems.lines();
+            lines.try_for_each(|line| report.add("settings", Err(line.to_string())))?;
         }
     }
     Ok(report.is_ok)
@@ -115,10 +114,9 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
         Ok((_, owed)) => owed,
         Err(error) if error.is_busy() => {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
-            return Ok(match health {
-                Some(health) => format!("the bot that runs says: {health}"),
-                None => "a bot uses it, but none answers where BIND and PORT say".to_string(),
-            });
+            let says = health.map(|says| format!("the bot that runs says: {says}"));
+            let nobody = "a bot uses it, but none answers where BIND and PORT say";
+            return Ok(says.unwrap_or(nobody.to_string()));
         }
         Err(error) => return Err(error.to_string()),
     };
