@@ -99,10 +99,8 @@ impl Config {
             log_level: settings.value("RUST_LOG", "info", values::LOG_LEVEL),
             systemd: Systemd::read(lookup),
         };
-        match settings.problems.is_empty() {
-            true => Ok(config),
-            false => Err(settings.problems.join("\n")),
-        }
+        let problems = settings.problems.join("\n");
+        problems.is_empty().then_some(config).ok_or(problems)
     }
 }
 
@@ -228,7 +226,9 @@ impl Settings<'_> {
             (None, None) => {
                 let directory = PathBuf::from((self.lookup)("CREDENTIALS_DIRECTORY")?);
                 let path = directory.join(name.to_lowercase());
-                path.exists().then(|| self.file(name, &path))?
+                // Where that is not certain, reading it tells why.
+                let is_there = path.try_exists().unwrap_or(true);
+                is_there.then(|| self.file(name, &path))?
             }
         };
         Some(Secret::new(text.unwrap_or_default()))
@@ -243,10 +243,8 @@ impl Settings<'_> {
             Err(why) => why,
         };
         // The variable may hold the secret itself by mistake, which is not an absolute path.
-        let shown = match path.is_absolute() {
-            true => path.display().to_string(),
-            false => "the file".to_string(),
-        };
+        let shown = path.is_absolute().then(|| path.display().to_string());
+        let shown = shown.unwrap_or("the file".to_string());
         let failed = format!("{name}: failed to read {shown}: {why}");
         self.problem(failed + "; put the secret into it and let echobot read it")
     }

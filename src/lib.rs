@@ -93,8 +93,9 @@
 //!
 //! SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the bot, within 15 seconds and with exit code 0. It closes the port, answers the
 //! requests that have begun to arrive, lets calls in flight end, writes the outbox, and gives the lease back. With an outbox in
-//! memory it also sends what is owed; all of it then takes 25 seconds at most. Another SIGTERM changes nothing. A second SIGINT
-//! ends the bot at once. systemd is told when the bot has started, when it stops, and that the port answers.
+//! memory it also sends what is owed; all of it then takes 25 seconds at most. Another SIGTERM changes nothing. A
+//! second SIGINT ends the bot at once, and so does any of them before it has opened its port. systemd is told when the
+//! bot has started, when it stops, and that the port answers.
 //!
 //! `cargo bench` measures the cost of an echo (`benches/README.md`). `.ci/run` is the one command that equals CI.
 

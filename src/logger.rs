@@ -188,7 +188,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The message with all characters escaped that control a terminal, or reorder or break lines.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for c in message.chars() {
         match is_dangerous(c) {

@@ -21,7 +21,7 @@ use crate::outbox::{Limits, Outbox};
 use crate::place::Place;
 use crate::pool::Pool;
 use crate::shield::{self, Shield};
-use crate::signals::{self, Signals};
+use crate::signals;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -78,21 +78,21 @@ impl ServeError {
 pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), ServeError> {
     let started = logger::start(config.log_level);
     let _flush = started.map_err(system("start the log"))?;
-    let signals = signals::watch().map_err(system("watch signals"))?;
+    let port = signals::watch(config.systemd.clone()).map_err(system("watch signals"))?;
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
-    let opened = Place::open(config).map_err(|error| ServeError {
+    let (place, kept) = Place::open(config).map_err(|error| ServeError {
         line: error.to_string(),
         exit_code: if error.is_busy() { 75 } else { 2 },
-    });
-    let (place, kept) = opened?;
+    })?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
     let page = account::watch(config).map_err(system("start watching the subscription"))?;
     let worker = Worker::new(config, Pool::new(outbox), reply, page, server, shield);
     let worker = Arc::new(worker);
-    let threads = start_threads(&worker, share.threads, place);
+    let _ = port.set(Arc::clone(&worker.shield));
+    let threads = start(&worker, share.threads, place);
     let threads = threads.map_err(system("start the threads"))?;
-    let ended = wait(&worker, config, signals);
+    let ended = wait(&worker, config);
     finish(&worker, &threads, config);
     ended
 }
@@ -136,7 +136,6 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
                 "a port below 1024 needs a privilege (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE): grant it, or set \
                  PORT to a higher one, behind a reverse proxy"
             }
-            ErrorKind::AddrInUse => "another program listens there: choose another address with BIND and PORT",
             _ => "choose another address with BIND and PORT",
         };
         let error = io::Error::other(format!("{error}; {advice}"));
@@ -164,11 +163,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn start_threads(
-    worker: &Arc<Worker>,
-    threads: usize,
-    place: Place,
-) -> io::Result<Vec<JoinHandle<()>>> {
+fn start(worker: &Arc<Worker>, threads: usize, place: Place) -> io::Result<Vec<JoinHandle<()>>> {
     let mut started = Vec::new();
     for n in 0..threads {
         let worker = Arc::clone(worker);
@@ -198,18 +193,13 @@ fn start_threads(
 }
 
 /// Tells that it has started, and waits until the port is closed and what has begun to arrive is answered.
-fn wait(worker: &Arc<Worker>, config: &Config, signals: Signals) -> Result<(), ServeError> {
+fn wait(worker: &Arc<Worker>, config: &Config) -> Result<(), ServeError> {
     let shield = &worker.shield;
-    signals::close_on(signals, Arc::clone(shield), config.systemd.clone())
-        .map_err(system("watch signals"))?;
     let (address, path) = (shield.address(), &config.webhook_path);
     log::info!("listening on http://{address}{path}");
     config.systemd.tell("READY=1");
-    if let Some(within) = config.systemd.watchdog {
-        let systemd = config.systemd.clone();
-        watchdog::start(within, Arc::clone(shield), Arc::clone(worker), systemd)
-            .map_err(system("start the watchdog"))?;
-    }
+    let fed = watchdog::start(config.systemd.clone(), Arc::clone(worker));
+    fed.map_err(system("start the watchdog"))?;
     let ended = shield.wait().map_err(system("receive requests"));
     if let Err(error) = &ended {
         log::error!("stopping, so that the bot can be restarted: {error}");

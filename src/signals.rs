@@ -2,40 +2,34 @@
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-pub(crate) use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
 use crate::essential_thread;
 use crate::logger;
 use crate::shield::Shield;
 use crate::systemd::Systemd;
 
-/// From now on these signals wait for [`close_on`]. A bot that was started with `nohup` outlives SIGHUP.
-pub(crate) fn watch() -> io::Result<Signals> {
+/// Watches signals from now on. The first one closes the port, which is put into what is returned when it is open; before
+/// that, nothing has been received, and the process ends at once. Heroku sends SIGTERM several times, and means one; a
+/// second SIGINT means now. A bot that was started with `nohup` outlives SIGHUP.
+pub(crate) fn watch(systemd: Systemd) -> io::Result<Arc<OnceLock<Arc<Shield>>>> {
+    // A write beyond a limit of file sizes is to fail as on a full disk, and not to end the bot.
+    flag::register(SIGXFSZ, Arc::default())?;
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))
-}
-
-/// Whether the signal is ignored in this process, as Linux tells it (proc_pid_status(5), `SigIgn`).
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
-}
-
-/// On the first signal the port is closed. Heroku sends SIGTERM several times, and means one; a
-/// second SIGINT means now.
-pub(crate) fn close_on(
-    mut signals: Signals,
-    shield: Arc<Shield>,
-    systemd: Systemd,
-) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))?;
+    let port = Arc::new(OnceLock::<Arc<Shield>>::new());
+    let opened = Arc::clone(&port);
     let watch = move || {
         let mut interrupts = 0;
         for signal in signals.forever() {
+            let Some(shield) = opened.get() else {
+                log::info!("stopped: it had not started yet");
+                logger::exit(0);
+            };
             interrupts += u32::from(signal == SIGINT);
             if interrupts > 1 {
                 log::warn!("interrupted twice: stopping at once");
@@ -49,5 +43,14 @@ pub(crate) fn close_on(
             }
         }
     };
-    essential_thread::spawn("signals".to_string(), watch).map(drop)
+    essential_thread::spawn("signals".to_string(), watch)?;
+    Ok(port)
+}
+
+/// Whether the signal is ignored in this process, as Linux tells it (proc_pid_status(5), `SigIgn`).
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

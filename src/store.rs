@@ -67,9 +67,10 @@ impl StoreError {
         ))
     }
 
-    fn system(path: &Path, error: &io::Error) -> StoreError {
+    pub(crate) fn system(path: &Path, error: &io::Error) -> StoreError {
         let remedy = match error.kind() {
-            ErrorKind::PermissionDenied => "let echobot write there, or choose another directory",
+            ErrorKind::PermissionDenied => "let echobot write there, as the owner of the files",
+            ErrorKind::AlreadyExists => "name a directory, not a file or a link to nowhere",
             ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 "free some space there"
@@ -90,9 +91,9 @@ impl StoreError {
 }
 
 impl Store {
-    /// Whether there is one in this directory.
+    /// Whether there is one in this directory, or perhaps: opening it tells.
     pub fn is_in(directory: &Path) -> bool {
-        directory.join(FILE).exists()
+        directory.join(FILE).try_exists().unwrap_or(true)
     }
 
     /// Opens the store in a directory, which is made if it is missing, and reads what is owed,
@@ -131,18 +132,20 @@ impl Store {
     /// next call opens the file anew, so that it works when there is room again.
     pub fn commit(&mut self, batch: &WriteBatch) -> Result<Written, StoreError> {
         let path = self.path.display();
-        if !identity(&self.path).is_ok_and(|found| found == self.file) {
-            return Err(StoreError::Gone(format!(
-                "DATA_DIR: {path} was removed or replaced while echobot was using it"
-            )));
+        match identity(&self.path).map_err(|error| (error.kind(), error)) {
+            Ok(file) if file == self.file => {}
+            Ok(_) | Err((ErrorKind::NotFound | ErrorKind::NotADirectory, _)) => {
+                return Err(StoreError::Gone(format!(
+                    "DATA_DIR: {path} was removed or replaced while echobot was using it"
+                )));
+            }
+            // It may pass, as on a disk that is reached over a network.
+            Err((_, error)) => return Err(StoreError::system(&self.path, &error)),
         }
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => open_file(&self.path)?,
-        };
-        let known = guarded(|| tables::write(&database, batch));
-        let known = known
-            .map_err(|what| StoreError::Unusable(format!("failed to write {path}: {what}")))?;
+        let open = self.database.take();
+        let database = open.map_or_else(|| open_file(&self.path), Ok)?;
+        let failed = |what| StoreError::Unusable(format!("failed to write {path}: {what}"));
+        let known = guarded(|| tables::write(&database, batch)).map_err(failed)?;
         self.database = Some(database);
         Ok(Written {
             known,
@@ -171,7 +174,9 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 fn make(path: &Path) -> Result<(), StoreError> {
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
-    if path.exists() {
+    // Where that is not certain, a new one could take the place of what is owed.
+    let is_there = path.try_exists();
+    if is_there.map_err(|error| StoreError::system(path, &error))? {
         return Ok(());
     }
     let made = open_file(&new).map(drop).and_then(|()| {

@@ -10,23 +10,21 @@ use std::thread;
 use std::time::Duration;
 
 use crate::essential_thread;
-use crate::shield::Shield;
 use crate::systemd::Systemd;
 use crate::worker::Worker;
 
 /// The pause after a question without an answer, at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Feeds the watchdog twice within its time, until the port is closed.
-pub(crate) fn start(
-    within: Duration,
-    shield: Arc<Shield>,
-    worker: Arc<Worker>,
-    systemd: Systemd,
-) -> io::Result<()> {
+/// Feeds the watchdog, if there is one, twice within its time, until the port is closed.
+pub(crate) fn start(systemd: Systemd, worker: Arc<Worker>) -> io::Result<()> {
+    let Some(within) = systemd.watchdog else {
+        return Ok(());
+    };
     let every = within / 2;
-    let address = reachable(shield.address());
     let feed = move || {
+        let shield = &worker.shield;
+        let address = reachable(shield.address());
         while !shield.is_closed() {
             let _ = ask(address, every / 2);
             if worker.received.swap(0, Ordering::Relaxed) > 0 {

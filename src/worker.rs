@@ -229,8 +229,8 @@ impl Worker {
     }
 }
 
-/// Whether an echo is given up: both its arrival and Messenger's stamp must be too long ago, so that neither a wrong clock
-/// nor an odd stamp loses a message.
+/// Whether an echo is given up: both its arrival and Messenger's stamp must be too long ago, so that neither an odd stamp
+/// nor a clock that is set while the bot runs loses a message. After a restart both come from the same clock.
 fn is_too_old(due: &Due) -> bool {
     let is_old = |at| clock::now().saturating_sub(at) >= milliseconds(GIVE_UP_AFTER);
     due.came.elapsed() >= GIVE_UP_AFTER && due.echo.timestamp.is_none_or(is_old)

@@ -9,8 +9,8 @@ use ureq::Agent;
 use ureq::http::response::Parts;
 
 use crate::event;
-use crate::graph::client::{describe, unreached};
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, client};
+use crate::logger::one_line;
 
 /// The webhook fields that the bot subscribes to.
 const FIELDS: [&str; 2] = ["messages", "messaging_postbacks"];
@@ -50,7 +50,7 @@ pub(super) struct Subscription {
     /// Where webhooks go, or the name of the app.
     pub(super) target: String,
     is_active: bool,
-    pub(super) fields: Vec<String>,
+    fields: Vec<String>,
 }
 
 impl Subscription {
@@ -94,12 +94,13 @@ impl Graph {
     }
 
     /// Subscribes the app: Messenger sends webhooks about pages to this address. It makes the
-    /// handshake first, so the bot must be up. The app loses the fields that are not in `old`.
-    pub(super) fn subscribe_app(&self, app: &str, url: &str, old: &[String]) -> Result<(), String> {
+    /// handshake first, so the bot must be up. The app keeps its other fields.
+    pub(super) fn subscribe_app(&self, app: &str, url: &str) -> Result<(), String> {
+        let old = self.app_subscription(app)?;
         let form = [
             ("object", "page"),
             ("callback_url", url),
-            ("fields", &all_fields(old)),
+            ("fields", &all_fields(&old)),
             ("verify_token", self.config.verify_token.expose()),
             ("include_values", "true"),
         ];
@@ -114,10 +115,11 @@ impl Graph {
         find(&list, is_ours, ["name", "subscribed_fields"])
     }
 
-    /// Subscribes the page to the app. The page loses the fields that are not in `old`.
-    pub(super) fn subscribe_page(&self, page: &Owner, old: &[String]) -> Result<(), String> {
+    /// Subscribes the page to the app. The page keeps its other fields.
+    pub(super) fn subscribe_page(&self, page: &Owner) -> Result<(), String> {
+        let fields = all_fields(&self.page_subscription(page)?);
         let path = format!("{}/subscribed_apps", page.id);
-        self.post(None, &path, &[("subscribed_fields", &all_fields(old))])
+        self.post(None, &path, &[("subscribed_fields", &fields)])
     }
 
     /// What the bot that listens here says of its health; none where something else answers.
@@ -140,7 +142,7 @@ impl Graph {
         ];
         let ask = |agent: &Agent| agent.get(url).query_pairs(query).call();
         let answer = self.client.call(&ask);
-        let (head, body) = answer.map_err(|error| describe(&error))?;
+        let (head, body) = answer.map_err(|error| client::describe(&error))?;
         match head.status.as_u16() {
             200 if body == challenge.as_bytes() => Ok(()),
             403 => Err("the bot there has another VERIFY_TOKEN (403)".to_string()),
@@ -176,7 +178,7 @@ impl Graph {
 }
 
 fn read(answer: Result<(Parts, Vec<u8>), ureq::Error>) -> Result<Value, String> {
-    let (head, body) = answer.map_err(|error| unreached(&error))?;
+    let (head, body) = answer.map_err(|error| client::unreached(&error))?;
     let status = head.status.as_u16();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {
@@ -227,9 +229,10 @@ fn find(
     })
 }
 
-/// The bot's fields, and the others.
-fn all_fields(old: &[String]) -> String {
-    let others = old.iter().filter(|field| !FIELDS.contains(&field.as_str()));
+/// The bot's fields, and the others that there were: a subscription loses those that are not named anew.
+fn all_fields(old: &Subscription) -> String {
+    let old = old.fields.iter();
+    let others = old.filter(|field| !FIELDS.contains(&field.as_str()));
     others.fold(FIELDS.join(","), |all, other| all + "," + other)
 }
 
@@ -246,7 +249,7 @@ pub(super) fn missing(names: &[&str], there: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| missing.join(" and "))
 }
 
-/// A name or an id as text; empty where there is none.
+/// A name or an id as text that can be printed; empty where there is none.
 pub(super) fn text(value: &Value) -> String {
-    event::id(value).unwrap_or_default()
+    one_line(&event::id(value).unwrap_or_default())
 }

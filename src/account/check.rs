@@ -1,20 +1,17 @@
 //! `echobot check`: what is wrong between this bot and Messenger, and what to do about it.
 
-use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::json;
-use ureq::Proxy;
 
 use super::SUBSCRIBE;
 use super::calls::{Owner, Subscription, missing, names, text};
 use crate::clock;
 use crate::config::Config;
-use crate::graph::Graph;
-use crate::graph::client::is_http;
-use crate::store::Store;
+use crate::graph::{Graph, client};
+use crate::store::{Store, StoreError};
 
 /// The permissions that the token needs (Messenger Platform, "Permissions").
 const SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
@@ -36,9 +33,8 @@ pub fn check(as_json: bool) -> io::Result<bool> {
     match Config::from_environment() {
         Ok(config) => check_all(&config, &mut report)?,
         Err(problems) => {
-            for line in problems.lines() {
-                report.add("settings", Err(line.to_string()))?;
-            }
+            let mut lines = problems.lines();
+            lines.try_for_each(|line| report.add("settings", Err(line.to_string())))?;
         }
     }
     Ok(report.is_ok)
@@ -103,14 +99,10 @@ fn data_directory(config: &Config, graph: &Graph) -> Finding {
     let Some(directory) = &config.data_dir else {
         return Ok("none: the outbox is in memory, and webhooks wait for their echoes".to_string());
     };
-    let shown = directory.display();
-    try_to_write(directory).map_err(|error| {
-        format!(
-            "failed to write to {shown}: {error}; name another DATA_DIR, or let echobot write there"
-        )
-    })?;
+    let failed = |error| StoreError::system(directory, &error).to_string();
+    try_to_write(directory).map_err(failed)?;
     let outbox = outbox_on_disk(config, directory, graph)?;
-    Ok(format!("{shown} can be written; {outbox}"))
+    Ok(format!("{} can be written; {outbox}", directory.display()))
 }
 
 /// What is owed, as the file has it, or the bot that has it open.
@@ -122,10 +114,9 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
         Ok((_, owed)) => owed,
         Err(error) if error.is_busy() => {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
-            return Ok(match health {
-                Some(health) => format!("the bot that runs says: {health}"),
-                None => "a bot uses it, but none answers where BIND and PORT say".to_string(),
-            });
+            let says = health.map(|says| format!("the bot that runs says: {says}"));
+            let nobody = "a bot uses it, but none answers where BIND and PORT say";
+            return Ok(says.unwrap_or(nobody.to_string()));
         }
         Err(error) => return Err(error.to_string()),
     };
@@ -143,28 +134,18 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
 fn try_to_write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let file = directory.join(format!("check-{}", std::process::id()));
-    fs::write(&file, "echobot")?;
-    fs::remove_file(&file)
+    let written = fs::write(&file, "echobot");
+    // A full disk lets an empty one be made.
+    let removed = fs::remove_file(&file);
+    written.and(removed)
 }
 
-/// What ureq leaves out of the environment's proxies without a word. They are not quoted: a password may be in them.
+/// What is not used of the environment's proxies. They are not quoted: a password may be in them.
 fn unused_proxies() -> impl Iterator<Item = String> {
-    env::vars_os().filter_map(|(name, text)| {
-        let (name, text) = (name.into_string().ok()?, text.to_string_lossy());
-        let why = match (name.to_uppercase().as_str(), &*text) {
-            ("NO_PROXY", text) if text.contains('/') => {
-                "has a range of addresses, which is not understood: write names, addresses, or endings such as .example.org"
-            }
-            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", "") => return None,
-            ("ALL_PROXY" | "HTTPS_PROXY" | "HTTP_PROXY", text) => match Proxy::new(text) {
-                Ok(proxy) if is_http(&proxy) => return None,
-                Ok(_) => "is not used: SOCKS proxies are not supported",
-                Err(_) => "is not understood, and not used: set it to http://HOST:PORT, or remove it",
-            },
-            _ => return None,
-        };
-        Some(format!("{name} {why}"))
-    })
+    let ranges = "NO_PROXY has a range of addresses, which is not understood: write names, addresses, or endings such as \
+                  .example.org";
+    let ranges = client::no_proxy().contains('/').then(|| ranges.to_string());
+    client::proxies().filter_map(Result::err).chain(ranges)
 }
 
 /// What can only be checked as the app: the token, the app's subscription and its callback address.

@@ -20,11 +20,11 @@ pub fn setup(config: &Config, url: &str) -> Result<(), Box<dyn Error>> {
     let (graph, mut out) = (Graph::new(config), io::stdout());
     let page = graph.owner().and_then(Owner::page);
     let page = page.map_err(|error| format!("failed to find the page: {error}"))?;
-    let subscribed = graph.subscribe_app(app, url, &[]);
+    let subscribed = graph.subscribe_app(app, url);
     subscribed.map_err(|error| format!("failed to subscribe the app to {url}: {error}"))?;
     writeln!(out, "✓ the app is subscribed: webhooks go to {url}")?;
     let name = &page.name;
-    let subscribed = graph.subscribe_page(&page, &[]);
+    let subscribed = graph.subscribe_page(&page);
     subscribed.map_err(|error| format!("failed to subscribe the page {name}: {error}"))?;
     writeln!(out, "✓ the page {name} is subscribed to the app")?;
     Ok(())

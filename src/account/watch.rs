@@ -13,7 +13,7 @@ use super::{SUBSCRIBE, TokenPage};
 use crate::config::Config;
 use crate::graph::Graph;
 
-/// The time between two checks, and until the next one after a failure.
+/// The time between two checks, and until the next one after a failure; after each further failure it is twice as long.
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
 const AFTER_FAILURE: Duration = Duration::from_secs(20);
 
@@ -24,11 +24,13 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
     let learned = Arc::clone(&page);
     let watch = move || {
         loop {
-            let looked = look(&graph, &learned);
-            if let Err(error) = &looked {
+            let mut pause = AFTER_FAILURE;
+            while let Err(error) = look(&graph, &learned) {
                 log::warn!("failed to check the page and its subscription: {error}");
+                thread::sleep(pause);
+                pause = INTERVAL.min(pause * 2);
             }
-            thread::sleep(looked.map_or(AFTER_FAILURE, |()| INTERVAL));
+            thread::sleep(INTERVAL);
         }
     };
     thread::Builder::new().name("watch".into()).spawn(watch)?;
@@ -36,12 +38,9 @@ pub(crate) fn watch(config: &Config) -> io::Result<Arc<TokenPage>> {
 }
 
 fn look(graph: &Graph, known: &TokenPage) -> Result<(), String> {
-    let page = match graph.owner()?.page() {
-        Ok(page) => page,
-        Err(mistake) => {
-            log::error!("{mistake}");
-            return Ok(());
-        }
+    let page = graph.owner()?.page();
+    let Ok(page) = page.inspect_err(|mistake| log::error!("{mistake}")) else {
+        return Ok(());
     };
     // Without the app's id another app's subscription would be taken for ours.
     let app = graph.config.app_id.as_ref();
@@ -54,7 +53,7 @@ fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
     let found = graph.page_subscription(page)?;
     if let Some(wrong) = found.wrong() {
         log::error!("the page {wrong}; subscribing it again");
-        graph.subscribe_page(page, &found.fields)?;
+        graph.subscribe_page(page)?;
         log::info!("the page is subscribed again");
     }
     let found = graph.app_subscription(app)?;
@@ -63,7 +62,7 @@ fn mend(graph: &Graph, app: &str, page: &Owner) -> Result<(), String> {
         Some(wrong) if found.target.is_empty() => log::error!("the app {wrong}: {SUBSCRIBE}"),
         Some(wrong) => {
             log::error!("the app {wrong}; subscribing it again");
-            graph.subscribe_app(app, &found.target, &found.fields)?;
+            graph.subscribe_app(app, &found.target)?;
             log::info!("the app is subscribed again");
         }
     }

@@ -1,5 +1,6 @@
 //! ureq for the Graph API: its settings, a resolver with a memory, and its errors in our words.
 
+use std::env;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,7 +15,7 @@ use ureq::tls::{self, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector};
 use ureq::unversioned::transport::{NextTimeout, Transport};
-use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
+use ureq::{Agent, Body, Error, Proxy, ProxyBuilder, ProxyProtocol};
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.
@@ -65,8 +66,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(1)
-            // ureq connects through a SOCKS proxy with a feature only.
-            .proxy(Proxy::try_from_env().filter(is_http))
+            .proxy(proxy())
             .input_buffer_size(BUFFER)
             .output_buffer_size(BUFFER)
             .build();
@@ -102,9 +102,41 @@ impl Client {
     }
 }
 
-/// Whether it is a proxy that can be used.
-pub(crate) fn is_http(proxy: &Proxy) -> bool {
-    matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+/// The first proxy of the environment that can be used. `Proxy::try_from_env` takes a SOCKS proxy too, and the white space
+/// in `NO_PROXY` for a part of a name.
+fn proxy() -> Option<Proxy> {
+    let found = proxies().find_map(Result::ok)?;
+    let proxy = Proxy::builder(found.protocol());
+    let proxy = proxy.host(found.host()).port(found.port());
+    let (user, password) = (found.username(), found.password());
+    let proxy = user.into_iter().fold(proxy, ProxyBuilder::username);
+    let proxy = password.into_iter().fold(proxy, ProxyBuilder::password);
+    let excepted = no_proxy();
+    let excepted = excepted.split(',').map(str::trim);
+    excepted.fold(proxy, ProxyBuilder::no_proxy).build().ok()
+}
+
+/// The proxies of the environment in ureq's order; of one that cannot be used, why.
+pub(crate) fn proxies() -> impl Iterator<Item = Result<Proxy, String>> {
+    let names = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"].into_iter();
+    let names = names.flat_map(|name| [name.to_string(), name.to_lowercase()]);
+    let set = names.filter_map(|name| Some((env::var_os(&name)?, name)));
+    let set = set.filter(|(text, _)| !text.is_empty());
+    set.map(|(text, name)| usable(&text.to_string_lossy()).map_err(|why| format!("{name} {why}")))
+}
+
+fn usable(proxy: &str) -> Result<Proxy, &'static str> {
+    match Proxy::new(proxy).map(|proxy| (proxy.protocol(), proxy)) {
+        Ok((ProxyProtocol::Http | ProxyProtocol::Https, proxy)) => Ok(proxy),
+        Ok(_) => Err("is not used: SOCKS proxies are not supported"),
+        Err(_) => Err("is not understood, and not used: set it to http://HOST:PORT, or remove it"),
+    }
+}
+
+/// The names and addresses that are reached without a proxy.
+pub(crate) fn no_proxy() -> String {
+    let text = env::var("NO_PROXY").or_else(|_| env::var("no_proxy"));
+    text.unwrap_or_default()
 }
 
 /// Looks up a name once a minute, or when a connection has failed. Without it ureq does so for each call, in a thread

@@ -1,5 +1,7 @@
 //! `echobot check`: each finding, healthy and broken.
 
+use std::path::Path;
+
 use echobot::simulator::{APP_ID, Bot, VERIFY_TOKEN};
 use serde_json::Value;
 
@@ -130,7 +132,7 @@ fn a_data_directory_that_cannot_be_written_is_found() {
     assert!(
         ended
             .stdout
-            .contains("✗ data directory: failed to write to /proc/nothing"),
+            .contains("✗ data directory: DATA_DIR: failed to use /proc/nothing"),
         "{}",
         ended.stdout
     );
@@ -238,4 +240,46 @@ fn without_the_apps_id_check_does_what_it_can_and_says_what_it_left_out() {
         .filter(|line| line.starts_with('–'))
         .count();
     assert_eq!((ended.code, left_out), (Some(0), 3), "{}", ended.stdout);
+}
+
+#[test]
+fn a_full_disk_is_found_and_nothing_is_left_on_it() {
+    let data = Directory::new("check-full");
+    let settings = [("DATA_DIR", data.text().to_string())];
+    let mut command = Bot::command(Path::new("/bin/sh"), &settings);
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" check";
+    let ended = run(command.args(["-c", script]).arg(program()));
+    let says = format!(
+        "✗ data directory: DATA_DIR: failed to use {}: ",
+        data.text()
+    );
+    assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("; free some space there"),
+        "{}",
+        ended.stdout
+    );
+    let left = std::fs::read_dir(data.path()).expect("it is there").count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn the_name_of_a_page_forges_no_line() {
+    let world = set_up();
+    let name = "Page\n✓ token: forged \x1b[31m";
+    let change = |account: &mut Account| {
+        account.me["name"] = name.into();
+        account.internet = account.callback_url.clone();
+    };
+    world.graph_api.account(change);
+    let url = world.graph_api.url();
+    let setup = ["setup", "--callback-url", "https://bot.example/"];
+    for arguments in [&["check"][..], &setup] {
+        let stdout = operate(&url, arguments, &[]).stdout;
+        assert!(
+            stdout.contains("Page\\n✓ token: forged \\u{1b}"),
+            "{stdout}"
+        );
+        assert!(!stdout.contains('\x1b'), "{stdout}");
+    }
 }

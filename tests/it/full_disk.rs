@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -22,23 +21,12 @@ fn limit_files(bot: &Bot, bytes: &str) {
     assert!(set.expect("prlimit can be run (util-linux)").success());
 }
 
-/// A program that starts the bot, and gets an error, as on a full disk, where a limit of file sizes
-/// leaves it no room: a process that ignores SIGXFSZ does.
-fn with_little_room(data: &Directory, first: &str) -> PathBuf {
-    let program = program().display();
-    let script = format!("#!/bin/sh\ntrap '' XFSZ\n{first}\nexec '{program}'\n");
-    let path = data.file("ignoring", script.as_bytes());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    path
-}
-
-fn bot_with_little_room(data: &Directory, graph_api: &GraphApi) -> Bot {
-    let ignoring = with_little_room(data, "");
+fn bot_with_a_disk(data: &Directory, graph_api: &GraphApi) -> Bot {
     let settings = [
         ("DATA_DIR", data.text().to_string()),
         ("GRAPH_URL", graph_api.url()),
     ];
-    Bot::start(&ignoring, &settings).unwrap_or_else(|error| panic!("{error}"))
+    Bot::start(program(), &settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn health(bot: &Bot) -> u16 {
@@ -49,7 +37,10 @@ fn health(bot: &Bot) -> u16 {
 fn a_start_without_room_leaves_nothing_behind() {
     let data = Directory::new("no-room");
     let inner = data.path().join("inner");
-    let (code, said) = refused_by(&with_little_room(&data, "ulimit -f 1"), &inner);
+    let script = format!("#!/bin/sh\nulimit -f 1\nexec '{}'\n", program().display());
+    let limited = data.file("limited", script.as_bytes());
+    fs::set_permissions(&limited, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let (code, said) = refused_by(&limited, &inner);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.starts_with("DATA_DIR: failed to use "), "{said}");
     // Half an outbox would be a damaged one at the next start.
@@ -63,7 +54,7 @@ fn a_start_without_room_leaves_nothing_behind() {
 fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
     let data = Directory::new("well-again");
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let bot = bot_with_little_room(&data, &graph_api);
+    let bot = bot_with_a_disk(&data, &graph_api);
     let message = text_message("7", "m_1", &"long ".repeat(10_000));
     limit_files(&bot, "4096");
     let answer = Messenger::new(&bot.url()).deliver(&webhook("page", &[message]));
@@ -85,7 +76,7 @@ fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
 fn a_full_disk_means_503_and_recovery_by_itself() {
     let data = Directory::new("full");
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
-    let bot = bot_with_little_room(&data, &graph_api);
+    let bot = bot_with_a_disk(&data, &graph_api);
     let messenger = Messenger::new(&bot.url());
     let deliver = |n: usize| {
         let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));

@@ -7,19 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use echobot::simulator::{Bot, Messenger, text_message, webhook};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 use rcgen::{CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::check::operate;
 use crate::process::run;
-use crate::support::{Directory, PATIENCE, program, start_bot};
+use crate::support::{Directory, PATIENCE, World, program, start_bot};
 
-/// A port on which nobody listens.
+/// A port on which nobody listens. Not one that was open before: another test would soon be given it.
 fn closed_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
-    listener.local_addr().expect("it is bound").to_string()
+    "127.0.0.1:1".to_string()
 }
 
 /// Says something on each connection that comes, once a request has.
@@ -99,6 +98,33 @@ fn a_proxy_that_says_nothing_is_told() {
     let what =
         format!("the proxy {address} did not connect to graph.test: proxy server did not respond");
     assert_told("http://graph.test", &[("http_proxy", &proxy)], &what);
+}
+
+#[test]
+fn a_socks_proxy_does_not_switch_off_one_that_can_be_used() {
+    let address = closed_port();
+    let good = format!("http://{address}");
+    let settings = [
+        ("ALL_PROXY", "socks5h://127.0.0.1:2"),
+        ("HTTPS_PROXY", &good),
+    ];
+    let what = format!("the proxy {address} did not connect to graph.test");
+    assert_told("http://graph.test", &settings, &what);
+}
+
+#[test]
+fn white_space_in_no_proxy_is_no_part_of_a_name() {
+    let proxy = format!("http://{}", closed_port());
+    for no_proxy in [
+        "foo.test, 127.0.0.1",
+        "127.0.0.1 ,\tfoo.test",
+        " 127.0.0.1 ",
+    ] {
+        let settings = [("HTTP_PROXY", &*proxy), ("NO_PROXY", no_proxy)];
+        let world = World::with(&settings, |_| Reply::deliver());
+        let answer = world.deliver(&[text_message("7", "m_1", "hello")]);
+        assert_eq!(answer.status, 200, "{}", world.bot.log());
+    }
 }
 
 #[test]

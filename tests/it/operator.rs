@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
 use std::time::Duration;
 
 use echobot::simulator::{APP_ID, Reply, text_message};
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::account::Account;
 use crate::check::{assert_found, operate};
 use crate::graph_api::GraphApi;
-use crate::support::{Directory, PATIENCE, World, signal, start_bot, wait_for_end};
+use crate::support::{Directory, PATIENCE, World, full, signal, start_bot, wait_for_end};
 
 #[test]
 fn a_token_that_is_no_pages_or_lost_its_data_is_found() {
@@ -171,4 +172,16 @@ fn a_first_look_that_fails_is_repeated_within_a_minute() {
     graph_api.account(|account| account.page_fields = None);
     let mended = bot.wait_for_log("the page is subscribed again", Duration::from_secs(60));
     assert!(mended.is_some(), "{}", bot.log());
+}
+
+#[test]
+fn looks_that_fail_become_rare() {
+    if !full() {
+        return;
+    }
+    let bot = start_bot("http://127.0.0.1:1", &[("APP_ID", APP_ID)]);
+    thread::sleep(Duration::from_secs(50));
+    let log = bot.log();
+    // At once, after 20 s, and after another 40 s.
+    assert_eq!(log.matches("failed to check the page").count(), 2, "{log}");
 }

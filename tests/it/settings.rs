@@ -197,6 +197,20 @@ fn a_variable_comes_before_a_credential() {
 }
 
 #[test]
+fn credentials_that_cannot_be_looked_for_are_not_called_missing() {
+    let directory = Directory::new("loop");
+    let around = directory.path().join("around");
+    std::os::unix::fs::symlink(&around, &around).expect("a link can be made");
+    let lines = refused(|command| {
+        command.env("CREDENTIALS_DIRECTORY", &around);
+        command.env_remove("APP_SECRET");
+    });
+    let line = lines.iter().find(|line| line.starts_with("APP_SECRET"));
+    let why = "failed to read ";
+    assert!(line.is_some_and(|line| line.contains(why)), "{lines:#?}");
+}
+
+#[test]
 fn a_newline_at_the_end_of_a_secret_does_no_harm() {
     assert_echoes(&World::started_with(|command| {
         for (name, secret) in SECRETS {

@@ -50,6 +50,34 @@ fn setup_subscribes_app_and_page_and_can_be_run_again() {
 }
 
 #[test]
+fn setup_takes_no_other_field_away() {
+    let world = World::new();
+    let place = world.bot.url();
+    world.graph_api.account(|account| {
+        account.internet = Some(place);
+        account.callback_url = Some("https://old.example/".to_string());
+        account.app_fields.push("feed".to_string());
+        account.page_fields = Some(vec!["leadgen".to_string()]);
+    });
+    let arguments = ["setup", "--callback-url", CALLBACK];
+    let ended = operate(&world.graph_api.url(), &arguments, &[]);
+    world.graph_api.account(|account| {
+        assert_eq!(
+            account.callback_url.as_deref(),
+            Some(CALLBACK),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(
+            account.app_fields,
+            ["messages", "messaging_postbacks", "feed"]
+        );
+        let fields = account.page_fields.clone().unwrap_or_default();
+        assert_eq!(fields, ["messages", "messaging_postbacks", "leadgen"]);
+    });
+}
+
+#[test]
 fn setup_says_in_words_why_it_cannot() {
     let world = World::new();
     let url = world.graph_api.url();

@@ -4,7 +4,7 @@ mod refusals;
 pub mod upgrade;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -194,6 +194,15 @@ fn a_directory_that_cannot_be_written_ends_the_start() {
         fs::read(&file).expect("it is still there"),
         b"not a directory"
     );
+    let link = data.path().join("link");
+    symlink("nowhere", &link).expect("a link can be made");
+    for path in [&file, &link] {
+        let (_, said) = refused(path);
+        assert!(
+            said.contains("name a directory, not a file or a link to nowhere"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

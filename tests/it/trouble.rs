@@ -1,13 +1,18 @@
 //! Trouble at the Graph API: what is retried, what is dropped, and what Messenger is told.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
 use crate::graph_api::GraphApi;
-use crate::support::{PATIENCE, World, program, raw, request, status_and_body, wait_for_end};
+use crate::support::{
+    Directory, PATIENCE, World, program, raw, request, status_and_body, wait_for_end,
+};
 
 /// Fails this many calls, then delivers.
 fn failing(
@@ -216,6 +221,45 @@ fn a_stopped_bot_finishes_what_it_has_begun() {
         assert_eq!(status.code(), Some(0), "{name}");
         assert_eq!(world.texts(3).len(), 3, "{name}");
         assert!(world.bot.log().contains("stopped: nothing is owed"));
+    }
+}
+
+/// The mask of the signals that a process handles.
+fn handled(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.map_or(0, |mask| {
+        u64::from_str_radix(mask.trim(), 16).expect("it is a mask")
+    })
+}
+
+#[test]
+fn a_bot_whose_disk_hangs_at_the_start_can_be_stopped() {
+    for (name, number) in [("TERM", 15), ("INT", 2)] {
+        let data = Directory::new("hangs");
+        let lock = data.path().join("outbox.lock");
+        // Opening it for writing takes until somebody reads it.
+        let made = Command::new("mkfifo").arg(&lock).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let settings = [("DATA_DIR", data.text().to_string())];
+        let mut bot = Bot::command(program(), &settings)
+            .spawn()
+            .expect("it starts");
+        let deadline = Instant::now() + PATIENCE;
+        while handled(bot.id()) & (1 << (number - 1)) == 0 {
+            assert!(Instant::now() < deadline);
+        }
+        let pid = bot.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        let ended = loop {
+            match bot.try_wait().expect("it is a child") {
+                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                ended => break ended,
+            }
+        };
+        let _ = bot.kill();
+        assert_eq!(ended.and_then(|status| status.code()), Some(0), "{name}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, Random, World, answer, crowd, seconds};
+use super::world::{Answer, Call, REFUSED, REFUSED_FOR_NOW, World, answer, crowd, seconds};
 use super::*;
 
 const DELIVERED: Outcome = Outcome::Delivered;
@@ -169,46 +169,6 @@ fn one_person_alone_whose_text_is_refused_gets_the_next_one_answered() {
 }
 
 #[test]
-fn a_hold_ends_with_the_next_text_of_whoever_was_refused_when_nobody_else_writes() {
-    for (people, at_first) in [(1, Outcome::PageRefused), (3, REFUSED)] {
-        let mut world = World::new(move |call: &Call| match call.at.as_secs() {
-            0..5 => answer(at_first),
-            _ if call.text.starts_with("bad") => answer(REFUSED),
-            _ => answer(DELIVERED),
-        });
-        let mut write = |at: f64, text: &str| {
-            for person in 0..people {
-                let (at, person) = (seconds(at + f64::from(person)), format!("p{person}"));
-                world.write(at, &person, &format!("{text} {person}"));
-            }
-        };
-        write(1.0, "bad");
-        write(200.0, "good");
-        write(3000.0, "better");
-        world.run(seconds(3060.0));
-        let is_held = |(_, notice): &(_, Notice)| matches!(notice, Notice::Held(..));
-        assert!(world.notices.first().is_some_and(is_held));
-        assert_eq!(world.shown.len(), 2 * people as usize);
-        assert_eq!(world.dropped.len(), people as usize);
-        assert_eq!((world.outbox.owed(), world.outbox.held()), (0, None));
-    }
-}
-
-#[test]
-fn a_long_text_that_went_before_a_refused_one_is_not_cut_in_two_by_it() {
-    let mut world = World::new(|call: &Call| match call.text.starts_with("first") {
-        true if call.at < seconds(15.01) => answer(REFUSED),
-        _ => answer(DELIVERED),
-    });
-    let long = "b".repeat(3000);
-    world.write(seconds(1.0), "me", "first");
-    world.write(seconds(15.0), "me", &long);
-    world.run(seconds(100.0));
-    let shown: Vec<&str> = world.shown.iter().map(|(_, _, text)| &text[..]).collect();
-    assert_eq!(shown, [&long[..2000], &long[2000..], "first"]);
-}
-
-#[test]
 fn one_person_alone_in_a_fault_of_the_app_loses_nothing() {
     let mut world = World::new(|call: &Call| match call.at.as_secs() {
         0..300 => answer(REFUSED),
@@ -267,41 +227,6 @@ fn after_an_outage_all_that_is_owed_goes_out_at_the_rate() {
         world.assert_all_shown_once_and_in_order();
         assert!(world.notices.len() <= 3, "{:?}", world.notices);
     }
-}
-
-#[test]
-fn a_fault_of_instagram_drops_nothing_and_delays_nobody_on_messenger() {
-    for outcome in [REFUSED, REFUSED_FOR_NOW, Outcome::NoSuchPerson] {
-        let mut world = World::new(move |call: &Call| {
-            let is_sick = call.person.starts_with('i') && call.at.as_secs() < 120;
-            answer(if is_sick { outcome } else { DELIVERED })
-        });
-        crowd(&mut world, 20, 2.0, 0.0, 5.0);
-        for n in 0..6 {
-            let person = format!("i{n}");
-            world.write(seconds(5.0), &person, &format!("text {n}"));
-        }
-        crowd(&mut world, 20, 2.0, 5.0, 130.0);
-        world.run(seconds(600.0));
-        assert_eq!(world.dropped, Vec::<String>::new());
-        world.assert_all_shown_once_and_in_order();
-        let delays = world.delays(&["text"]);
-        assert!(delays[delays.len() * 95 / 100] < seconds(1.0), "{delays:?}");
-    }
-}
-
-#[test]
-fn in_a_brown_out_of_refusals_nobody_is_dropped_once_another_try_has_saved_a_message() {
-    let mut random = Random::new(1);
-    let mut world = World::new(move |call: &Call| match random.below(5) {
-        0..2 if call.at.as_secs() < 100 => answer(REFUSED),
-        _ => answer(DELIVERED),
-    });
-    crowd(&mut world, 1000, 12.0, 0.0, 200.0);
-    world.run(seconds(1500.0));
-    let is_late = |text: &&String| world.written_at(text) > seconds(1.0);
-    assert_eq!(world.dropped.iter().find(is_late), None);
-    assert_eq!(world.shown.len() + world.dropped.len(), 2400);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod random;
 mod situations;
 mod store;
 mod unknown;
+mod witnesses;
 mod world;
 
 use super::*;

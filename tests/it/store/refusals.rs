@@ -1,14 +1,16 @@
-//! A system that refuses something, or hangs: injected by strace.
+//! What the system refuses, or keeps waiting, at the start or later: injected by strace.
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echobot::simulator::{Bot, Reply, text_message};
+use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
+use crate::graph_api::GraphApi;
 use crate::process::Running;
 use crate::support::{Directory, PATIENCE, World, killed, program, raw, request, status_and_body};
 
@@ -155,4 +157,62 @@ fn while_the_disk_hangs_each_webhook_is_answered_in_time_and_all_is_echoed_after
             .status,
         200
     );
+}
+
+/// Such as a network's disk that is away for a moment.
+#[test]
+fn an_outbox_that_cannot_be_looked_at_for_a_moment_is_not_taken_for_removed() {
+    let data = Directory::new("away");
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let settings = [
+        ("DATA_DIR", data.text().to_string()),
+        ("GRAPH_URL", graph_api.url()),
+    ];
+    let mut command = Bot::command(Path::new("strace"), &settings);
+    // The ninth look of each thread: of the writer alone, since the start looks less often.
+    command
+        .args(["-D", "-f", "-e", "inject=statx:error=EIO:when=9", "-P"])
+        .arg(data.path().join("outbox.redb"))
+        .arg("-o")
+        .arg(data.path().join("strace"))
+        .arg(program());
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    let messenger = Messenger::new(&bot.url());
+    let deliver = |n: usize| {
+        let message = text_message("7", &format!("m_{n}"), "hello");
+        let answer = messenger.deliver(&webhook("page", &[message]));
+        answer.expect("the bot answers").status
+    };
+    let refused = (0..20).find(|n| deliver(*n) == 503);
+    let refused = refused.unwrap_or_else(|| panic!("{}", bot.log()));
+    let deadline = Instant::now() + PATIENCE;
+    while deliver(refused) != 200 {
+        assert!(Instant::now() < deadline, "{}", bot.log());
+    }
+    let echoes = refused + 1;
+    assert_eq!(graph_api.wait_for_calls(echoes, PATIENCE).len(), echoes);
+    let log = killed(bot);
+    assert!(log.contains("Input/output error"), "{log}");
+}
+
+#[test]
+fn an_outbox_that_cannot_be_looked_at_at_the_start_is_not_taken_for_missing() {
+    let data = Directory::new("unseen");
+    let settings = [("DATA_DIR", data.text().to_string())];
+    killed(Bot::start(program(), &settings).unwrap_or_else(|error| panic!("{error}")));
+    let file = data.path().join("outbox.redb");
+    let inode = || fs::metadata(&file).expect("it is there").ino();
+    let before = inode();
+    let mut command = Bot::command(Path::new("strace"), &settings);
+    command
+        .args(["-f", "-e", "inject=statx:error=EIO:when=1", "-P"])
+        .arg(&file)
+        .arg("-o")
+        .arg(data.path().join("strace"))
+        .arg(program());
+    let output = command.output().expect("strace can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("Input/output error"), "{said}");
+    assert_eq!(inode(), before);
 }
