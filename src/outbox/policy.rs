@@ -201,8 +201,9 @@ impl<R> Outbox<R> {
             _ if (is_to_blame || is_too_late) && !is_held => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
             Some(next) if !may_be_sent && refusals >= enough => {
-                self.queues.try_first(me, Class::Retry, next, now);
-                Fate::Delayed
+                let fate = self.retry(me, now);
+                self.queues.try_first(me, next);
+                fate
             }
             _ => self.retry(me, now + pause.max(first)),
         }
@@ -233,7 +234,8 @@ impl<R> Outbox<R> {
             self.writes.batch.sent.push((due.id, due.part.end));
         }
         let me = &recipient(&due.echo);
-        self.queues.try_first(me, Class::Fresh, due.id, now);
+        self.queues.schedule(me, Class::Fresh, now);
+        self.queues.try_first(me, due.id);
         Vec::new()
     }
 }
