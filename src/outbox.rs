@@ -246,26 +246,23 @@ impl<R> Outbox<R> {
         if self.limits.durable {
             self.writes.batch.accepted.push(stored);
         } else {
-            self.enqueue(stored.id, now);
+            self.enqueue(&stored, now);
         }
         self.last_id
     }
 
     /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
-    fn enqueue(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.pending.echoes.get(&id) else {
-            return;
-        };
-        let time = |one: &Pending| one.stored.echo.timestamp;
+    fn enqueue(&mut self, new: &StoredEcho, now: Instant) {
         let comes_before = |other: EchoId| {
             let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
             let other = self.pending.echoes.get(&other).filter(is_untried);
-            let times = time(new).zip(other.and_then(time));
+            let time = other.and_then(|other| other.stored.echo.timestamp);
+            let times = new.echo.timestamp.zip(time);
             times.is_some_and(|(new, other)| new < other)
         };
-        let recipient = recipient(&new.stored.echo);
-        self.queues.add(&recipient, id, now, comes_before);
+        let recipient = recipient(&new.echo);
+        self.queues.add(&recipient, new.id, now, comes_before);
         let first = self.first(&recipient);
         if first.is_some_and(|first| first.tries.waits_for().is_some()) && !self.page.is_held() {
             // The person's next message is a witness: first the refused ones are tried again.

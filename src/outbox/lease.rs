@@ -25,9 +25,8 @@ impl<R> Outbox<R> {
     /// Owes these echoes besides, in this order; they are safe.
     pub fn owe(&mut self, kept: Vec<StoredEcho>, now: Instant) {
         for stored in kept {
-            let id = stored.id;
-            self.pending.add(stored, true);
-            self.enqueue(id, now);
+            self.pending.add(stored.clone(), true);
+            self.enqueue(&stored, now);
         }
     }
 
