@@ -136,9 +136,7 @@ impl RecipientQueues {
     /// The echo, whose call has ended, is not owed any more.
     pub(super) fn remove(&mut self, recipient: &Recipient, id: EchoId) {
         let queue = self.queues.entry(recipient.clone()).or_default();
-        if let Some(place) = queue.echoes.iter().position(|other| *other == id) {
-            queue.echoes.remove(place);
-        }
+        queue.echoes.retain(|other| *other != id);
         if queue.echoes.is_empty() {
             self.queues.remove(recipient);
         }
