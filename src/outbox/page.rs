@@ -44,8 +44,8 @@ pub enum Reason {
 
 #[derive(Default)]
 pub(super) struct Page {
-    /// The time from one call to the next; none without a limit.
-    interval: Option<Duration>,
+    /// The time from one call to the next; zero without a limit.
+    interval: Duration,
     next_call: Option<Instant>,
     hold: Option<Hold>,
     /// Whose calls have failed since the last success, and as what.
@@ -82,7 +82,7 @@ impl Page {
     /// owed it begins with one probe. `calls` have begun before.
     pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
         let mut page = Page {
-            interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
+            interval: Duration::from_secs(1).checked_div(rate).unwrap_or_default(),
             hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
             calls,
             ..Page::default()
@@ -123,10 +123,8 @@ impl Page {
 
     /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
     pub(super) fn begin_call(&mut self, now: Instant) -> u64 {
-        if let Some(interval) = self.interval {
-            let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
-            self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + interval);
-        }
+        let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
+        self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + self.interval);
         if let Some(hold) = &mut self.hold {
             hold.wait(now);
         }
