@@ -204,7 +204,7 @@ impl<R> Outbox<R> {
             return None;
         }
         let (time, _) = self.next_class(now)?;
-        let time = self.page.next_time(now).max(time);
+        let time = self.page.next_time().max(Some(time))?;
         let lease = &self.lease;
         let is_allowed = |until| time.max(now) <= until && !lease.is_in_doubt;
         lease.calls_until.is_none_or(is_allowed).then_some(time)

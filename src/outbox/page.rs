@@ -114,11 +114,10 @@ impl Page {
         hold.map(|hold| hold.reason)
     }
 
-    /// When the next call may begin.
-    pub(super) fn next_time(&self, now: Instant) -> Instant {
-        let by_rate = self.next_call.unwrap_or(now);
+    /// When the next call may begin; none before the first one.
+    pub(super) fn next_time(&self) -> Option<Instant> {
         let probe_at = self.hold.as_ref().map(|hold| hold.probe_at);
-        by_rate.max(probe_at.unwrap_or(by_rate))
+        self.next_call.max(probe_at)
     }
 
     /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
