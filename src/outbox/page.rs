@@ -114,7 +114,7 @@ impl Page {
         hold.map(|hold| hold.reason)
     }
 
-    /// When the next call may begin; none before the first one.
+    /// When the next call may begin; none: at once.
     pub(super) fn next_time(&self) -> Option<Instant> {
         let probe_at = self.hold.as_ref().map(|hold| hold.probe_at);
         self.next_call.max(probe_at)
