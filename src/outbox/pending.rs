@@ -81,14 +81,6 @@ impl PendingEchoes {
         pending.waiting
     }
 
-    /// Forgets all echoes that are safe: another process owes them.
-    pub(super) fn forget_safe(&mut self) {
-        let safe = self.echoes.iter().filter(|(_, one)| one.is_safe);
-        for id in safe.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.forget(id);
-        }
-    }
-
     /// The acknowledgements that wait for this echo, which is safe now or not. They wait no longer.
     pub(super) fn take_waiting(&mut self, id: EchoId, is_safe: bool) -> Vec<AcknowledgementId> {
         let Some(pending) = self.echoes.get_mut(&id) else {
