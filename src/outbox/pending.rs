@@ -7,7 +7,7 @@ use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
 use super::recipient_queues::{Recipient, recipient};
 use super::tries::Tries;
-use super::{EchoId, StoredEcho};
+use super::{Due, EchoId, StoredEcho};
 use crate::echo::Echo;
 
 /// Up to how many echoes anybody may be owed any number, where so many may be owed in all: half of them.
@@ -51,6 +51,12 @@ impl PendingEchoes {
             stored,
         };
         self.echoes.insert(pending.stored.id, pending);
+    }
+
+    /// The echo that a call of this lease is made for: it is owed until the call has ended.
+    pub(super) fn called_for(&mut self, due: &Due) -> &mut Pending {
+        let pending = self.echoes.get_mut(&due.id);
+        pending.expect("what is called for is owed")
     }
 
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that

@@ -24,11 +24,11 @@
 //!   evidence against the page.
 //! - **A part** of a long text that is dropped or settled costs that part only.
 
-use std::mem;
 use std::time::{Duration, Instant};
 
 use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
+use super::tries::Tries;
 use super::{Due, EchoId, Outbox, Reason};
 
 /// The pause before a request that did not leave is made again.
@@ -135,9 +135,7 @@ impl<R> Outbox<R> {
         if fate != Fate::Delayed {
             return (fate, None);
         }
-        let is_known = |pending: &Pending| pending.tries.is_known;
-        let counts =
-            reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
+        let counts = reason != Reason::Evidence || !self.pending.called_for(due).tries.is_known;
         let is_evident = counts && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.reason() {
@@ -151,8 +149,7 @@ impl<R> Outbox<R> {
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         let me = &recipient(&due.echo);
         self.page.successes[me.0 as usize].has_delivered |= fate == Fate::Done;
-        let has_failed = |pending: &Pending| pending.tries.have_failed();
-        if self.pending.echoes.get(&due.id).is_some_and(has_failed) {
+        if self.pending.called_for(due).tries.have_failed() {
             self.page.last_saved = Some(self.page.calls);
         }
         let was_told = self.page.succeeded(due.number, me, now);
@@ -181,10 +178,7 @@ impl<R> Outbox<R> {
     fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
         let me = &recipient(&due.echo);
         let next = self.unrefused(me).filter(|id| *id != due.id);
-        let Some(pending) = self.pending.echoes.get_mut(&due.id) else {
-            return Fate::Held;
-        };
-        let tries = &mut pending.tries;
+        let tries = &mut self.pending.called_for(due).tries;
         let is_to_blame = tries.fail(due, outcome, &self.page, now);
         let (refusals, pause) = (tries.refusals, tries.pause());
         let is_too_late = !self.limits.durable && refusals >= ENOUGH_IN_MEMORY;
@@ -226,10 +220,9 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.remove(due, now);
         }
-        if let Some(pending) = self.pending.echoes.get_mut(&due.id) {
-            pending.stored.sent = due.part.end;
-            mem::take(&mut pending.tries);
-        }
+        let pending = self.pending.called_for(due);
+        pending.stored.sent = due.part.end;
+        pending.tries = Tries::default();
         if self.limits.durable {
             self.writes.batch.sent.push((due.id, due.part.end));
         }
