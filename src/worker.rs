@@ -204,7 +204,7 @@ impl Worker {
 
     /// Returns whether the batch was written.
     fn commit(&self, batch: WriteBatch, place: &mut Place) -> bool {
-        match place.commit(&batch, &self.page.outbox_owner()) {
+        let refused = match place.commit(&batch, &self.page.outbox_owner()) {
             Ok(written) => {
                 let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
                 let (safe, refused) = self.pool.change(end);
@@ -212,20 +212,17 @@ impl Worker {
                 if !refused.is_empty() {
                     self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
                 }
-                true
+                return true;
             }
             Err(StoreError::Gone(why)) => {
                 let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
                 self.shield.fail(io::Error::other(why));
-                false
+                refused
             }
-            Err(_) => {
-                let refused = self.pool.change(|outbox, _| outbox.not_written(batch));
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-                false
-            }
-        }
+            Err(_) => self.pool.change(|outbox, _| outbox.not_written(batch)),
+        };
+        respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+        false
     }
 }
 
