@@ -61,6 +61,7 @@ pub struct Limits {
 pub struct Outbox<R> {
     pub(crate) limits: Limits,
     pending: PendingEchoes,
+    /// What is queued is owed: it is in `pending`, too.
     queues: RecipientQueues,
     page: Page,
     /// In order of their deadlines, because every one waits for the same time.
@@ -175,8 +176,7 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let pending = self.pending.echoes.get(&id);
-        let stored = &pending.expect("what is queued is owed").stored;
+        let stored = &self.pending.echoes[&id].stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -255,11 +255,10 @@ impl<R> Outbox<R> {
     /// order of Messenger's own times: after a failure it may redeliver out of order.
     fn enqueue(&mut self, new: &StoredEcho, now: Instant) {
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
-            let other = self.pending.echoes.get(&other).filter(is_untried);
-            let time = other.and_then(|other| other.stored.echo.timestamp);
-            let times = new.echo.timestamp.zip(time);
-            times.is_some_and(|(new, other)| new < other)
+            let other = &self.pending.echoes[&other];
+            let is_untried = other.stored.sent == 0 && other.tries.failures == 0;
+            let times = new.echo.timestamp.zip(other.stored.echo.timestamp);
+            is_untried && times.is_some_and(|(new, other)| new < other)
         };
         let recipient = recipient(&new.echo);
         self.queues.add(&recipient, new.id, now, comes_before);

@@ -26,7 +26,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
 use super::tries::Tries;
 use super::{Due, EchoId, Outbox, Reason};
@@ -205,9 +204,8 @@ impl<R> Outbox<R> {
 
     /// The person's first message that was not refused yet.
     fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
-        let is_unrefused = |one: &Pending| one.tries.refusals == 0;
         let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| self.pending.echoes.get(id).is_some_and(is_unrefused))
+        echoes.find(|id| self.pending.echoes[id].tries.refusals == 0)
     }
 
     fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
