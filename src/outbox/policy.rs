@@ -144,7 +144,8 @@ impl<R> Outbox<R> {
     }
 
     /// The Graph API delivered the part, or refused it for the message's or the person's own fault. Either shows that the
-    /// page is not at fault.
+    /// page is not at fault. Refused messages are tried again, which tells whether they are to blame; if the page was held
+    /// until now, all that waited is.
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         let me = &recipient(&due.echo);
         self.page.successes[me.0 as usize].has_delivered |= fate == Fate::Done;
@@ -152,25 +153,19 @@ impl<R> Outbox<R> {
             self.page.last_saved = Some(self.page.calls);
         }
         let was_told = self.page.succeeded(due.number, me, now);
-        self.retry_waiting(due, was_told.is_some(), now);
-        let notice = (was_told == Some(true)).then_some(Notice::Resumed);
-        (fate, notice)
-    }
-
-    /// A call has got through: refused messages are tried again, which tells whether they are to blame. If the page was
-    /// held until now, all that waited is.
-    fn retry_waiting(&mut self, due: &Due, was_held: bool, now: Instant) {
-        if was_held {
+        if was_told.is_some() {
             let pending = self.pending.echoes.values_mut();
             pending.for_each(|pending| pending.tries.forget_refusals());
         }
-        for me in self.queues.of(Class::Retry) {
-            let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
+        for other in self.queues.of(Class::Retry) {
+            let waits_for = self.first(&other).and_then(|first| first.tries.waits_for());
             let is_witness = waits_for.is_some_and(|call| due.number > call);
-            if was_held || is_witness && me.0 == due.echo.platform {
-                self.queues.schedule(&me, Class::Retry, now);
+            if was_told.is_some() || is_witness && other.0 == me.0 {
+                self.queues.schedule(&other, Class::Retry, now);
             }
         }
+        let notice = (was_told == Some(true)).then_some(Notice::Resumed);
+        (fate, notice)
     }
 
     /// What becomes of a message whose call has failed, and not by a code of the page's own.
