@@ -180,11 +180,7 @@ impl Worker {
     /// What the writer does.
     pub(crate) fn write(&self, mut place: Place) {
         while let Some(batch) = self.pool.next_batch() {
-            let start = Instant::now();
-            let pause = match self.commit(batch, &mut place) {
-                true => COMMITS_APART.saturating_sub(start.elapsed()),
-                false => NEXT_TRY,
-            };
+            let pause = self.commit(batch, &mut place);
             thread::sleep(pause);
         }
     }
@@ -202,8 +198,9 @@ impl Worker {
         next
     }
 
-    /// Returns whether the batch was written.
-    fn commit(&self, batch: WriteBatch, place: &mut Place) -> bool {
+    /// Returns the pause before the next commit.
+    fn commit(&self, batch: WriteBatch, place: &mut Place) -> Duration {
+        let start = Instant::now();
         let refused = match place.commit(&batch, &self.page.outbox_owner()) {
             Ok(written) => {
                 let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
@@ -212,7 +209,7 @@ impl Worker {
                 if !refused.is_empty() {
                     self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
                 }
-                return true;
+                return COMMITS_APART.saturating_sub(start.elapsed());
             }
             Err(StoreError::Gone(why)) => {
                 let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
@@ -222,7 +219,7 @@ impl Worker {
             Err(_) => self.pool.change(|outbox, _| outbox.not_written(batch)),
         };
         respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-        false
+        NEXT_TRY
     }
 }
 
