@@ -117,15 +117,12 @@ impl Worker {
     fn health(&self) -> Answer {
         self.pool.change(|outbox, now| {
             let owed = outbox.owed();
-            match outbox.held() {
+            match outbox.held().map(call_log::why) {
                 _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
                 _ if outbox.lease.epoch == Some(0) => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),
-                Some(reason) => {
-                    let why = call_log::why(reason);
-                    Answer::new(200, format!("ok: {owed} echoes are owed, because {why}"))
-                }
+                Some(why) => Answer::new(200, format!("ok: {owed} echoes are owed, because {why}")),
             }
         })
     }
