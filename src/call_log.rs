@@ -7,19 +7,18 @@ use crate::outbox::{Due, Ended, Fate, Notice, Reason};
 /// Logs the end of one call. While the page is held, failures are not logged one by one.
 pub(crate) fn call<R>(due: &Due, report: &Report, ended: &Ended<R>) {
     let (label, wrong) = (due.echo.label(), &report.wrong);
-    match ended.fate {
-        Fate::Done if !wrong.is_empty() => {
-            log::warn!("echoed, but the answer is unexpected: {label}: {wrong}")
-        }
-        Fate::Dropped => log::warn!("echo dropped: {label}: {wrong}"),
-        Fate::Settled => log::warn!("echo settled, it may have been shown: {label}: {wrong}"),
-        Fate::Delayed => log::warn!("echo delayed: {label}: {wrong}"),
-        Fate::Done | Fate::Held => {}
-    }
     if ended.fate == Fate::Done && due.is_last_part() {
         log::info!("echoed: {label}, {} ms", due.came.elapsed().as_millis());
         log::debug!("echoed: {label}, text {:?}", due.echo.text);
     }
+    let what = match ended.fate {
+        Fate::Done if !wrong.is_empty() => "echoed, but the answer is unexpected",
+        Fate::Dropped => "echo dropped",
+        Fate::Settled => "echo settled, it may have been shown",
+        Fate::Delayed => "echo delayed",
+        Fate::Done | Fate::Held => return,
+    };
+    log::warn!("{what}: {label}: {wrong}");
 }
 
 /// Why nothing is sent.

@@ -43,10 +43,9 @@ impl Share {
 /// # Errors
 /// When the limit is too low for anything.
 pub(crate) fn claim(threads: usize) -> io::Result<Share> {
-    let connections = MAX_CONNECTIONS;
     let wanted = Share {
         threads,
-        connections,
+        connections: MAX_CONNECTIONS,
     };
     let needed = wanted.needed();
     let limit = raise_limit(needed as u64);
@@ -57,7 +56,7 @@ pub(crate) fn claim(threads: usize) -> io::Result<Share> {
     if share != wanted {
         log::warn!(
             "only {limit} files may be open (ulimit -n; {needed} are enough): {} connections and {} \
-             threads at once instead of {connections} and {threads}",
+             threads at once instead of {MAX_CONNECTIONS} and {threads}",
             share.connections,
             share.threads
         );

@@ -57,13 +57,11 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, &'static str> {
         .or_else(|_| serde_json::from_slice(&mend_lone_surrogates(body)))
         .map_err(|_| "the body is not JSON")?;
     let (object, entries) = (&document["object"], &document["entry"]);
-    let (Some(object), Some(entries)) = (object.as_str(), entries.as_array()) else {
-        return Err("the body is not a webhook document");
-    };
-    let platform = match object {
-        "page" => Platform::Messenger,
-        "instagram" => Platform::Instagram,
-        _ => return Ok(Vec::new()),
+    let (platform, entries) = match (object.as_str(), entries.as_array()) {
+        (Some("page"), Some(entries)) => (Platform::Messenger, entries),
+        (Some("instagram"), Some(entries)) => (Platform::Instagram, entries),
+        (Some(_), Some(_)) => return Ok(Vec::new()),
+        _ => return Err("the body is not a webhook document"),
     };
     // Only `messaging`: in `standby` another app owns the conversation, `changes` is the feed.
     let events = entries.iter().flat_map(|entry| {

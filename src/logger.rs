@@ -191,17 +191,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 pub(crate) fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for c in message.chars() {
-        match is_dangerous(c) {
+        match c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
             true => line.extend(c.escape_default()),
             false => line.push(c),
         }
     }
     line
-}
-
-fn is_dangerous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

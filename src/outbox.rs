@@ -61,6 +61,7 @@ pub struct Limits {
 pub struct Outbox<R> {
     pub(crate) limits: Limits,
     pending: PendingEchoes,
+    /// What is queued is owed: it is in `pending`, too.
     queues: RecipientQueues,
     page: Page,
     /// In order of their deadlines, because every one waits for the same time.
@@ -175,8 +176,7 @@ impl<R> Outbox<R> {
         let id = self.queues.take(class, self.page.is_held())?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
-        let pending = self.pending.echoes.get(&id);
-        let stored = &pending.expect("what is queued is owed").stored;
+        let stored = &self.pending.echoes[&id].stored;
         let Echo { text, platform, .. } = &*stored.echo;
         Some(Due {
             id,
@@ -204,7 +204,7 @@ impl<R> Outbox<R> {
             return None;
         }
         let (time, _) = self.next_class(now)?;
-        let time = self.page.next_time(now).max(time);
+        let time = self.page.next_time().max(Some(time))?;
         let lease = &self.lease;
         let is_allowed = |until| time.max(now) <= until && !lease.is_in_doubt;
         lease.calls_until.is_none_or(is_allowed).then_some(time)
@@ -246,26 +246,22 @@ impl<R> Outbox<R> {
         if self.limits.durable {
             self.writes.batch.accepted.push(stored);
         } else {
-            self.enqueue(stored.id, now);
+            self.enqueue(&stored, now);
         }
         self.last_id
     }
 
     /// Puts an echo into its recipient's queue. What has not been tried yet stands there in the
     /// order of Messenger's own times: after a failure it may redeliver out of order.
-    fn enqueue(&mut self, id: EchoId, now: Instant) {
-        let Some(new) = self.pending.echoes.get(&id) else {
-            return;
-        };
-        let time = |one: &Pending| one.stored.echo.timestamp;
+    fn enqueue(&mut self, new: &StoredEcho, now: Instant) {
         let comes_before = |other: EchoId| {
-            let is_untried = |other: &&Pending| other.stored.sent == 0 && other.tries.failures == 0;
-            let other = self.pending.echoes.get(&other).filter(is_untried);
-            let times = time(new).zip(other.and_then(time));
-            times.is_some_and(|(new, other)| new < other)
+            let other = &self.pending.echoes[&other];
+            let is_untried = other.stored.sent == 0 && other.tries.failures == 0;
+            let times = new.echo.timestamp.zip(other.stored.echo.timestamp);
+            is_untried && times.is_some_and(|(new, other)| new < other)
         };
-        let recipient = recipient(&new.stored.echo);
-        self.queues.add(&recipient, id, now, comes_before);
+        let recipient = recipient(&new.echo);
+        self.queues.add(&recipient, new.id, now, comes_before);
         let first = self.first(&recipient);
         if first.is_some_and(|first| first.tries.waits_for().is_some()) && !self.page.is_held() {
             // The person's next message is a witness: first the refused ones are tried again.

@@ -75,9 +75,7 @@ impl<R> Pool<R> {
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
             state.idle -= 1;
             state.is_notified = false;
-            if watched.is_some() && state.sender_until == watched {
-                state.sender_until = None;
-            }
+            state.sender_until.take_if(|until| Some(*until) == watched);
         }
     }
 

@@ -117,15 +117,12 @@ impl Worker {
     fn health(&self) -> Answer {
         self.pool.change(|outbox, now| {
             let owed = outbox.owed();
-            match outbox.held() {
+            match outbox.held().map(call_log::why) {
                 _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
                 _ if outbox.lease.epoch == Some(0) => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),
-                Some(reason) => {
-                    let why = call_log::why(reason);
-                    Answer::new(200, format!("ok: {owed} echoes are owed, because {why}"))
-                }
+                Some(why) => Answer::new(200, format!("ok: {owed} echoes are owed, because {why}")),
             }
         })
     }
@@ -180,11 +177,7 @@ impl Worker {
     /// What the writer does.
     pub(crate) fn write(&self, mut place: Place) {
         while let Some(batch) = self.pool.next_batch() {
-            let start = Instant::now();
-            let pause = match self.commit(batch, &mut place) {
-                true => COMMITS_APART.saturating_sub(start.elapsed()),
-                false => NEXT_TRY,
-            };
+            let pause = self.commit(batch, &mut place);
             thread::sleep(pause);
         }
     }
@@ -202,9 +195,10 @@ impl Worker {
         next
     }
 
-    /// Returns whether the batch was written.
-    fn commit(&self, batch: WriteBatch, place: &mut Place) -> bool {
-        match place.commit(&batch, &self.page.outbox_owner()) {
+    /// Returns the pause before the next commit.
+    fn commit(&self, batch: WriteBatch, place: &mut Place) -> Duration {
+        let start = Instant::now();
+        let refused = match place.commit(&batch, &self.page.outbox_owner()) {
             Ok(written) => {
                 let end = |outbox: &mut Outbox<_>, now| outbox.written(&batch, &written, now);
                 let (safe, refused) = self.pool.change(end);
@@ -212,20 +206,17 @@ impl Worker {
                 if !refused.is_empty() {
                     self.refuse(refused, written.why.as_deref().unwrap_or(NO_ROOM));
                 }
-                true
+                return COMMITS_APART.saturating_sub(start.elapsed());
             }
             Err(StoreError::Gone(why)) => {
                 let refused = self.pool.change(|outbox, _| outbox.lose_store(&batch));
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
                 self.shield.fail(io::Error::other(why));
-                false
+                refused
             }
-            Err(_) => {
-                let refused = self.pool.change(|outbox, _| outbox.not_written(batch));
-                respond(refused, &Answer::unavailable(TAKES_NO_MORE));
-                false
-            }
-        }
+            Err(_) => self.pool.change(|outbox, _| outbox.not_written(batch)),
+        };
+        respond(refused, &Answer::unavailable(TAKES_NO_MORE));
+        NEXT_TRY
     }
 }
 

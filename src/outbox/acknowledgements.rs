@@ -39,12 +39,9 @@ impl<R> Outbox<R> {
 
     /// The callers that have waited as long as Messenger does. Their echoes stay owed.
     pub fn late(&mut self, now: Instant) -> Vec<R> {
-        let mut late = Vec::new();
-        while let Some(first) = self.acknowledgements.first_entry()
-            && first.get().deadline <= now
-        {
-            late.push(first.remove().caller);
-        }
+        let is_late = |_: &AcknowledgementId, one: &mut Acknowledgement<R>| one.deadline <= now;
+        let late = self.acknowledgements.extract_if(.., is_late);
+        let late: Vec<R> = late.map(|(_, one)| one.caller).collect();
         // The commit that they wait for hangs.
         self.writes.has_failed |= self.limits.durable && !late.is_empty();
         late

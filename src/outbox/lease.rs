@@ -25,9 +25,8 @@ impl<R> Outbox<R> {
     /// Owes these echoes besides, in this order; they are safe.
     pub fn owe(&mut self, kept: Vec<StoredEcho>, now: Instant) {
         for stored in kept {
-            let id = stored.id;
-            self.pending.add(stored, true);
-            self.enqueue(id, now);
+            self.pending.add(stored.clone(), true);
+            self.enqueue(&stored, now);
         }
     }
 
@@ -51,7 +50,10 @@ impl<R> Outbox<R> {
     /// Results of calls in flight are ignored from now on. Echoes that are still to be written stay. Returns the epoch
     /// before.
     fn begin_lease(&mut self, epoch: u64, is_owed: bool, now: Instant) -> Option<u64> {
-        self.pending.forget_safe();
+        let safe = self.pending.echoes.values().filter(|one| one.is_safe);
+        for id in safe.map(|one| one.stored.id).collect::<Vec<_>>() {
+            self.pending.forget(id);
+        }
         self.queues = RecipientQueues::default();
         self.page = Page::new(self.limits.send_rate, is_owed, self.page.calls, now);
         self.lease.last_old_call = self.page.calls;

@@ -44,8 +44,8 @@ pub enum Reason {
 
 #[derive(Default)]
 pub(super) struct Page {
-    /// The time from one call to the next; none without a limit.
-    interval: Option<Duration>,
+    /// The time from one call to the next; zero without a limit.
+    interval: Duration,
     next_call: Option<Instant>,
     hold: Option<Hold>,
     /// Whose calls have failed since the last success, and as what.
@@ -82,7 +82,7 @@ impl Page {
     /// owed it begins with one probe. `calls` have begun before.
     pub(super) fn new(rate: u32, is_owed: bool, calls: u64, now: Instant) -> Page {
         let mut page = Page {
-            interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
+            interval: Duration::from_secs(1).checked_div(rate).unwrap_or_default(),
             hold: is_owed.then(|| Hold::new(Reason::Outage, calls, now)),
             calls,
             ..Page::default()
@@ -114,19 +114,16 @@ impl Page {
         hold.map(|hold| hold.reason)
     }
 
-    /// When the next call may begin.
-    pub(super) fn next_time(&self, now: Instant) -> Instant {
-        let by_rate = self.next_call.unwrap_or(now);
+    /// When the next call may begin; none: at once.
+    pub(super) fn next_time(&self) -> Option<Instant> {
         let probe_at = self.hold.as_ref().map(|hold| hold.probe_at);
-        by_rate.max(probe_at.unwrap_or(by_rate))
+        self.next_call.max(probe_at)
     }
 
     /// A call begins; while the page is held it is a probe. One that hangs delays nobody. Returns its number.
     pub(super) fn begin_call(&mut self, now: Instant) -> u64 {
-        if let Some(interval) = self.interval {
-            let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
-            self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + interval);
-        }
+        let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
+        self.next_call = Some(self.next_call.unwrap_or(now).max(earliest) + self.interval);
         if let Some(hold) = &mut self.hold {
             hold.wait(now);
         }

@@ -7,7 +7,7 @@ use super::acknowledgements::AcknowledgementId;
 use super::dedup::{Dedup, MidDigest};
 use super::recipient_queues::{Recipient, recipient};
 use super::tries::Tries;
-use super::{EchoId, StoredEcho};
+use super::{Due, EchoId, StoredEcho};
 use crate::echo::Echo;
 
 /// Up to how many echoes anybody may be owed any number, where so many may be owed in all: half of them.
@@ -53,6 +53,12 @@ impl PendingEchoes {
         self.echoes.insert(pending.stored.id, pending);
     }
 
+    /// The echo that a call of this lease is made for: it is owed until the call has ended.
+    pub(super) fn called_for(&mut self, due: &Due) -> &mut Pending {
+        let pending = self.echoes.get_mut(&due.id);
+        pending.expect("what is called for is owed")
+    }
+
     /// The echo is not owed any more: its message was answered. Returns the acknowledgements that
     /// wait for it.
     pub(super) fn remove(&mut self, id: EchoId) -> Vec<AcknowledgementId> {
@@ -79,14 +85,6 @@ impl PendingEchoes {
             self.by_mid.remove(&mid);
         }
         pending.waiting
-    }
-
-    /// Forgets all echoes that are safe: another process owes them.
-    pub(super) fn forget_safe(&mut self) {
-        let safe = self.echoes.iter().filter(|(_, one)| one.is_safe);
-        for id in safe.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.forget(id);
-        }
     }
 
     /// The acknowledgements that wait for this echo, which is safe now or not. They wait no longer.

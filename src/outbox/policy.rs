@@ -24,11 +24,10 @@
 //!   evidence against the page.
 //! - **A part** of a long text that is dropped or settled costs that part only.
 
-use std::mem;
 use std::time::{Duration, Instant};
 
-use super::pending::Pending;
 use super::recipient_queues::{Class, Recipient, recipient};
+use super::tries::Tries;
 use super::{Due, EchoId, Outbox, Reason};
 
 /// The pause before a request that did not leave is made again.
@@ -135,9 +134,7 @@ impl<R> Outbox<R> {
         if fate != Fate::Delayed {
             return (fate, None);
         }
-        let is_known = |pending: &Pending| pending.tries.is_known;
-        let counts =
-            reason != Reason::Evidence || !self.pending.echoes.get(&due.id).is_some_and(is_known);
+        let counts = reason != Reason::Evidence || !self.pending.called_for(due).tries.is_known;
         let is_evident = counts && self.page.is_evident(me, reason, self.queues.len() == 1);
         let notice = self.page.failed(due.number, reason, lasts, is_evident, now);
         match self.page.reason() {
@@ -147,44 +144,35 @@ impl<R> Outbox<R> {
     }
 
     /// The Graph API delivered the part, or refused it for the message's or the person's own fault. Either shows that the
-    /// page is not at fault.
+    /// page is not at fault. Refused messages are tried again, which tells whether they are to blame; if the page was held
+    /// until now, all that waited is.
     fn got_through(&mut self, due: &Due, fate: Fate, now: Instant) -> (Fate, Option<Notice>) {
         let me = &recipient(&due.echo);
         self.page.successes[me.0 as usize].has_delivered |= fate == Fate::Done;
-        let has_failed = |pending: &Pending| pending.tries.have_failed();
-        if self.pending.echoes.get(&due.id).is_some_and(has_failed) {
+        if self.pending.called_for(due).tries.have_failed() {
             self.page.last_saved = Some(self.page.calls);
         }
         let was_told = self.page.succeeded(due.number, me, now);
-        self.retry_waiting(due, was_told.is_some(), now);
-        let notice = (was_told == Some(true)).then_some(Notice::Resumed);
-        (fate, notice)
-    }
-
-    /// A call has got through: refused messages are tried again, which tells whether they are to blame. If the page was
-    /// held until now, all that waited is.
-    fn retry_waiting(&mut self, due: &Due, was_held: bool, now: Instant) {
-        if was_held {
+        if was_told.is_some() {
             let pending = self.pending.echoes.values_mut();
             pending.for_each(|pending| pending.tries.forget_refusals());
         }
-        for me in self.queues.of(Class::Retry) {
-            let waits_for = self.first(&me).and_then(|first| first.tries.waits_for());
+        for other in self.queues.of(Class::Retry) {
+            let waits_for = self.first(&other).and_then(|first| first.tries.waits_for());
             let is_witness = waits_for.is_some_and(|call| due.number > call);
-            if was_held || is_witness && me.0 == due.echo.platform {
-                self.queues.schedule(&me, Class::Retry, now);
+            if was_told.is_some() || is_witness && other.0 == me.0 {
+                self.queues.schedule(&other, Class::Retry, now);
             }
         }
+        let notice = (was_told == Some(true)).then_some(Notice::Resumed);
+        (fate, notice)
     }
 
     /// What becomes of a message whose call has failed, and not by a code of the page's own.
     fn judge(&mut self, due: &Due, outcome: Outcome, now: Instant) -> Fate {
         let me = &recipient(&due.echo);
         let next = self.unrefused(me).filter(|id| *id != due.id);
-        let Some(pending) = self.pending.echoes.get_mut(&due.id) else {
-            return Fate::Held;
-        };
-        let tries = &mut pending.tries;
+        let tries = &mut self.pending.called_for(due).tries;
         let is_to_blame = tries.fail(due, outcome, &self.page, now);
         let (refusals, pause) = (tries.refusals, tries.pause());
         let is_too_late = !self.limits.durable && refusals >= ENOUGH_IN_MEMORY;
@@ -201,8 +189,9 @@ impl<R> Outbox<R> {
             _ if (is_to_blame || is_too_late) && !is_held => Fate::Dropped,
             // Nobody else may write for long: the person's own next message is the witness.
             Some(next) if !may_be_sent && refusals >= enough => {
-                self.queues.try_first(me, Class::Retry, next, now);
-                Fate::Delayed
+                let fate = self.retry(me, now);
+                self.queues.try_first(me, next);
+                fate
             }
             _ => self.retry(me, now + pause.max(first)),
         }
@@ -210,9 +199,8 @@ impl<R> Outbox<R> {
 
     /// The person's first message that was not refused yet.
     fn unrefused(&self, recipient: &Recipient) -> Option<EchoId> {
-        let is_unrefused = |one: &Pending| one.tries.refusals == 0;
         let mut echoes = self.queues.echoes(recipient);
-        echoes.find(|id| self.pending.echoes.get(id).is_some_and(is_unrefused))
+        echoes.find(|id| self.pending.echoes[id].tries.refusals == 0)
     }
 
     fn retry(&mut self, me: &Recipient, at: Instant) -> Fate {
@@ -225,15 +213,15 @@ impl<R> Outbox<R> {
         if due.is_last_part() {
             return self.remove(due, now);
         }
-        if let Some(pending) = self.pending.echoes.get_mut(&due.id) {
-            pending.stored.sent = due.part.end;
-            mem::take(&mut pending.tries);
-        }
+        let pending = self.pending.called_for(due);
+        pending.stored.sent = due.part.end;
+        pending.tries = Tries::default();
         if self.limits.durable {
             self.writes.batch.sent.push((due.id, due.part.end));
         }
         let me = &recipient(&due.echo);
-        self.queues.try_first(me, Class::Fresh, due.id, now);
+        self.queues.schedule(me, Class::Fresh, now);
+        self.queues.try_first(me, due.id);
         Vec::new()
     }
 }

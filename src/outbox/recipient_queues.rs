@@ -127,15 +127,8 @@ impl RecipientQueues {
         self.schedules[class as usize].insert(key, recipient.clone());
     }
 
-    /// The recipient is due now, and then this echo is tried before the first.
-    pub(super) fn try_first(
-        &mut self,
-        recipient: &Recipient,
-        class: Class,
-        id: EchoId,
-        now: Instant,
-    ) {
-        self.schedule(recipient, class, now);
+    /// When the recipient is due next, this echo is tried before the first.
+    pub(super) fn try_first(&mut self, recipient: &Recipient, id: EchoId) {
         let queue = self.queues.entry(recipient.clone()).or_default();
         queue.before_first = Some(id);
     }
@@ -143,9 +136,7 @@ impl RecipientQueues {
     /// The echo, whose call has ended, is not owed any more.
     pub(super) fn remove(&mut self, recipient: &Recipient, id: EchoId) {
         let queue = self.queues.entry(recipient.clone()).or_default();
-        if let Some(place) = queue.echoes.iter().position(|other| *other == id) {
-            queue.echoes.remove(place);
-        }
+        queue.echoes.retain(|other| *other != id);
         if queue.echoes.is_empty() {
             self.queues.remove(recipient);
         }

@@ -81,11 +81,10 @@ impl Tries {
     /// The last call that had begun when it was refused: as soon as a later call gets through, it is tried again. None when
     /// it waits only for the end of its pause.
     pub(super) fn waits_for(&self) -> Option<u64> {
-        let may_pass = [Outcome::PerhapsSent, Outcome::Refused { is_passing: true }];
-        let is_last = |outcome| self.last == Some(outcome);
-        self.refused
-            .calls
-            .filter(|_| !may_pass.into_iter().any(is_last))
+        match self.last {
+            Some(Outcome::PerhapsSent | Outcome::Refused { is_passing: true }) => None,
+            _ => self.refused.calls,
+        }
     }
 
     pub(super) fn pause(&self) -> Duration {

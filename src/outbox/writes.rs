@@ -121,18 +121,19 @@ impl<R> Outbox<R> {
             self.writes.full_until = is_full.then(|| now + COUNTS_AS_FULL);
         }
         let (mut safe, mut refused) = (Vec::new(), Vec::new());
-        for StoredEcho { id, .. } in &batch.accepted {
-            let waiting = if written.refused.binary_search(id).is_ok() {
+        for stored in &batch.accepted {
+            let id = stored.id;
+            let waiting = if written.refused.binary_search(&id).is_ok() {
                 // As if its message had never come.
-                let waiting = self.pending.forget(*id);
+                let waiting = self.pending.forget(id);
                 refused.extend(self.fail(waiting));
                 continue;
-            } else if written.known.binary_search(id).is_ok() {
+            } else if written.known.binary_search(&id).is_ok() {
                 // The disk or the log remembers the mid for longer than this process could.
-                self.pending.forget(*id)
+                self.pending.forget(id)
             } else {
-                self.enqueue(*id, now);
-                self.pending.take_waiting(*id, true)
+                self.enqueue(stored, now);
+                self.pending.take_waiting(id, true)
             };
             safe.extend(self.complete(waiting));
         }
