@@ -136,7 +136,9 @@ impl RecipientQueues {
     /// The echo, whose call has ended, is not owed any more.
     pub(super) fn remove(&mut self, recipient: &Recipient, id: EchoId) {
         let queue = self.queues.entry(recipient.clone()).or_default();
-        queue.echoes.retain(|other| *other != id);
+        // Nearly always the first; a person may be owed thousands.
+        let place = queue.echoes.iter().position(|other| *other == id);
+        place.and_then(|place| queue.echoes.remove(place));
         if queue.echoes.is_empty() {
             self.queues.remove(recipient);
         }
