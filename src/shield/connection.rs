@@ -40,10 +40,13 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
         slot,
         input: Vec::new(),
     };
+    let deadlines = shared.limits.deadlines;
+    let mut patience = deadlines.first;
     let end = loop {
-        if let Err(end) = connection.serve_one() {
+        if let Err(end) = connection.serve_one(patience) {
             break end;
         }
+        patience = deadlines.idle;
     };
     connection.end(end);
     drop(connection);
@@ -52,14 +55,13 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
 }
 
 impl Connection {
-    fn serve_one(&mut self) -> Result<(), End> {
-        let deadlines = self.shared.limits.deadlines;
-        let deadline = Instant::now() + deadlines.idle;
+    fn serve_one(&mut self, patience: Duration) -> Result<(), End> {
+        let deadline = Instant::now() + patience;
         while self.input.is_empty() {
             self.read(deadline, None)?;
         }
         self.slot.hold(0).then_some(()).ok_or(None)?;
-        let deadline = Instant::now() + deadlines.request;
+        let deadline = Instant::now() + self.shared.limits.deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;
         let response = self.pass_on(&head)?;

@@ -13,7 +13,7 @@
 //! - connections ([`Limits::connections`]): threads and descriptors, each with one request in flight at most. Where there
 //!   are too many, or descriptors or threads run out, the longest idle one makes room for a new one.
 //! - head, headers, body (`framing`): memory of one request; and of all requests on their way in together (`registry`).
-//! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
+//! - time (`Deadlines`): a slow or silent client holds its thread for a while, not for ever.
 //!
 //! A request is passed on once at most. When its response is lost, the client gets 500, because the request may have
 //! been handled.
@@ -77,7 +77,9 @@ pub const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// How long the shield waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// For the next request, or the first.
+    /// For the first request of a connection.
+    first: Duration,
+    /// For the next one.
     idle: Duration,
     /// For the whole of a request, from its first byte.
     request: Duration,
@@ -91,7 +93,10 @@ pub struct Deadlines {
 
 /// For a port that the internet can reach.
 pub const DEADLINES: Deadlines = Deadlines {
-    idle: Duration::from_secs(15),
+    first: Duration::from_secs(15),
+    // A proxy that uses a connection just as it is closed loses the request. So the proxy must close first, and some
+    // cannot be told when: Heroku's router does after 90 s, Amazon's and nginx after 60 s.
+    idle: Duration::from_secs(95),
     request: Duration::from_secs(10),
     handling: Duration::from_secs(30),
     response: Duration::from_secs(10),

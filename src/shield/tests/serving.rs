@@ -159,6 +159,7 @@ fn what_kills_tiny_http_is_refused_and_everybody_else_is_served() {
 #[test]
 fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
     let deadlines = Deadlines {
+        first: Duration::from_millis(300),
         idle: Duration::from_millis(300),
         request: Duration::from_millis(300),
         ..DEADLINES
@@ -178,6 +179,21 @@ fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
     let mut client = shielded.client();
     assert_eq!(client.ask(GET).status, 200);
     client.assert_closed();
+}
+
+#[test]
+fn a_connection_that_was_answered_is_kept_longer_than_a_silent_one() {
+    let deadlines = Deadlines {
+        first: Duration::from_millis(300),
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
+    let mut answered = shielded.client();
+    assert_eq!(answered.ask(GET).status, 200);
+    shielded.client().assert_closed();
+    assert_eq!(answered.ask(GET).status, 200);
+    let router_of_heroku = Duration::from_secs(90);
+    assert!(DEADLINES.idle > router_of_heroku);
 }
 
 #[test]
