@@ -159,7 +159,6 @@ fn what_kills_tiny_http_is_refused_and_everybody_else_is_served() {
 #[test]
 fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
     let deadlines = Deadlines {
-        first: Duration::from_millis(300),
         idle: Duration::from_millis(300),
         request: Duration::from_millis(300),
         ..DEADLINES
@@ -184,7 +183,7 @@ fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
 #[test]
 fn a_connection_that_was_answered_is_kept_longer_than_a_silent_one() {
     let deadlines = Deadlines {
-        first: Duration::from_millis(300),
+        request: Duration::from_millis(300),
         ..DEADLINES
     };
     let shielded = Shielded::open(with(deadlines)).answer_all();
@@ -219,6 +218,28 @@ fn dripping_bytes_do_not_extend_the_deadline() {
         client.send("x");
     }
     assert_eq!(&first, b"HTTP/1.1 408");
+}
+
+#[test]
+fn what_has_arrived_before_the_deadline_is_in_time_however_late_it_is_read() {
+    let deadlines = Deadlines {
+        request: Duration::from_millis(300),
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
+    let mut client = shielded.client();
+    client.send(post(5, "") + "h");
+    shielded.wait_until("the request to begin", |shielded| {
+        shielded.connections() == 1 && shielded.idle_connections() == 0
+    });
+    let state = shielded.shield.shared.registry.state();
+    // With this its thread is held up.
+    client.send("e");
+    thread::sleep(Duration::from_millis(100));
+    client.send("llo");
+    thread::sleep(Duration::from_millis(400));
+    drop(state);
+    assert_eq!(client.reply().body, "POST /hook [] 5");
 }
 
 #[test]
