@@ -59,7 +59,8 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
 impl Connection {
     fn serve_one(&mut self, patience: Duration) -> Result<(), End> {
         let deadline = Instant::now() + patience;
-        if self.input.is_empty() {
+        // Empty lines in front of a request do not begin it (RFC 9112, section 2.2).
+        while b"\r\n\r\n".starts_with(&self.input) {
             self.slot.set_idle();
             // Nothing is read before it is busy: the registry looks for what has arrived on an idle connection.
             let has_begun = self.wait(PollFlags::IN, deadline) && self.slot.hold(0) && self.read();
