@@ -98,8 +98,8 @@ impl Shared {
     /// tiny_http stops accepting for good when it gets no descriptor or no thread for a connection. So we try first.
     fn check_room(&self) -> io::Result<()> {
         self.check_descriptors()?;
-        let spare = thread::Builder::new().spawn(|| {})?.join();
-        spare.map_err(|_| io::Error::other("the spare thread panicked"))
+        let spare = thread::Builder::new().spawn(|| {});
+        spare.map(|spare| _ = spare.join())
     }
 
     fn probe(&self, stream: &UnixStream) -> io::Result<()> {
@@ -149,6 +149,5 @@ fn total_len(bytes: &[u8], to_head: bool) -> io::Result<Option<usize>> {
     let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length = length.and_then(|header| str::from_utf8(header.value).ok()?.parse().ok());
     let no_length = || io::Error::other("the response has no Content-Length");
-    let body_len: usize = length.ok_or_else(no_length)?;
-    Ok(Some(head_len.saturating_add(body_len)))
+    Ok(Some(head_len.saturating_add(length.ok_or_else(no_length)?)))
 }

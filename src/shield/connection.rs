@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use super::Shared;
 use super::framing::{self, Head};
@@ -26,6 +28,7 @@ type End = Option<Refusal>;
 
 struct Connection {
     shared: Arc<Shared>,
+    /// It never blocks.
     client: Arc<TcpStream>,
     slot: Slot,
     /// What has arrived and is not yet used. It grows with what has arrived, never with what was announced.
@@ -40,10 +43,12 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
         slot,
         input: Vec::new(),
     };
+    let mut patience = shared.limits.deadlines.request;
     let end = loop {
-        if let Err(end) = connection.serve_one() {
+        if let Err(end) = connection.serve_one(patience) {
             break end;
         }
+        patience = shared.limits.deadlines.idle;
     };
     connection.end(end);
     drop(connection);
@@ -52,14 +57,16 @@ pub(super) fn run(shared: Arc<Shared>, client: Arc<TcpStream>, slot: Slot) {
 }
 
 impl Connection {
-    fn serve_one(&mut self) -> Result<(), End> {
-        let deadlines = self.shared.limits.deadlines;
-        let deadline = Instant::now() + deadlines.idle;
-        while self.input.is_empty() {
-            self.read(deadline, None)?;
+    fn serve_one(&mut self, patience: Duration) -> Result<(), End> {
+        let deadline = Instant::now() + patience;
+        // Empty lines in front of a request do not begin it (RFC 9112, section 2.2).
+        while b"\r\n\r\n".starts_with(&self.input) {
+            self.slot.set_idle();
+            // Nothing is read before it is busy: the registry looks for what has arrived on an idle connection.
+            let has_begun = self.wait(PollFlags::IN, deadline) && self.slot.hold(0) && self.read();
+            has_begun.then_some(()).ok_or(None)?;
         }
-        self.slot.hold(0).then_some(()).ok_or(None)?;
-        let deadline = Instant::now() + deadlines.request;
+        let deadline = Instant::now() + self.shared.limits.deadlines.request;
         let head = self.read_head(deadline)?;
         self.read_body(&head, deadline)?;
         let response = self.pass_on(&head)?;
@@ -67,7 +74,7 @@ impl Connection {
         self.input = self.input.split_off(head.total_len());
         let is_last = !head.keep_alive || self.shared.registry.is_closed();
         self.write(&with_connection(&response, is_last, &head))?;
-        (!is_last && self.slot.set_idle()).then_some(()).ok_or(None)
+        (!is_last && self.slot.hold(0)).then_some(()).ok_or(None)
     }
 
     fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
@@ -75,7 +82,7 @@ impl Connection {
             if let Some(head) = framing::read(&self.input, self.shared.limits.headers_passed)? {
                 return Ok(head);
             }
-            self.read(deadline, Some(refusal::TIMEOUT))?;
+            self.receive(deadline)?;
         }
     }
 
@@ -84,26 +91,36 @@ impl Connection {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         while self.input.len() < head.total_len() {
-            self.read(deadline, Some(refusal::TIMEOUT))?;
+            self.receive(deadline)?;
             let has_room = self.slot.hold(self.input.len() - head.head_len);
             has_room.then_some(()).ok_or(Some(refusal::BUSY))?;
         }
         Ok(())
     }
 
-    /// Reads once, or nothing after a signal. `late` is the end of a connection on which nothing comes until the deadline.
-    fn read(&mut self, deadline: Instant, late: End) -> Result<(), End> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // A timeout of zero is an error, which is what it shall be here.
-        self.client.set_read_timeout(Some(left)).map_err(|_| late)?;
+    fn receive(&mut self, deadline: Instant) -> Result<(), End> {
+        let in_time = self.wait(PollFlags::IN, deadline);
+        in_time.then_some(()).ok_or(Some(refusal::TIMEOUT))?;
+        self.read().then_some(()).ok_or(None)
+    }
+
+    /// Waits until the client can be read or written, and tells whether it can. What came before the deadline is in time,
+    /// however late this thread looks.
+    fn wait(&self, event: PollFlags, deadline: Instant) -> bool {
+        let ready = retry_on_intr(|| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut client = [PollFd::new(&self.client, event)];
+            poll(&mut client, Timespec::try_from(left).ok().as_ref())
+        });
+        ready.is_ok_and(|count| count > 0)
+    }
+
+    /// Reads once what has been waited for. `false` at the end of what the client sends.
+    fn read(&mut self) -> bool {
         let mut chunk = [0; CHUNK];
-        match (&*self.client).read(&mut chunk) {
-            Ok(count @ 1..) => self.input.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(late),
-            Ok(0) | Err(_) => return Err(None),
-        }
-        Ok(())
+        let count = (&*self.client).read(&mut chunk).unwrap_or(0);
+        self.input.extend_from_slice(&chunk[..count]);
+        count > 0
     }
 
     fn pass_on(&self, head: &Head) -> Result<Vec<u8>, Refusal> {
@@ -118,12 +135,11 @@ impl Connection {
     fn write(&self, mut bytes: &[u8]) -> Result<(), End> {
         let deadline = Instant::now() + self.shared.limits.deadlines.response;
         while !bytes.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let set = self.client.set_write_timeout(Some(left));
-            match set.and_then(|()| (&*self.client).write(bytes)) {
-                Ok(count @ 1..) => bytes = &bytes[count..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return Err(None),
+            match (&*self.client).write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(None),
+                Err(_) if self.wait(PollFlags::OUT, deadline) => {}
+                Err(_) => return Err(None),
             }
         }
         Ok(())
@@ -142,7 +158,7 @@ impl Connection {
         self.slot.set_idle();
         let deadline = Instant::now() + LINGER;
         let mut discarded = 0;
-        while discarded < MAX_DISCARDED && self.read(deadline, None).is_ok() {
+        while discarded < MAX_DISCARDED && self.receive(deadline).is_ok() {
             discarded += self.input.len();
             self.input.clear();
         }
@@ -163,9 +179,6 @@ fn with_connection(response: &[u8], is_last: bool, head: &Head) -> Vec<u8> {
 
 /// Refuses a connection for which there is no room, without waiting for anything.
 pub(super) fn reject(mut stream: &TcpStream) {
-    if stream.set_nonblocking(true).is_ok() {
-        let _ = stream.write(refusal::BUSY.print().as_bytes());
-        let _ = stream.shutdown(Shutdown::Write);
-        let _ = stream.read(&mut [0; CHUNK]);
-    }
+    let _ = stream.write(refusal::BUSY.print().as_bytes());
+    let _ = stream.read(&mut [0; CHUNK]);
 }

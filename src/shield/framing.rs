@@ -81,12 +81,11 @@ fn judge(
     if hosts > 1 || (hosts == 0 && !is_http10) {
         return Err(refusal::HOST);
     }
-    let codings = values("transfer-encoding").count();
+    let is_coded = values("transfer-encoding").next().is_some();
     let mut lengths = values("content-length");
     let body_len = match (lengths.next().map(length).transpose()?, lengths.next()) {
-        (Some(_), Some(_)) => return Err(refusal::TWO_LENGTHS),
-        (Some(_), None) if codings > 0 => return Err(refusal::TWO_LENGTHS),
-        (None, _) if codings > 0 => return Err(refusal::LENGTH_REQUIRED),
+        (Some(_), second) if is_coded || second.is_some() => return Err(refusal::TWO_LENGTHS),
+        (None, _) if is_coded => return Err(refusal::LENGTH_REQUIRED),
         (length, _) => length.unwrap_or(0),
     };
     if body_len > MAX_BODY {

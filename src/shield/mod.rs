@@ -13,7 +13,7 @@
 //! - connections ([`Limits::connections`]): threads and descriptors, each with one request in flight at most. Where there
 //!   are too many, or descriptors or threads run out, the longest idle one makes room for a new one.
 //! - head, headers, body (`framing`): memory of one request; and of all requests on their way in together (`registry`).
-//! - time (`Deadlines`): a slow or silent client holds its thread for seconds, not for ever.
+//! - time (`Deadlines`): a slow or silent client holds its thread for a while, not for ever.
 //!
 //! A request is passed on once at most. When its response is lost, the client gets 500, because the request may have
 //! been handled.
@@ -77,9 +77,9 @@ pub const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// How long the shield waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// For the next request, or the first.
+    /// For the next request of a connection that was answered.
     idle: Duration,
-    /// For the whole of a request, from its first byte.
+    /// For the first request of a connection to begin, and for the whole of any request, from its first byte.
     request: Duration,
     /// For the response of tiny_http.
     handling: Duration,
@@ -91,7 +91,9 @@ pub struct Deadlines {
 
 /// For a port that the internet can reach.
 pub const DEADLINES: Deadlines = Deadlines {
-    idle: Duration::from_secs(15),
+    // A proxy that uses a connection just as it is closed loses the request. So the proxy must close first, and some
+    // cannot be told when: Heroku's router does after 90 s, Amazon's and nginx after 60 s.
+    idle: Duration::from_secs(95),
     request: Duration::from_secs(10),
     handling: Duration::from_secs(30),
     response: Duration::from_secs(10),
@@ -105,8 +107,9 @@ pub const DEADLINES: Deadlines = Deadlines {
 /// # Errors
 /// When the private directory, its Unix socket or the accept thread cannot be made.
 pub fn listen(listener: TcpListener, limits: Limits) -> io::Result<(Shield, tiny_http::Server)> {
-    let places = [Some(std::env::temp_dir()), limits.directory.clone()];
-    let (directory, backend) = PrivateDirectory::listen_in(places.into_iter().flatten())?;
+    let mut places = vec![std::env::temp_dir()];
+    places.extend(limits.directory.clone());
+    let (directory, backend) = PrivateDirectory::listen_in(&places)?;
     let server = tiny_http::Server::from_listener(backend, None).map_err(io::Error::other)?;
     let shared = Arc::new(Shared {
         listener,
@@ -192,6 +195,7 @@ impl Shared {
     fn accept_all(self: &Arc<Self>) {
         while !self.registry.is_closed() {
             let admitted = self.listener.accept().and_then(|(stream, _)| {
+                stream.set_nonblocking(true)?;
                 let client = Arc::new(stream);
                 self.admit(&client)
                     .inspect_err(|_| connection::reject(&client))

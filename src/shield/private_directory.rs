@@ -20,12 +20,10 @@ pub(super) struct PrivateDirectory(PathBuf);
 
 impl PrivateDirectory {
     /// Makes one in the first of these places that can hold it, and listens in it.
-    pub(super) fn listen_in(
-        places: impl IntoIterator<Item = PathBuf>,
-    ) -> io::Result<(Self, UnixListener)> {
+    pub(super) fn listen_in(places: &[PathBuf]) -> io::Result<(Self, UnixListener)> {
         let mut failures = Vec::new();
         for place in places {
-            remove_abandoned(&place);
+            remove_abandoned(place);
             let random = RandomState::new().hash_one(0);
             let directory = Self(place.join(format!("{PREFIX}{random:016x}")));
             let made = DirBuilder::new().mode(0o700).create(&directory.0);

@@ -25,9 +25,10 @@ pub(super) struct State {
 }
 
 pub(super) struct Entry {
+    /// It never blocks.
     stream: Arc<TcpStream>,
     /// Since when it waits for a request; none while it has one.
-    idle_since: Option<Instant>,
+    pub(super) idle_since: Option<Instant>,
     /// Bytes of its request that have arrived.
     held: usize,
 }
@@ -51,13 +52,11 @@ impl Registry {
         Some(Slot { registry, id })
     }
 
-    /// From now on no connection is let in, and idle ones end. What has arrived on one of them before is still read.
+    /// From now on no connection is let in, and idle ones end.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
-        for entry in state.idle() {
-            let _ = entry.stream.shutdown(Shutdown::Read);
-        }
+        while state.evict() {}
         self.changed.notify_all();
     }
 
@@ -78,11 +77,10 @@ impl Registry {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Waits until all connections are idle, and tells whether they are.
+    /// Waits until all connections have ended, once it is closed, and tells whether they have.
     pub(super) fn wait_until_answered(&self, at_most: Duration) -> bool {
-        let is_busy = |state: &mut State| state.idle().count() < state.connections.len();
-        let (state, changed) = (self.state(), &self.changed);
-        let waited = changed.wait_timeout_while(state, at_most, is_busy);
+        let is_busy = |state: &mut State| !state.connections.is_empty();
+        let waited = (self.changed).wait_timeout_while(self.state(), at_most, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
@@ -93,18 +91,22 @@ impl Registry {
 }
 
 impl State {
-    pub(super) fn idle(&self) -> impl Iterator<Item = &Entry> {
-        let connections = self.connections.values();
-        connections.filter(|entry| entry.idle_since.is_some())
-    }
-
     /// Closes the connection that has been idle longest, and tells whether there was one.
     pub(super) fn evict(&mut self) -> bool {
-        let connections = self.connections.iter();
-        let idle = connections.filter_map(|(id, entry)| Some((entry.idle_since?, *id)));
-        let longest = idle.min().and_then(|(_, id)| self.connections.remove(&id));
-        let closed = longest.map(|entry| entry.stream.shutdown(Shutdown::Both));
-        closed.is_some()
+        loop {
+            let connections = self.connections.iter_mut();
+            let idle = connections.filter(|(_, entry)| entry.idle_since.is_some());
+            let Some((&id, entry)) = idle.min_by_key(|(_, entry)| entry.idle_since) else {
+                return false;
+            };
+            // Where a request has begun to arrive, the connection is busy, and its thread is about to say so.
+            if entry.stream.peek(&mut [0]).is_ok_and(|count| count > 0) {
+                entry.idle_since = None;
+                continue;
+            }
+            let _ = entry.stream.shutdown(Shutdown::Both);
+            return self.connections.remove(&id).is_some();
+        }
     }
 
     pub(super) fn held(&self) -> usize {
@@ -119,9 +121,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The connection waits for a request, and may make room for another. `false` when it is to end instead.
-    pub(super) fn set_idle(&self) -> bool {
-        self.set(Some(Instant::now()), 0) && !self.registry.is_closed()
+    /// The connection waits for a request, and may make room for another.
+    pub(super) fn set_idle(&self) {
+        self.set(Some(Instant::now()), 0);
     }
 
     /// So many bytes of a request have arrived. `false` when the connection has made room for another one, or when these
@@ -133,15 +135,14 @@ impl Slot {
     /// `false` when the connection has made room for another one.
     fn set(&self, idle_since: Option<Instant>, held: usize) -> bool {
         let mut state = self.registry.state();
-        let Some(entry) = state.connections.get_mut(&self.id) else {
-            return false;
-        };
-        (entry.idle_since, entry.held) = (idle_since, held);
+        let entry = state.connections.get_mut(&self.id);
+        let set = entry.map(|entry| (entry.idle_since, entry.held) = (idle_since, held));
         // Only `wait_until_answered` waits for this, on the way down.
         if state.is_closed {
+            while state.evict() {}
             self.registry.changed.notify_all();
         }
-        true
+        set.is_some()
     }
 }
 

@@ -134,6 +134,27 @@ fn a_bot_that_was_frozen_for_a_moment_answers_what_it_has_begun_and_nothing_else
     assert!(!log.contains("not answered in time"), "{log}");
 }
 
+#[test]
+fn a_bot_that_was_frozen_for_longer_than_its_deadlines_answers_what_has_arrived_meanwhile() {
+    let world = World::new();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: bot\r\n\r\n";
+    let (beginning, rest) = request.split_at(20);
+    let connect = || TcpStream::connect(world.bot.address()).expect("the bot listens");
+    let (mut silent, mut begun) = (connect(), connect());
+    begun.write_all(beginning).expect("the bot reads");
+    thread::sleep(Duration::from_millis(500));
+    signal(&world.bot, "STOP");
+    silent.write_all(request).expect("the system takes it");
+    begun.write_all(rest).expect("the system takes it");
+    thread::sleep(Duration::from_secs(11));
+    signal(&world.bot, "CONT");
+    for mut stream in [silent, begun] {
+        let answer = read_some(&mut stream);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
 fn read_some(stream: &mut TcpStream) -> Vec<u8> {
     let mut buffer = [0; 4096];
     let count = stream.read(&mut buffer).expect("an answer or the end");

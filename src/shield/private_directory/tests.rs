@@ -21,7 +21,8 @@ fn names_in(place: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
     let place = place("abandoned");
-    let listen = || PrivateDirectory::listen_in([place.clone()]).expect("it can be made");
+    let listen =
+        || PrivateDirectory::listen_in(std::slice::from_ref(&place)).expect("it can be made");
     let (in_use, listener) = listen();
     let (killed, killed_listener) = listen();
     drop(killed_listener);
@@ -66,7 +67,7 @@ fn the_first_place_that_can_hold_it_is_taken() {
     let too_long = place.join("x".repeat(200));
     fs::create_dir(&too_long).expect("it can be made");
     let places = [place.join("missing"), too_long.clone(), place.clone()];
-    let (directory, _) = PrivateDirectory::listen_in(places.clone()).expect("the last one is fine");
+    let (directory, _) = PrivateDirectory::listen_in(&places).expect("the last one is fine");
     assert_eq!(directory.0.parent(), Some(&*place));
     assert_eq!(names_in(&too_long), Vec::<PathBuf>::new());
     drop(directory);
@@ -90,7 +91,7 @@ fn each_place_that_cannot_hold_it_is_told_with_a_remedy_that_fits() {
     let too_long = place.join("x".repeat(200));
     fs::create_dir(&too_long).expect("it can be made");
     let missing = place.join("missing");
-    let failed = PrivateDirectory::listen_in([missing.clone(), too_long.clone()]).map(drop);
+    let failed = PrivateDirectory::listen_in(&[missing.clone(), too_long.clone()]).map(drop);
     let error = failed.expect_err("neither can hold it").to_string();
     let said = format!(
         "failed to create a private directory in {}: ",

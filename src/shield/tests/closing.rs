@@ -129,7 +129,37 @@ fn a_request_that_is_arriving_when_the_port_is_closed_is_answered() {
     shielded.wait_until("all to be inside", |shielded| shielded.connections() == 50);
     clients.iter_mut().for_each(|client| client.send(&request));
     shielded.shield.close();
+    // After this no new one is opened to tiny_http.
+    assert!(shielded.shield.wait_until_answered(PATIENCE));
     for client in &mut clients {
         assert_eq!(client.reply().status, 200);
+    }
+}
+
+#[test]
+fn a_request_whose_beginning_nobody_has_looked_at_when_the_port_is_closed_is_answered() {
+    let request = post(5, "") + "hello";
+    for is_new in [true, false] {
+        let shielded = Shielded::answering();
+        let mut clients: Vec<_> = (0..50).map(|_| shielded.client()).collect();
+        if !is_new {
+            for client in &mut clients {
+                assert_eq!(client.ask(GET).status, 200);
+            }
+        }
+        shielded.wait_until("all to be idle", |shielded| {
+            shielded.idle_connections() == 50
+        });
+        for client in &mut clients {
+            client.send(&request[..20]);
+        }
+        shielded.shield.close();
+        for client in &mut clients {
+            client.send(&request[20..]);
+        }
+        for client in &mut clients {
+            assert_eq!(client.reply().status, 200);
+        }
+        assert!(shielded.shield.wait_until_answered(PATIENCE));
     }
 }

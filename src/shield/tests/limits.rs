@@ -24,6 +24,20 @@ fn where_connections_run_out_the_longest_idle_one_makes_room() {
 }
 
 #[test]
+fn a_connection_on_which_a_request_has_begun_to_arrive_makes_no_room() {
+    let shielded = Shielded::answering();
+    let mut client = shielded.client();
+    shielded.wait_until("it to be idle", |shielded| shielded.idle_connections() == 1);
+    let mut state = shielded.shield.shared.registry.state();
+    // Its thread cannot say so meanwhile.
+    client.send(&GET[..5]);
+    thread::sleep(Duration::from_millis(50));
+    assert!(!state.evict());
+    drop(state);
+    assert_eq!(client.ask(&GET[5..]).status, 200);
+}
+
+#[test]
 fn where_all_connections_are_busy_the_next_is_rejected() {
     let shielded = Shielded::open(Limits {
         connections: 2,

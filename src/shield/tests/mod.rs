@@ -222,7 +222,11 @@ impl Shielded {
     }
 
     fn idle_connections(&self) -> usize {
-        self.shield.shared.registry.state().idle().count()
+        let state = self.shield.shared.registry.state();
+        let connections = state.connections.values();
+        connections
+            .filter(|entry| entry.idle_since.is_some())
+            .count()
     }
 
     /// Opens that many connections at once, sends a request on each and waits until all are in flight.

@@ -167,7 +167,7 @@ fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
     for beginning in [
         "G",
         "GET / HTTP/1.1\r\n",
-        "\r\n",
+        "\r\nG",
         &post(5, ""),
         &(post(5, "") + "hell"),
     ] {
@@ -178,6 +178,21 @@ fn a_slow_request_gets_408_and_a_silent_connection_gets_nothing() {
     let mut client = shielded.client();
     assert_eq!(client.ask(GET).status, 200);
     client.assert_closed();
+}
+
+#[test]
+fn a_connection_that_was_answered_is_kept_longer_than_a_silent_one() {
+    let deadlines = Deadlines {
+        request: Duration::from_millis(300),
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
+    let mut answered = shielded.client();
+    assert_eq!(answered.ask(GET).status, 200);
+    shielded.client().assert_closed();
+    assert_eq!(answered.ask(GET).status, 200);
+    let router_of_heroku = Duration::from_secs(90);
+    assert!(DEADLINES.idle > router_of_heroku);
 }
 
 #[test]
@@ -203,6 +218,54 @@ fn dripping_bytes_do_not_extend_the_deadline() {
         client.send("x");
     }
     assert_eq!(&first, b"HTTP/1.1 408");
+}
+
+#[test]
+fn an_empty_line_after_a_body_begins_no_request() {
+    let deadlines = Deadlines {
+        idle: Duration::from_secs(2),
+        request: Duration::from_secs(1),
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
+    let mut client = shielded.client();
+    for after in ["\r\n", "\r\n\r\n"] {
+        assert_eq!(client.ask(post(5, "") + "hello").status, 200);
+        client.send(after);
+        thread::sleep(Duration::from_millis(50));
+        shielded.wait_until("it to be idle", |shielded| shielded.idle_connections() == 1);
+    }
+    assert_eq!(client.ask(GET).status, 200);
+    client.send("\r\n");
+    client.assert_closed();
+
+    let mut client = shielded.client();
+    assert_eq!(client.ask(post(5, "") + "hello\r\n").status, 200);
+    shielded.shield.close();
+    client.assert_closed();
+    assert!(shielded.shield.wait_until_answered(PATIENCE));
+}
+
+#[test]
+fn what_has_arrived_before_the_deadline_is_in_time_however_late_it_is_read() {
+    let deadlines = Deadlines {
+        request: Duration::from_millis(300),
+        ..DEADLINES
+    };
+    let shielded = Shielded::open(with(deadlines)).answer_all();
+    let mut client = shielded.client();
+    client.send(post(5, "") + "h");
+    shielded.wait_until("the request to begin", |shielded| {
+        shielded.connections() == 1 && shielded.idle_connections() == 0
+    });
+    let state = shielded.shield.shared.registry.state();
+    // With this its thread is held up.
+    client.send("e");
+    thread::sleep(Duration::from_millis(100));
+    client.send("llo");
+    thread::sleep(Duration::from_millis(400));
+    drop(state);
+    assert_eq!(client.reply().body, "POST /hook [] 5");
 }
 
 #[test]
