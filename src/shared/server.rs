@@ -97,8 +97,11 @@ const PASSWORD: &str = "the password is missing or wrong: put the right one into
 const REPLICA: &str = "it is a replica: name the primary";
 const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
 
+const RIGHTS: &str =
+    "$; give that user +@read +@write +eval +time +config|get and ~{%}:* with ACL SETUSER";
+
 /// Parts of what servers say, what it means, and what to do. `%` is the prefix, `$` what was said.
-const REFUSALS: [(&str, &str); 15] = [
+const REFUSALS: [(&str, &str); 18] = [
     ("NOAUTH", PASSWORD),
     ("WRONGPASS", PASSWORD),
     ("unauthenticated", PASSWORD),
@@ -109,6 +112,9 @@ const REFUSALS: [(&str, &str); 15] = [
     ("read only replica", REPLICA),
     ("unexpected symbol near '#'", TOO_OLD),
     ("unknown command", TOO_OLD),
+    ("Invalid command", TOO_OLD),
+    ("NOPERM", RIGHTS),
+    ("The user executing the script", RIGHTS),
     (
         "OOM",
         "its memory is full: raise maxmemory, or wait until the echoes that are owed are sent",
