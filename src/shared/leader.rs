@@ -19,9 +19,12 @@ const LEASE: Duration = Duration::from_secs(15);
 /// The lease is renewed so long before the last call may begin.
 const RENEWED_BEFORE: Duration = Duration::from_secs(2);
 
-/// A process without the lease asks for it again after this time at most: it may have been given back. So does one that
-/// failed to ask.
+/// A process without the lease asks for it again after this time: it may have been given back. So does one that failed to
+/// ask.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
+
+/// It asks sooner when the lease ends before, but not sooner than this.
+const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
 /// So long a request waits for the log's next record.
 const TAIL_WAITS: Duration = Duration::from_millis(200);
@@ -86,7 +89,7 @@ impl Leader {
             match answer {
                 Err(left) => {
                     follow(pool);
-                    return Ok(left.min(ASKED_EVERY));
+                    return Ok(left.clamp(ASKED_AT_MOST_EVERY, ASKED_EVERY));
                 }
                 Ok(epoch) if Some(epoch) == lease.epoch && !is_new_connection => {}
                 Ok(epoch) => self.lead(epoch, pool)?,

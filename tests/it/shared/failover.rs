@@ -10,7 +10,7 @@ use echobot::simulator::Reply;
 use super::*;
 use crate::graph_api::GraphApi;
 use crate::promises::{assert_in_order, crowd, delivered, delivery};
-use crate::support::{raw, request, signal};
+use crate::support::{killed, raw, request, signal};
 
 /// Two bots that both believe to send would make some hundred.
 const A_HANDFUL: usize = 20;
@@ -235,6 +235,31 @@ fn a_commit_under_an_older_epoch_is_refused() {
         owed + called.len() <= webhooks.len() + 72,
         "it went on sending"
     );
+}
+
+/// As `PERSIST` or a clock that steps back leaves it.
+#[test]
+fn a_dead_processs_lease_ends_even_if_it_has_no_end_or_a_late_one() {
+    for lease in [
+        "PERSIST {echobot}:leader",
+        "PEXPIRE {echobot}:leader 600000",
+    ] {
+        let Some(server) = server() else { return };
+        let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+        let first = bot(&server, &graph_api.url());
+        assert_says(&first, LEADS);
+        let second = bot(&server, &graph_api.url());
+        assert_says(&second, FOLLOWS);
+        killed(first);
+        server.ask(lease);
+        assert_eq!(write_to(&second, "7", "m_1", "hello").status, 200);
+        let calls = graph_api.wait_for_calls(1, Duration::from_secs(20));
+        assert_eq!(calls.len(), 1, "{}", second.log());
+        let asked = server.ask("INFO commandstats");
+        let asked = asked.split("cmdstat_eval:calls=").nth(1);
+        let asked = asked.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
+        assert!(asked.is_some_and(|asked| asked < 300), "{asked:?}");
+    }
 }
 
 #[test]
