@@ -7,10 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::server::Server;
-use super::verbs::Log;
+use super::verbs::{Log, NO_WAIT};
 use super::{Owner, worth};
 use crate::graph::client::CALL_TIMEOUT;
-use crate::outbox::EchoId;
 use crate::pool::Pool;
 
 /// A process that dies is followed by another within this time.
@@ -29,13 +28,16 @@ const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 /// So long a request waits for the log's next record.
 const TAIL_WAITS: Duration = Duration::from_millis(200);
 
+/// Before the first entry of the log.
+const BEGINNING: &str = "0-0";
+
 /// The thread's own state. Whether this process may send is in the outbox's `lease`.
 pub(crate) struct Leader {
     log: Log,
     /// The process, with a nonce for each start.
     name: String,
-    /// The log was read up to this record.
-    after: EchoId,
+    /// The log was read up to this entry.
+    after: String,
 }
 
 impl Leader {
@@ -44,7 +46,7 @@ impl Leader {
         Leader {
             log: Log::new(server),
             name: format!("{}-{nonce:016x}", std::process::id()),
-            after: 0,
+            after: BEGINNING.to_string(),
         }
     }
 
@@ -98,15 +100,15 @@ impl Leader {
             let until = Some(now + LEASE - CALL_TIMEOUT);
             pool.change(|outbox, _| outbox.lease.calls_until = until);
         }
-        let (records, epoch) = self.log.tail(self.after, TAIL_WAITS)?;
+        let tail = self.log.tail(&self.after, TAIL_WAITS)?;
         let is_new_connection = self.log.was_connected();
         pool.change(|outbox, now| {
-            if is_new_connection || outbox.lease.epoch != Some(epoch) {
+            if is_new_connection || outbox.lease.epoch != Some(tail.epoch) {
                 // What was read may be another server's, or may be sent by another process.
                 outbox.lease.is_in_doubt = true;
-            } else if let Some(last) = records.last() {
-                self.after = last.id;
-                outbox.owe(records, now);
+            } else if let Some(last) = tail.last {
+                self.after = last;
+                outbox.owe(tail.records, now);
             }
         });
         Ok(Duration::ZERO)
@@ -117,9 +119,15 @@ impl Leader {
         let server = Arc::clone(&self.log.server);
         // What is committed meanwhile would seem to be owed.
         let _exchange = server.exchange.lock();
-        let records = self.log.read()?;
+        let mut records = Vec::new();
+        self.after = BEGINNING.to_string();
+        loop {
+            let tail = self.log.tail(&self.after, NO_WAIT)?;
+            records.extend(tail.records);
+            let Some(last) = tail.last else { break };
+            self.after = last;
+        }
         let owed = records.len();
-        self.after = records.last().map_or(0, |stored| stored.id);
         if pool.change(|outbox, now| outbox.lead(epoch, records, now)) {
             log::info!("this process sends: {owed} echoes are owed");
         }

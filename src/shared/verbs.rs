@@ -13,13 +13,13 @@ use super::server::Server;
 use super::{Leader, Owner};
 use crate::clock::{self, milliseconds};
 use crate::config::SharedOutbox;
-use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
+use crate::outbox::{MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// The shortest wait of a read: 0 would be for ever.
-const NO_WAIT: Duration = Duration::from_millis(1);
+pub(super) const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// The log, over one connection.
 pub(crate) struct Log {
@@ -29,6 +29,18 @@ pub(crate) struct Log {
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     has_forgotten: bool,
+    has_found_others: bool,
+}
+
+/// What stands in the log after an entry.
+#[derive(Default)]
+pub(super) struct Tail {
+    /// In order.
+    pub(super) records: Vec<StoredEcho>,
+    /// The last entry, whoever wrote it.
+    pub(super) last: Option<String>,
+    /// The epoch after it was read.
+    pub(super) epoch: u64,
 }
 
 impl Log {
@@ -45,6 +57,7 @@ impl Log {
             is_new_connection: false,
             ahead: 0,
             has_forgotten: false,
+            has_found_others: false,
         }
     }
 
@@ -191,40 +204,38 @@ impl Log {
         self.run(|to| command.query(to))
     }
 
-    /// All that is owed, in order.
-    pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, String> {
-        let mut all: Vec<StoredEcho> = Vec::new();
-        loop {
-            let after = all.last().map_or(0, |stored| stored.id);
-            let (more, _) = self.tail(after, NO_WAIT)?;
-            if more.is_empty() {
-                return Ok(all);
-            }
-            all.extend(more);
-        }
-    }
-
-    /// What stands after this record, in order, and the epoch after it was read; waits so long for it.
-    pub(super) fn tail(
-        &mut self,
-        after: EchoId,
-        wait: Duration,
-    ) -> Result<(Vec<StoredEcho>, u64), String> {
-        type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
+    /// What stands after this entry; waits so long for it.
+    pub(super) fn tail(&mut self, after: &str, wait: Duration) -> Result<Tail, String> {
+        type Streams = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
         let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
         pipeline.arg("BLOCK").arg(milliseconds(wait));
-        pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
+        pipeline.arg("STREAMS").arg(key("log")).arg(after);
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
         let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
-        let streams = streams.into_iter().flatten();
-        let entries = streams.flat_map(|(_, entries)| entries);
-        let ahead = self.ahead;
-        let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
-        Ok((records.collect(), epoch.unwrap_or_default()))
+        let mut tail = Tail {
+            epoch: epoch.unwrap_or_default(),
+            ..Tail::default()
+        };
+        for (id, fields) in streams
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, entries)| entries)
+        {
+            match stored(&id, &fields, sent.get(&id), self.ahead) {
+                Some(record) => tail.records.push(record),
+                None if mem::replace(&mut self.has_found_others, true) => {}
+                None => log::warn!(
+                    "the shared outbox has entries that no echobot wrote, such as {id}: they are passed over, and count \
+                     towards MAX_PENDING until somebody deletes them"
+                ),
+            }
+            tail.last = Some(id);
+        }
+        Ok(tail)
     }
 
     /// How many echoes are owed, and whether a process has the lease.
