@@ -19,6 +19,9 @@ pub(super) struct Server {
     client: Client,
     /// Held for a commit, and while the log is read anew.
     pub(super) exchange: Mutex<()>,
+    /// Whether a connection failed since the writer looked last. The URL's name may lead to another server since then, and
+    /// the leader follows it: the writer must not append to the old one.
+    pub(super) has_failed: AtomicBool,
     /// Whether the log says that it cannot be used.
     is_away: AtomicBool,
 }
@@ -38,7 +41,8 @@ impl Server {
             setting: setting.clone(),
             max_pending,
             exchange: Mutex::default(),
-            is_away: AtomicBool::new(false),
+            has_failed: AtomicBool::default(),
+            is_away: AtomicBool::default(),
         })
     }
 

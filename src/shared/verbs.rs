@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, RedisError, RedisResult};
+use redis::{Cmd, Connection, RedisResult};
 
 use super::record::{from_id, record, stored};
 use super::server::Server;
@@ -74,6 +75,9 @@ impl Log {
     pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let server = Arc::clone(&self.server);
         let exchange = server.exchange.lock();
+        if server.has_failed.swap(false, Ordering::Relaxed) {
+            self.connection = None;
+        }
         let written = self.write(batch, owner);
         drop(exchange);
         // The leader tells of what only an append is refused for.
@@ -92,11 +96,14 @@ impl Log {
         }
         pipeline.ignore_errors();
         loop {
-            let replies: Vec<RedisResult<Vec<usize>>> = self.run(|to| pipeline.query(to))?;
+            let (committed, replies) = self.run(|to| {
+                let mut replies: Vec<RedisResult<Vec<usize>>> = pipeline.query(to)?;
+                Ok((replies.remove(0)?, replies))
+            })?;
             let is_full =
                 |reply: &RedisResult<_>| matches!(reply, Err(error) if error.code() == Some("OOM"));
             if !replies.iter().any(is_full) || self.forget()? == 0 {
-                return self.written(batch, replies);
+                return Ok(self.written(batch, &committed, replies));
             }
             if !mem::replace(&mut self.has_forgotten, true) {
                 log::warn!(
@@ -110,14 +117,16 @@ impl Log {
     fn written(
         &mut self,
         batch: &WriteBatch,
+        committed: &[usize],
         replies: Vec<RedisResult<Vec<usize>>>,
-    ) -> Result<Written, String> {
-        let mut replies = replies.into_iter();
-        let committed = replies.next().unwrap_or(Ok(Vec::new()));
-        let is_ours = committed.map_err(|error| self.server.explain(&error))? == [1];
+    ) -> Written {
         let count = batch.ends();
         // Without the lease nothing is sent, and nothing is to be committed.
-        let is_refused = !is_ours && (batch.epoch, count) != (0, 0);
+        let is_refused = committed != [1] && (batch.epoch, count) != (0, 0);
+        if is_refused {
+            // The epoch may be another server's.
+            self.connection = None;
+        }
         if is_refused && count > 0 {
             log::warn!(
                 "another process sends now: the messages sent last may be sent twice, {count} at most"
@@ -137,7 +146,7 @@ impl Log {
         }
         // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
-        Ok(written)
+        written
     }
 
     fn append_command(&self, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
@@ -283,18 +292,23 @@ impl Log {
     }
 
     fn try_once<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                self.is_new_connection = true;
-                none.insert(self.server.connect()?)
-            }
+        let connection = match self.connection.take() {
+            None => self
+                .server
+                .connect()
+                .inspect(|_| self.is_new_connection = true),
+            Some(connection) => Ok(connection),
         };
-        let result = ask(connection);
-        // A reply that did not come may come later: such a connection is not used again.
-        if result.as_ref().is_err_and(RedisError::is_io_error) {
-            self.connection = None;
-        }
+        // After a failure it is not used again: a reply that did not come may come later, and a server that refuses may not
+        // be the one that the name leads to.
+        let result = connection.and_then(|mut connection| {
+            let reply = ask(&mut connection)?;
+            self.connection = Some(connection);
+            Ok(reply)
+        });
+        self.server
+            .has_failed
+            .fetch_or(result.is_err(), Ordering::Relaxed);
         result
     }
 }

@@ -149,6 +149,81 @@ fn what_a_promoted_replica_accepts_is_sent_though_its_ids_are_behind() {
     assert_eq!(texts, ["both have it", "the replica has not", "after it"]);
 }
 
+/// As after a failover that the server's provider makes.
+#[test]
+fn bots_leave_a_primary_that_has_become_a_replica_and_has_kept_their_connections() {
+    let Some(primary) = server() else { return };
+    let Some(replica) = server_with(&SAFE) else {
+        return;
+    };
+    let switch = Switch::to(primary.port());
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bots = [(); 2].map(|()| bot_with(&switch.url(), &graph_api.url(), &[]));
+    for (n, bot) in bots.iter().enumerate() {
+        let mid = format!("m_{n}");
+        assert_eq!(write_to(bot, "7", &mid, &mid).status, 200);
+    }
+    graph_api.wait_for_calls(2, PATIENCE);
+    wait_until_nothing_is_owed(&primary);
+    switch.turn_to(replica.port());
+    primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port()));
+    for (n, bot) in bots.iter().enumerate() {
+        let mid = format!("after_{n}");
+        let is_taken = || write_to(bot, "7", &mid, &mid).status == 200;
+        wait_until(is_taken, "the webhook is taken");
+    }
+    let calls = graph_api.wait_for_calls(4, PATIENCE);
+    let texts: Vec<&str> = calls.iter().map(|call| &*call.text).collect();
+    assert_eq!(texts, ["m_0", "m_1", "after_0", "after_1"]);
+}
+
+#[test]
+fn a_bot_whose_leader_connects_to_another_server_appends_there_too() {
+    let Some(old) = server() else { return };
+    let Some(new) = server_with(&SAFE) else {
+        return;
+    };
+    let switch = Switch::to(old.port());
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with(&switch.url(), &graph_api.url(), &[]);
+    assert_eq!(write_to(&bot, "7", "m_1", "before").status, 200);
+    graph_api.wait_for_calls(1, PATIENCE);
+    wait_until_nothing_is_owed(&old);
+    switch.turn_to(new.port());
+    // The connection that does not append.
+    let clients = old.ask("CLIENT LIST");
+    let follows = |line: &&str| line.contains("cmd=xread") || line.contains("cmd=get");
+    let leader = clients.lines().find(follows).expect("it is there");
+    let id = leader
+        .split("id=")
+        .nth(1)
+        .and_then(|id| id.split(' ').next());
+    old.ask(&format!("CLIENT KILL ID {}", id.expect("it has one")));
+    let leads = || new.ask("EXISTS {echobot}:leader").starts_with(":1");
+    wait_until(leads, "the leader uses the other server");
+    assert_eq!(write_to(&bot, "7", "m_2", "after it").status, 200);
+    let calls = graph_api.wait_for_calls(2, PATIENCE);
+    assert_eq!(calls.len(), 2, "{}", bot.log());
+    // They do not go on connecting anew.
+    assert_says(&bot, "echoed: mid m_2");
+    let connected = || {
+        new.ask("INFO stats").lines().find_map(|line| {
+            line.strip_prefix("total_connections_received:")?
+                .trim()
+                .parse::<u32>()
+                .ok()
+        })
+    };
+    let before = connected().expect("it tells");
+    for n in 3..13 {
+        let mid = format!("m_{n}");
+        assert_eq!(write_to(&bot, "7", &mid, &mid).status, 200);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let more = connected().expect("it tells") - before;
+    assert!(more <= 3, "{more} connections more");
+}
+
 /// Connections to it go on to a server of choice; moving it cuts them.
 struct Switch {
     port: u16,
@@ -182,6 +257,11 @@ impl Switch {
 
     fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// New connections go there.
+    fn turn_to(&self, port: u16) {
+        self.target.lock().expect("nobody panics with it").0 = port;
     }
 
     fn move_to(&self, port: u16) {
