@@ -17,13 +17,13 @@ pub(super) struct Server {
     setting: SharedOutbox,
     pub(super) max_pending: usize,
     client: Client,
-    /// Held for a commit, and while the log is read anew.
+    /// Held for a commit, and while a part of the log is read anew.
     pub(super) exchange: Mutex<()>,
     /// Whether a connection failed since the writer looked last. The URL's name may lead to another server since then, and
     /// the leader follows it: the writer must not append to the old one.
     pub(super) has_failed: AtomicBool,
-    /// Whether the log says that it cannot be used.
-    is_away: AtomicBool,
+    /// Whether it could not be used over the writer's connection, and over the leader's, when it was last tried.
+    is_away: [AtomicBool; 2],
 }
 
 impl Server {
@@ -42,7 +42,7 @@ impl Server {
             max_pending,
             exchange: Mutex::default(),
             has_failed: AtomicBool::default(),
-            is_away: AtomicBool::default(),
+            is_away: Default::default(),
         })
     }
 
@@ -71,14 +71,15 @@ impl Server {
         format!("{{{}}}:{name}", self.setting.prefix)
     }
 
-    /// Logs when the shared outbox cannot be used, and when it can be used again.
-    pub(super) fn note<T>(&self, result: &Result<T, String>) {
-        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
+    /// Logs when the shared outbox cannot be used over this connection, and when it can be used again over both.
+    pub(super) fn note<T>(&self, connection: usize, result: &Result<T, String>) {
+        let was_away = self.is_away[connection].swap(result.is_err(), Ordering::Relaxed);
+        let is_other_away = self.is_away[1 - connection].load(Ordering::Relaxed);
         match result {
-            Err(error) if !was_away => log::error!(
+            Err(error) if !was_away && !is_other_away => log::error!(
                 "{error}; webhooks are refused, and Messenger keeps them, until the shared outbox can be used again"
             ),
-            Ok(_) if was_away => log::info!("the shared outbox works again"),
+            Ok(_) if was_away && !is_other_away => log::info!("the shared outbox works again"),
             _ => {}
         }
     }

@@ -33,17 +33,6 @@ pub(crate) struct Log {
     has_found_others: bool,
 }
 
-/// What stands in the log after an entry.
-#[derive(Default)]
-pub(super) struct Tail {
-    /// In order.
-    pub(super) records: Vec<StoredEcho>,
-    /// The last entry, whoever wrote it.
-    pub(super) last: Option<String>,
-    /// The epoch after it was read.
-    pub(super) epoch: u64,
-}
-
 impl Log {
     /// # Errors
     /// When the URL is not understood.
@@ -82,7 +71,7 @@ impl Log {
         drop(exchange);
         // The leader tells of what only an append is refused for.
         if !matches!(&written, Ok(Written { why: Some(_), .. })) {
-            server.note(&written);
+            server.note(0, &written);
         }
         written
     }
@@ -213,8 +202,12 @@ impl Log {
         self.run(|to| command.query(to))
     }
 
-    /// What stands after this entry; waits so long for it.
-    pub(super) fn tail(&mut self, after: &str, wait: Duration) -> Result<Tail, String> {
+    /// What stands after this entry, in order, the last entry that was read, and the epoch after that; waits so long for it.
+    pub(super) fn tail(
+        &mut self,
+        after: &str,
+        wait: Duration,
+    ) -> Result<(Vec<StoredEcho>, Option<String>, u64), String> {
         type Streams = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
         let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
@@ -225,26 +218,18 @@ impl Log {
         pipeline.cmd("GET").arg(key("epoch"));
         let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
-        let mut tail = Tail {
-            epoch: epoch.unwrap_or_default(),
-            ..Tail::default()
-        };
-        for (id, fields) in streams
-            .into_iter()
-            .flatten()
-            .flat_map(|(_, entries)| entries)
-        {
-            match stored(&id, &fields, sent.get(&id), self.ahead) {
-                Some(record) => tail.records.push(record),
-                None if mem::replace(&mut self.has_found_others, true) => {}
-                None => log::warn!(
-                    "the shared outbox has entries that no echobot wrote, such as {id}: they are passed over, and count \
-                     towards MAX_PENDING until somebody deletes them"
-                ),
-            }
-            tail.last = Some(id);
+        let streams = streams.into_iter().flatten();
+        let entries: Vec<_> = streams.flat_map(|(_, entries)| entries).collect();
+        let echo = |(id, fields): &(String, Vec<_>)| stored(id, fields, sent.get(id), self.ahead);
+        let records: Vec<StoredEcho> = entries.iter().filter_map(echo).collect();
+        if records.len() < entries.len() && !mem::replace(&mut self.has_found_others, true) {
+            log::warn!(
+                "the shared outbox has entries that no echobot wrote: they are passed over, and count towards MAX_PENDING \
+                 until somebody deletes them"
+            );
         }
-        Ok(tail)
+        let last = entries.into_iter().next_back().map(|(id, _)| id);
+        Ok((records, last, epoch.unwrap_or_default()))
     }
 
     /// How many echoes are owed, and whether a process has the lease.

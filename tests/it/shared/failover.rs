@@ -1,9 +1,11 @@
 //! Servers that come back with less than they had, and what a process believes then.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::{io, thread};
+use std::thread;
 
 use echobot::simulator::Reply;
 
@@ -191,13 +193,16 @@ fn a_bot_whose_leader_connects_to_another_server_appends_there_too() {
     wait_until_nothing_is_owed(&old);
     switch.turn_to(new.port());
     // The connection that does not append.
-    let clients = old.ask("CLIENT LIST");
     let follows = |line: &&str| line.contains("cmd=xread") || line.contains("cmd=get");
-    let leader = clients.lines().find(follows).expect("it is there");
-    let id = leader
-        .split("id=")
-        .nth(1)
-        .and_then(|id| id.split(' ').next());
+    let leader = OnceCell::new();
+    let is_found = || {
+        let clients = old.ask("CLIENT LIST");
+        let line = clients.lines().find(follows).map(str::to_string);
+        line.is_some_and(|line| leader.set(line).is_ok())
+    };
+    wait_until(is_found, "the leader follows the log");
+    let leader = leader.get().and_then(|line| line.split("id=").nth(1));
+    let id = leader.and_then(|id| id.split(' ').next());
     old.ask(&format!("CLIENT KILL ID {}", id.expect("it has one")));
     let leads = || new.ask("EXISTS {echobot}:leader").starts_with(":1");
     wait_until(leads, "the leader uses the other server");
@@ -232,6 +237,11 @@ struct Switch {
 
 impl Switch {
     fn to(port: u16) -> Switch {
+        Switch::slowly_to(port, Duration::ZERO)
+    }
+
+    /// What the server says comes so much later.
+    fn slowly_to(port: u16, latency: Duration) -> Switch {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
         let target = Arc::new(Mutex::new((port, Vec::new())));
         let port = listener.local_addr().expect("it has an address").port();
@@ -244,9 +254,19 @@ impl Switch {
                 };
                 let copy = |stream: &TcpStream| stream.try_clone().expect("it can be copied");
                 target.1.extend([copy(&near), copy(&far)]);
-                for (mut from, mut to) in [(copy(&near), copy(&far)), (far, near)] {
+                let directions = [
+                    (copy(&near), copy(&far), Duration::ZERO),
+                    (far, near, latency),
+                ];
+                for (mut from, mut to, latency) in directions {
                     thread::spawn(move || {
-                        let _ = io::copy(&mut from, &mut to);
+                        let mut some = vec![0; 1 << 20];
+                        while let Ok(count @ 1..) = from.read(&mut some) {
+                            thread::sleep(latency);
+                            if to.write_all(&some[..count]).is_err() {
+                                break;
+                            }
+                        }
                         let _ = to.shutdown(Shutdown::Both);
                     });
                 }
@@ -340,6 +360,38 @@ fn a_dead_processs_lease_ends_even_if_it_has_no_end_or_a_late_one() {
         let asked = asked.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
         assert!(asked.is_some_and(|asked| asked < 300), "{asked:?}");
     }
+}
+
+/// Over a connection on which a part of the log takes 0.6 s to read, and another 0.6 s to be asked for.
+#[test]
+fn a_log_that_takes_longer_than_the_lease_to_read_is_sent_and_webhooks_do_not_wait_for_it() {
+    let Some(server) = server() else { return };
+    let script =
+        "for n = 1, 15000 do redis.call('XADD', KEYS[1], '*', 'person', n, 'record', ARGV[1]) end";
+    let record = r#"{\"at\":null,\"came\":1,\"mid\":\"m\",\"text\":\"hello\"}"#;
+    server.ask(&format!("EVAL \"{script}\" 1 {{echobot}}:log \"{record}\""));
+    let slow = Switch::slowly_to(server.port(), Duration::from_millis(600));
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bots = [(); 2].map(|()| bot_with(&slow.url(), &graph_api.url(), &[("SEND_RATE", "10")]));
+    let began = Instant::now();
+    let leads = || server.ask("EXISTS {echobot}:leader").starts_with(":1");
+    wait_until(leads, "one of them reads the log");
+    for bot in &bots {
+        let asked = Instant::now();
+        let answer = write_to(bot, "new", bot.address(), "hello");
+        assert_eq!(answer.status, 200, "{}", bot.log());
+        assert!(
+            asked.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    let calls = graph_api.wait_for_calls(1, Duration::from_secs(60));
+    assert_eq!(calls.len(), 1, "{}\n{}", bots[0].log(), bots[1].log());
+    assert!(
+        began.elapsed() > Duration::from_secs(16),
+        "it is read too fast to show it"
+    );
 }
 
 #[test]
