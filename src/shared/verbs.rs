@@ -261,17 +261,20 @@ impl Log {
         command
     }
 
-    /// Tried again on a new connection when one has broken: every verb may be repeated. Twice, because a process that is
+    /// Tried again on a new connection when one has broken, or once when it is silent: every verb may be repeated. Only an
+    /// echo without a mid may be appended twice then, and is sent twice. Tried again twice, because a process that is
     /// stopped and resumed may be interrupted again, which is no trouble of the server's.
     pub(super) fn run<T>(
         &mut self,
         ask: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
-        for _ in 0..2 {
-            if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
-                result = self.try_once(&ask);
+        for is_first in [true, false] {
+            match &result {
+                Err(error) if error.is_io_error() && (is_first || !error.is_timeout()) => {}
+                _ => break,
             }
+            result = self.try_once(&ask);
         }
         result.map_err(|error| self.server.explain(&error))
     }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -232,6 +233,8 @@ fn a_bot_whose_leader_connects_to_another_server_appends_there_too() {
 /// Connections to it go on to a server of choice; moving it cuts them.
 struct Switch {
     port: u16,
+    /// Nothing comes through connections that were accepted before so many had been.
+    silent: Arc<AtomicUsize>,
     target: Arc<Mutex<(u16, Vec<TcpStream>)>>,
 }
 
@@ -246,8 +249,10 @@ impl Switch {
         let target = Arc::new(Mutex::new((port, Vec::new())));
         let port = listener.local_addr().expect("it has an address").port();
         let shared = Arc::clone(&target);
+        let silent = Arc::new(AtomicUsize::new(0));
+        let silenced = Arc::clone(&silent);
         thread::spawn(move || {
-            for near in listener.incoming().flatten() {
+            for (number, near) in listener.incoming().flatten().enumerate() {
                 let mut target = shared.lock().expect("nobody panics with it");
                 let Ok(far) = TcpStream::connect(("127.0.0.1", target.0)) else {
                     continue;
@@ -259,9 +264,13 @@ impl Switch {
                     (far, near, latency),
                 ];
                 for (mut from, mut to, latency) in directions {
+                    let silenced = Arc::clone(&silenced);
                     thread::spawn(move || {
                         let mut some = vec![0; 1 << 20];
                         while let Ok(count @ 1..) = from.read(&mut some) {
+                            if number < silenced.load(Ordering::Relaxed) {
+                                continue;
+                            }
                             thread::sleep(latency);
                             if to.write_all(&some[..count]).is_err() {
                                 break;
@@ -272,7 +281,18 @@ impl Switch {
                 }
             }
         });
-        Switch { port, target }
+        Switch {
+            port,
+            silent,
+            target,
+        }
+    }
+
+    /// Connections that are there stay, and nothing comes through them any more.
+    fn silence(&self) {
+        // Each is there twice, near and far.
+        let count = self.target.lock().expect("nobody panics with it").1.len() / 2;
+        self.silent.store(count, Ordering::Relaxed);
     }
 
     fn url(&self) -> String {
@@ -392,6 +412,23 @@ fn a_log_that_takes_longer_than_the_lease_to_read_is_sent_and_webhooks_do_not_wa
         began.elapsed() > Duration::from_secs(16),
         "it is read too fast to show it"
     );
+}
+
+/// As behind a router that has forgotten them.
+#[test]
+fn connections_that_have_become_silent_cost_no_webhook() {
+    let Some(server) = server() else { return };
+    let switch = Switch::to(server.port());
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot_with(&switch.url(), &graph_api.url(), &[]);
+    assert_eq!(write_to(&bot, "7", "m_1", "before").status, 200);
+    graph_api.wait_for_calls(1, PATIENCE);
+    switch.silence();
+    let asked = Instant::now();
+    assert_eq!(write_to(&bot, "7", "m_2", "after").status, 200);
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    assert_eq!(graph_api.wait_for_calls(2, PATIENCE).len(), 2);
 }
 
 #[test]

@@ -260,11 +260,20 @@ fn tls_wants_a_certificate_that_is_trusted_unless_told_otherwise() {
     assert_eq!(write_to(&refusing, "7", "m_1", "hello").status, 503);
     assert_says(&refusing, "REDIS_TLS_INSECURE");
     let trusting = bot_with(&url, &graph_api.url(), &[("SSL_CERT_FILE", &certificate)]);
-    assert_eq!(write_to(&trusting, "7", "m_2", "hello").status, 200);
+    let answer = write_to(&trusting, "7", "m_2", "hello");
+    assert_eq!(answer.status, 200, "{}", trusting.log());
     drop((refusing, trusting));
     let insecure = bot_with(&url, &graph_api.url(), &[("REDIS_TLS_INSECURE", "true")]);
     assert_eq!(write_to(&insecure, "7", "m_3", "hello").status, 200);
     assert_says(&insecure, "echoed: mid m_3");
+    // Said in both places.
+    let url = format!("{url}/#insecure");
+    let insecure = bot_with(&url, &graph_api.url(), &[("REDIS_TLS_INSECURE", "true")]);
+    assert_eq!(write_to(&insecure, "7", "m_4", "hello").status, 200);
+    let plain = format!("redis://localhost:{port}");
+    let plain = bot_with(&plain, &graph_api.url(), &[]);
+    assert_eq!(write_to(&plain, "7", "m_5", "hello").status, 503);
+    assert_says(&plain, "want TLS: rediss://");
 }
 
 #[test]
