@@ -22,7 +22,7 @@ pub(super) struct Server {
     setting: SharedOutbox,
     pub(super) max_pending: usize,
     client: Client,
-    /// Held for a commit, and while a part of the log is read anew.
+    /// Held while something is committed as sent, and while a part of the log is read anew.
     pub(super) exchange: Mutex<()>,
     /// Whether a connection failed since the writer looked last. The URL's name may lead to another server since then, and
     /// the leader follows it: the writer must not append to the old one.

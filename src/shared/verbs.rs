@@ -63,7 +63,7 @@ impl Log {
     /// When it may not have been written.
     pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let server = Arc::clone(&self.server);
-        let exchange = server.exchange.lock();
+        let exchange = (batch.ends() > 0).then(|| server.exchange.lock());
         if server.has_failed.swap(false, Ordering::Relaxed) {
             self.connection = None;
         }

@@ -10,7 +10,7 @@ use crate::graph_api::GraphApi;
 use crate::process::{echobot, run};
 use crate::support::{Directory, raw, request};
 
-fn delivering() -> GraphApi {
+pub fn delivering() -> GraphApi {
     GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts")
 }
 
@@ -67,7 +67,7 @@ fn what_a_200_is_worth_is_said_by_the_bot_and_by_check() {
     }
 }
 
-fn check(redis_url: &str, graph_url: &str) -> String {
+pub fn check(redis_url: &str, graph_url: &str) -> String {
     let mut command = echobot(&["check"]);
     let secrets = ["PAGE_ACCESS_TOKEN", "VERIFY_TOKEN", "APP_SECRET"];
     command.envs(secrets.map(|name| (name, "x")));
@@ -147,48 +147,6 @@ fn a_server_that_cannot_be_used_means_503_and_a_line_and_nothing_is_lost() {
         assert_says(&bot, "echoed: mid m_1");
         assert_eq!(graph_api.calls().len(), 1, "{name}");
     }
-}
-
-/// What the server does of a script before a call fails, it does not undo.
-#[test]
-fn a_message_whose_echo_could_not_be_written_is_not_known() {
-    let Some(server) = server() else { return };
-    let graph_api = delivering();
-    let bot = bot(&server, &graph_api.url());
-    assert_says(&bot, LEADS);
-    let last = u64::MAX;
-    server.ask(&format!("XADD {{echobot}}:log {last}-{last} full full"));
-    for _ in 0..2 {
-        assert_eq!(write_to(&bot, "7", "m_1", "hello").status, 503);
-    }
-    server.ask("DEL {echobot}:log");
-    assert_eq!(write_to(&bot, "7", "m_1", "hello").status, 200);
-    assert_says(&bot, "echoed: mid m_1");
-}
-
-#[test]
-fn a_user_without_a_right_that_the_bot_needs_is_refused_from_the_start() {
-    let Some(server) = server() else { return };
-    server.ask(
-        "ACL SETUSER bot on >secret ~{echobot}:* +@read +@write +eval +time +config|get -expire",
-    );
-    let url = server.url().replace("redis://", "redis://bot:secret@");
-    let graph_api = delivering();
-    let bot = bot_with(&url, &graph_api.url(), &[]);
-    for _ in 0..2 {
-        assert_eq!(write_to(&bot, "7", "m_1", "hello").status, 503);
-    }
-    let line = "its user may not run EXPIRE on {echobot}:log";
-    assert_says(&bot, line);
-    let said = check(&url, &graph_api.url());
-    assert!(said.contains(line) && said.contains('✗'), "{said}");
-    server.ask("ACL SETUSER bot +expire");
-    let is_taken = || write_to(&bot, "7", "m_1", "hello").status == 200;
-    wait_until(is_taken, "the webhook is taken");
-    assert_says(&bot, "echoed: mid m_1");
-    assert_eq!(graph_api.calls().len(), 1, "{}", bot.log());
-    let said = check(&url, &graph_api.url());
-    assert!(said.contains("✓ shared outbox"), "{said}");
 }
 
 #[test]
