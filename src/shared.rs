@@ -35,7 +35,7 @@ pub(crate) type Owner = [String; 3];
 /// What `echobot check` finds: what a 200 is worth, and how much is owed.
 pub(crate) fn check(setting: &SharedOutbox) -> Result<String, String> {
     let mut log = SharedLog::open(setting, 1)?;
-    let ((_, durability), eviction) = worth::of(&mut log)?;
+    let (durability, eviction) = worth::of(&mut log)?;
     let (owed, is_sending) = log.state()?;
     let sender = if is_sending { "a" } else { "no" };
     let says = format!("{durability}; {owed} echoes are owed, and {sender} process sends");

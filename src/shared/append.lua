@@ -34,13 +34,14 @@ for i = FIRST, #ARGV, 3 do
   if mid ~= '' and is_known(mid) then
     -- It is in the log, or was.
   elseif has_room(person) then
+    -- The server undoes nothing when a call fails. So the mid comes last: an echo may be sent twice for it, and is not lost.
+    redis.call('XADD', LOG, '*', 'person', person, 'record', record)
+    redis.call('HINCRBY', KEYS[4], person, 1)
     if mid ~= '' then
       local set = mids .. newest
       redis.call('SADD', set, mid)
       redis.call('EXPIRE', set, STRETCHES * STRETCH)
     end
-    redis.call('XADD', LOG, '*', 'person', person, 'record', record)
-    redis.call('HINCRBY', KEYS[4], person, 1)
     new = new + 1
   else
     table.insert(refused, (i - FIRST) / 3)

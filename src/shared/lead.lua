@@ -6,7 +6,13 @@ if is_anothers() then
 end
 local holder, epoch = redis.call('GET', LEADER), redis.call('GET', KEYS[4])
 if holder and holder ~= ARGV[4] then
-  return { '0', redis.call('PTTL', LEADER) }
+  local left, longest = redis.call('PTTL', LEADER), tonumber(ARGV[5])
+  -- A lease that does not end, or ends later than any that echobot takes: its holder may be dead. One that lives renews it.
+  if left < 0 or left > longest then
+    redis.call('PEXPIRE', LEADER, longest)
+    left = longest
+  end
+  return { '0', left }
 end
 local time = redis.call('TIME')
 if not holder or not epoch then

@@ -25,14 +25,14 @@ pub(super) fn record(StoredEcho { echo, came, .. }: &StoredEcho) -> String {
 /// which is so many milliseconds ahead of ours: those of the processes may differ by hours.
 pub(super) fn stored(
     id: &str,
-    fields: &[String],
+    fields: &[Vec<u8>],
     sent: Option<&usize>,
     ahead: i64,
 ) -> Option<StoredEcho> {
     let [_, person, _, record] = fields else {
         return None;
     };
-    let record: serde_json::Value = serde_json::from_str(record).ok()?;
+    let record: serde_json::Value = serde_json::from_slice(record).ok()?;
     let platform = match record["instagram"] == true {
         true => Platform::Instagram,
         false => Platform::Messenger,
@@ -47,7 +47,7 @@ pub(super) fn stored(
         sent: sent.copied().unwrap_or_default(),
         came: clock::instant((id >> SEQUENCE).saturating_add_signed(-ahead)),
         echo: Arc::new(Echo {
-            recipient: person.as_str().into(),
+            recipient: str::from_utf8(person).ok()?.into(),
             mid: record["mid"].as_str().map(str::to_string),
             timestamp: record["at"].as_u64(),
             text: text.to_string(),
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_age_of_an_entry_is_by_the_servers_clock() {
         let record = json!({"mid": "m", "came": 1_795_542_211_000_u64, "text": "hello"});
-        let fields = ["person", "7", "record", &record.to_string()].map(str::to_string);
+        let fields = ["person", "7", "record", &record.to_string()].map(Vec::from);
         // The server's clock is an hour ahead, and it was appended a minute ago.
         let time = clock::now() + 3_600_000 - 60_000;
         let stored = stored(&format!("{time}-0"), &fields, None, 3_600_000).expect("it is an echo");

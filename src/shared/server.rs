@@ -4,23 +4,31 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::{Client, Connection, RedisError, RedisResult, TlsCertificates};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{Client, Connection, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates};
 
 use crate::config::SharedOutbox;
 
-/// A connection is there within this time, and a reply within the next: together less than Messenger waits.
+/// A connection is there within this time, and each reply within the next. A webhook takes two replies as a rule: where its
+/// connection has become silent, 2 s pass before a new one is tried, and Messenger waits for 5 s.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Routers forget a connection that is idle for some minutes, and drop what comes over it later.
+const KEPT_ALIVE_EVERY: Duration = Duration::from_secs(30);
 
 /// The server, how our keys in it begin, and how many echoes may be owed there.
 pub(super) struct Server {
     setting: SharedOutbox,
     pub(super) max_pending: usize,
     client: Client,
-    /// Held for a commit, and while the log is read anew.
+    /// Held while something is committed as sent, and while a part of the log is read anew.
     pub(super) exchange: Mutex<()>,
-    /// Whether the log says that it cannot be used.
-    is_away: AtomicBool,
+    /// Whether a connection failed since the writer looked last. The URL's name may lead to another server since then, and
+    /// the leader follows it: the writer must not append to the old one.
+    pub(super) has_failed: AtomicBool,
+    /// Whether it could not be used over the writer's connection, and over the leader's, when it was last tried.
+    is_away: [AtomicBool; 2],
 }
 
 impl Server {
@@ -28,17 +36,24 @@ impl Server {
     /// When the URL is not understood.
     pub(super) fn new(setting: &SharedOutbox, max_pending: usize) -> Result<Server, String> {
         // So the redis crate wants to hear it.
-        let fragment = if setting.is_insecure { "#insecure" } else { "" };
-        let url = format!("{}{fragment}", setting.url.expose());
+        let mut url = setting.url.expose().to_string();
+        if setting.is_insecure && !url.ends_with("#insecure") {
+            url.push_str("#insecure");
+        }
+        let keepalive = TcpKeepalive::new().with_time(KEPT_ALIVE_EVERY);
+        let tcp = TcpSettings::default().set_keepalive(keepalive);
+        let address = url.into_connection_info();
+        let client = address.and_then(|address| Client::open(address.set_tcp_settings(tcp)));
         Ok(Server {
-            client: Client::open(url).map_err(|_| {
-                "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379, or \
-                 rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
+            client: client.map_err(|_| {
+                "REDIS_URL is not understood: set it to an address such as redis://:PASSWORD@host:6379 (special characters \
+                 of the password as %XX), or rediss:// with TLS (REDIS_TLS_INSECURE=true goes with that only)"
             })?,
             setting: setting.clone(),
             max_pending,
             exchange: Mutex::default(),
-            is_away: AtomicBool::new(false),
+            has_failed: AtomicBool::default(),
+            is_away: Default::default(),
         })
     }
 
@@ -67,14 +82,15 @@ impl Server {
         format!("{{{}}}:{name}", self.setting.prefix)
     }
 
-    /// Logs when the shared outbox cannot be used, and when it can be used again.
-    pub(super) fn note<T>(&self, result: &Result<T, String>) {
-        let was_away = self.is_away.swap(result.is_err(), Ordering::Relaxed);
+    /// Logs when the shared outbox cannot be used over this connection, and when it can be used again over both.
+    pub(super) fn note<T>(&self, connection: usize, result: &Result<T, String>) {
+        let was_away = self.is_away[connection].swap(result.is_err(), Ordering::Relaxed);
+        let is_other_away = self.is_away[1 - connection].load(Ordering::Relaxed);
         match result {
-            Err(error) if !was_away => log::error!(
+            Err(error) if !was_away && !is_other_away => log::error!(
                 "{error}; webhooks are refused, and Messenger keeps them, until the shared outbox can be used again"
             ),
-            Ok(_) if was_away => log::info!("the shared outbox works again"),
+            Ok(_) if was_away && !is_other_away => log::info!("the shared outbox works again"),
             _ => {}
         }
     }
@@ -82,7 +98,9 @@ impl Server {
     /// Why the shared outbox cannot be used, and what to do. Of the URL only host and port are shown.
     pub(super) fn explain(&self, error: &RedisError) -> String {
         let said = format!("{} {error}", error.code().unwrap_or_default());
-        let why = match REFUSALS.iter().find(|(part, _)| said.contains(part)) {
+        let is_said = |(parts, _): &(&str, &str)| parts.split('|').any(|part| said.contains(part));
+        let mut refusals = REFUSALS.lines().filter_map(|line| line.split_once(" = "));
+        let why = match refusals.find(is_said) {
             _ if error.is_timeout() => "it does not answer in time",
             known => known.map_or("$", |(_, why)| why),
         };
@@ -93,36 +111,5 @@ impl Server {
     }
 }
 
-const PASSWORD: &str = "the password is missing or wrong: put the right one into the URL, as in redis://:PASSWORD@host";
-const REPLICA: &str = "it is a replica: name the primary";
-const TOO_OLD: &str = "it is too old, or forbids commands: Redis 7 or Valkey is needed";
-
-/// Parts of what servers say, what it means, and what to do. `%` is the prefix, `$` what was said.
-const REFUSALS: [(&str, &str); 15] = [
-    ("NOAUTH", PASSWORD),
-    ("WRONGPASS", PASSWORD),
-    ("unauthenticated", PASSWORD),
-    ("Password authentication failed", PASSWORD),
-    ("READONLY", REPLICA),
-    ("MASTERDOWN", REPLICA),
-    ("readonly replica", REPLICA),
-    ("read only replica", REPLICA),
-    ("unexpected symbol near '#'", TOO_OLD),
-    ("unknown command", TOO_OLD),
-    (
-        "OOM",
-        "its memory is full: raise maxmemory, or wait until the echoes that are owed are sent",
-    ),
-    ("LOADING", "it is still reading its data"),
-    ("MISCONF", "it cannot write to its disk"),
-    (
-        "OTHERPAGE",
-        "its outbox % belongs to another page's bot, or to another PAGE_ACCESS_TOKEN whose page is not known yet: give \
-         each page's bot a REDIS_PREFIX of its own",
-    ),
-    (
-        "invalid peer certificate",
-        "$; name its authority with SSL_CERT_FILE, or, if the server is yours and makes its own \
-         as Heroku's do, set REDIS_TLS_INSECURE=true",
-    ),
-];
+/// Parts of what servers say, with `|` between them, what it means, and what to do. `%` is the prefix, `$` what was said.
+const REFUSALS: &str = include_str!("refusals.txt");

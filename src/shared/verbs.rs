@@ -4,22 +4,23 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, RedisError, RedisResult};
+use redis::{Cmd, Connection, RedisResult};
 
 use super::record::{from_id, record, stored};
 use super::server::Server;
 use super::{Leader, Owner};
 use crate::clock::{self, milliseconds};
 use crate::config::SharedOutbox;
-use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
+use crate::outbox::{MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// The shortest wait of a read: 0 would be for ever.
-const NO_WAIT: Duration = Duration::from_millis(1);
+pub(super) const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// The log, over one connection.
 pub(crate) struct Log {
@@ -29,6 +30,7 @@ pub(crate) struct Log {
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     has_forgotten: bool,
+    has_found_others: bool,
 }
 
 impl Log {
@@ -45,6 +47,7 @@ impl Log {
             is_new_connection: false,
             ahead: 0,
             has_forgotten: false,
+            has_found_others: false,
         }
     }
 
@@ -60,12 +63,15 @@ impl Log {
     /// When it may not have been written.
     pub(crate) fn commit(&mut self, batch: &WriteBatch, owner: &Owner) -> Result<Written, String> {
         let server = Arc::clone(&self.server);
-        let exchange = server.exchange.lock();
+        let exchange = (batch.ends() > 0).then(|| server.exchange.lock());
+        if server.has_failed.swap(false, Ordering::Relaxed) {
+            self.connection = None;
+        }
         let written = self.write(batch, owner);
         drop(exchange);
         // The leader tells of what only an append is refused for.
         if !matches!(&written, Ok(Written { why: Some(_), .. })) {
-            server.note(&written);
+            server.note(0, &written);
         }
         written
     }
@@ -79,11 +85,14 @@ impl Log {
         }
         pipeline.ignore_errors();
         loop {
-            let replies: Vec<RedisResult<Vec<usize>>> = self.run(|to| pipeline.query(to))?;
+            let (committed, replies) = self.run(|to| {
+                let mut replies: Vec<RedisResult<Vec<usize>>> = pipeline.query(to)?;
+                Ok((replies.remove(0)?, replies))
+            })?;
             let is_full =
                 |reply: &RedisResult<_>| matches!(reply, Err(error) if error.code() == Some("OOM"));
             if !replies.iter().any(is_full) || self.forget()? == 0 {
-                return self.written(batch, replies);
+                return Ok(self.written(batch, &committed, replies));
             }
             if !mem::replace(&mut self.has_forgotten, true) {
                 log::warn!(
@@ -97,14 +106,16 @@ impl Log {
     fn written(
         &mut self,
         batch: &WriteBatch,
+        committed: &[usize],
         replies: Vec<RedisResult<Vec<usize>>>,
-    ) -> Result<Written, String> {
-        let mut replies = replies.into_iter();
-        let committed = replies.next().unwrap_or(Ok(Vec::new()));
-        let is_ours = committed.map_err(|error| self.server.explain(&error))? == [1];
+    ) -> Written {
         let count = batch.ends();
         // Without the lease nothing is sent, and nothing is to be committed.
-        let is_refused = !is_ours && (batch.epoch, count) != (0, 0);
+        let is_refused = committed != [1] && (batch.epoch, count) != (0, 0);
+        if is_refused {
+            // The epoch may be another server's.
+            self.connection = None;
+        }
         if is_refused && count > 0 {
             log::warn!(
                 "another process sends now: the messages sent last may be sent twice, {count} at most"
@@ -124,7 +135,7 @@ impl Log {
         }
         // The refused ones too: the outbox looks for them first.
         written.known = batch.accepted.iter().map(|stored| stored.id).collect();
-        Ok(written)
+        written
     }
 
     fn append_command(&self, accepted: &[StoredEcho], owner: &Owner) -> Cmd {
@@ -191,40 +202,34 @@ impl Log {
         self.run(|to| command.query(to))
     }
 
-    /// All that is owed, in order.
-    pub(super) fn read(&mut self) -> Result<Vec<StoredEcho>, String> {
-        let mut all: Vec<StoredEcho> = Vec::new();
-        loop {
-            let after = all.last().map_or(0, |stored| stored.id);
-            let (more, _) = self.tail(after, NO_WAIT)?;
-            if more.is_empty() {
-                return Ok(all);
-            }
-            all.extend(more);
-        }
-    }
-
-    /// What stands after this record, in order, and the epoch after it was read; waits so long for it.
+    /// What stands after this entry, in order, the last entry that was read, and the epoch after that; waits so long for it.
     pub(super) fn tail(
         &mut self,
-        after: EchoId,
+        after: &str,
         wait: Duration,
-    ) -> Result<(Vec<StoredEcho>, u64), String> {
-        type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
+    ) -> Result<(Vec<StoredEcho>, Option<String>, u64), String> {
+        type Streams = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
         let key = |name| self.server.key(name);
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(CHUNK);
         pipeline.arg("BLOCK").arg(milliseconds(wait));
-        pipeline.arg("STREAMS").arg(key("log")).arg(from_id(after));
+        pipeline.arg("STREAMS").arg(key("log")).arg(after);
         pipeline.cmd("HGETALL").arg(key("sent"));
         pipeline.cmd("GET").arg(key("epoch"));
         let reply = self.run(|to| pipeline.query(to))?;
         let (streams, sent, epoch): (Streams, HashMap<String, usize>, Option<u64>) = reply;
         let streams = streams.into_iter().flatten();
-        let entries = streams.flat_map(|(_, entries)| entries);
-        let ahead = self.ahead;
-        let records = entries.filter_map(|(id, fields)| stored(&id, &fields, sent.get(&id), ahead));
-        Ok((records.collect(), epoch.unwrap_or_default()))
+        let entries: Vec<_> = streams.flat_map(|(_, entries)| entries).collect();
+        let echo = |(id, fields): &(String, Vec<_>)| stored(id, fields, sent.get(id), self.ahead);
+        let records: Vec<StoredEcho> = entries.iter().filter_map(echo).collect();
+        if records.len() < entries.len() && !mem::replace(&mut self.has_found_others, true) {
+            log::warn!(
+                "the shared outbox has entries that no echobot wrote: they are passed over, and count towards MAX_PENDING \
+                 until somebody deletes them"
+            );
+        }
+        let last = entries.into_iter().next_back().map(|(id, _)| id);
+        Ok((records, last, epoch.unwrap_or_default()))
     }
 
     /// How many echoes are owed, and whether a process has the lease.
@@ -256,34 +261,42 @@ impl Log {
         command
     }
 
-    /// Tried again on a new connection when one has broken: every verb may be repeated. Twice, because a process that is
+    /// Tried again on a new connection when one has broken, or once when it is silent: every verb may be repeated. Only an
+    /// echo without a mid may be appended twice then, and is sent twice. Tried again twice, because a process that is
     /// stopped and resumed may be interrupted again, which is no trouble of the server's.
     pub(super) fn run<T>(
         &mut self,
         ask: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
-        for _ in 0..2 {
-            if matches!(&result, Err(error) if error.is_io_error() && !error.is_timeout()) {
-                result = self.try_once(&ask);
+        for is_first in [true, false] {
+            match &result {
+                Err(error) if error.is_io_error() && (is_first || !error.is_timeout()) => {}
+                _ => break,
             }
+            result = self.try_once(&ask);
         }
         result.map_err(|error| self.server.explain(&error))
     }
 
     fn try_once<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                self.is_new_connection = true;
-                none.insert(self.server.connect()?)
-            }
+        let connection = match self.connection.take() {
+            None => self
+                .server
+                .connect()
+                .inspect(|_| self.is_new_connection = true),
+            Some(connection) => Ok(connection),
         };
-        let result = ask(connection);
-        // A reply that did not come may come later: such a connection is not used again.
-        if result.as_ref().is_err_and(RedisError::is_io_error) {
-            self.connection = None;
-        }
+        // After a failure it is not used again: a reply that did not come may come later, and a server that refuses may not
+        // be the one that the name leads to.
+        let result = connection.and_then(|mut connection| {
+            let reply = ask(&mut connection)?;
+            self.connection = Some(connection);
+            Ok(reply)
+        });
+        self.server
+            .has_failed
+            .fetch_or(result.is_err(), Ordering::Relaxed);
         result
     }
 }

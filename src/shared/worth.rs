@@ -6,11 +6,10 @@ use log::Level;
 
 use super::verbs::Log;
 
-/// What becomes of what was acknowledged when the server's machine is lost, and how bad that is.
-pub(super) type Worth = (Level, &'static str);
+const SAFE: &str = "a 200 survives the loss of the server";
 
-/// What a 200 is worth, and why the server may drop what is owed by itself, if it may.
-pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
+/// What becomes of what was acknowledged when the server's machine is lost, and why the server may drop what is owed by itself, if it may.
+pub(super) fn of(log: &mut Log) -> Result<(&'static str, Option<String>), String> {
     let names = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(&names);
@@ -21,24 +20,20 @@ pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
         })?;
     let get = |name: &str| settings.get(name).map_or("", String::as_str);
     let worth = match (get("appendonly"), get("appendfsync")) {
-        ("yes", "always") => (Level::Info, "a 200 survives the loss of the server"),
-        ("yes", "everysec") => (
-            Level::Warn,
-            "up to a second of what was answered 200 may be lost with the server (appendfsync is everysec; always is safe)",
-        ),
-        ("yes", _) => (
-            Level::Warn,
-            "some of what was answered 200 may be lost with the server's machine (appendfsync is no; always is safe)",
-        ),
-        ("", _) => (
-            Level::Warn,
+        ("yes", "always") => SAFE,
+        ("yes", "everysec") => {
+            "up to a second of what was answered 200 may be lost with the server (appendfsync is everysec; always is safe)"
+        }
+        ("yes", _) => {
+            "some of what was answered 200 may be lost with the server's machine (appendfsync is no; always is safe)"
+        }
+        ("", _) => {
             "the server does not tell what a 200 is worth, because it forbids CONFIG: ask its provider for the values of \
-             appendonly and appendfsync",
-        ),
-        _ => (
-            Level::Warn,
-            "everything that is owed is lost with the server (appendonly is no; yes, with appendfsync always, is safe)",
-        ),
+             appendonly and appendfsync"
+        }
+        _ => {
+            "everything that is owed is lost with the server (appendonly is no; yes, with appendfsync always, is safe)"
+        }
     };
     let policy = get("maxmemory-policy");
     let evicts = get("maxmemory") != "0" && !["", "noeviction"].contains(&policy);
@@ -50,7 +45,12 @@ pub(super) fn of(log: &mut Log) -> Result<(Worth, Option<String>), String> {
 
 /// Tells what a 200 is worth.
 pub(super) fn tell(log: &mut Log) -> Result<(), String> {
-    let ((level, durability), eviction) = of(log)?;
+    let (durability, eviction) = of(log)?;
+    let level = if durability == SAFE {
+        Level::Info
+    } else {
+        Level::Warn
+    };
     log::log!(level, "the shared outbox: {durability}");
     if let Some(eviction) = eviction {
         log::warn!("the shared outbox: {eviction}");

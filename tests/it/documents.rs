@@ -292,7 +292,10 @@ fn the_lines_in_the_table_of_symptoms_are_in_the_code() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path
+                .extension()
+                .is_some_and(|kind| kind == "rs" || kind == "txt")
+            {
                 code += &fs::read_to_string(path).expect("it is text");
             }
         }

@@ -154,6 +154,38 @@ fn what_a_frozen_sender_writes_when_another_sends_is_refused() {
     );
 }
 
+/// The first of them are more than are read at once.
+#[test]
+fn entries_that_no_echobot_wrote_hide_nothing_and_are_not_read_again_and_again() {
+    let Some(server) = server() else { return };
+    let foreign = |count: u32| {
+        server.ask(&format!(
+            "EVAL \"for i = 1, {count} do redis.call('XADD', KEYS[1], '*', 'foo', '\\xff') end\" 1 {{echobot}}:log"
+        ));
+    };
+    foreign(1500);
+    let graph_api = delivering();
+    let bot = bot(&server, &graph_api.url());
+    assert_says(&bot, LEADS);
+    assert_eq!(write_to(&bot, "7", "m_1", "after many").status, 200);
+    assert_says(&bot, "echoed: mid m_1");
+    foreign(1);
+    let reads = || {
+        let said = server.ask("INFO commandstats");
+        let count = said.split("cmdstat_xread:calls=").nth(1);
+        let count = count.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
+        count.expect("it is read")
+    };
+    let before = reads();
+    thread::sleep(Duration::from_secs(1));
+    let more = reads() - before;
+    assert!(more < 20, "{more} reads in a second");
+    assert_eq!(write_to(&bot, "7", "m_2", "after one").status, 200);
+    assert_says(&bot, "echoed: mid m_2");
+    let log = bot.log();
+    assert_eq!(log.matches("that no echobot wrote").count(), 1, "{log}");
+}
+
 #[test]
 fn full_is_503_and_one_person_cannot_fill_it() {
     let Some(server) = server() else { return };

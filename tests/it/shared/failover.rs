@@ -1,16 +1,15 @@
 //! Servers that come back with less than they had, and what a process believes then.
 
 use std::collections::HashSet;
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::{io, thread};
+use std::thread;
 
 use echobot::simulator::Reply;
 
+use super::switch::Switch;
 use super::*;
 use crate::graph_api::GraphApi;
 use crate::promises::{assert_in_order, crowd, delivered, delivery};
-use crate::support::{raw, request, signal};
+use crate::support::{killed, raw, request, signal};
 
 /// Two bots that both believe to send would make some hundred.
 const A_HANDFUL: usize = 20;
@@ -149,50 +148,6 @@ fn what_a_promoted_replica_accepts_is_sent_though_its_ids_are_behind() {
     assert_eq!(texts, ["both have it", "the replica has not", "after it"]);
 }
 
-/// Connections to it go on to a server of choice; moving it cuts them.
-struct Switch {
-    port: u16,
-    target: Arc<Mutex<(u16, Vec<TcpStream>)>>,
-}
-
-impl Switch {
-    fn to(port: u16) -> Switch {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let target = Arc::new(Mutex::new((port, Vec::new())));
-        let port = listener.local_addr().expect("it has an address").port();
-        let shared = Arc::clone(&target);
-        thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let mut target = shared.lock().expect("nobody panics with it");
-                let Ok(far) = TcpStream::connect(("127.0.0.1", target.0)) else {
-                    continue;
-                };
-                let copy = |stream: &TcpStream| stream.try_clone().expect("it can be copied");
-                target.1.extend([copy(&near), copy(&far)]);
-                for (mut from, mut to) in [(copy(&near), copy(&far)), (far, near)] {
-                    thread::spawn(move || {
-                        let _ = io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Switch { port, target }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn move_to(&self, port: u16) {
-        let mut target = self.target.lock().expect("nobody panics with it");
-        target.0 = port;
-        for stream in target.1.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
 #[test]
 fn a_commit_under_an_older_epoch_is_refused() {
     let Some(server) = server() else { return };
@@ -235,6 +190,31 @@ fn a_commit_under_an_older_epoch_is_refused() {
         owed + called.len() <= webhooks.len() + 72,
         "it went on sending"
     );
+}
+
+/// As `PERSIST` or a clock that steps back leaves it.
+#[test]
+fn a_dead_processs_lease_ends_even_if_it_has_no_end_or_a_late_one() {
+    for lease in [
+        "PERSIST {echobot}:leader",
+        "PEXPIRE {echobot}:leader 600000",
+    ] {
+        let Some(server) = server() else { return };
+        let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+        let first = bot(&server, &graph_api.url());
+        assert_says(&first, LEADS);
+        let second = bot(&server, &graph_api.url());
+        assert_says(&second, FOLLOWS);
+        killed(first);
+        server.ask(lease);
+        assert_eq!(write_to(&second, "7", "m_1", "hello").status, 200);
+        let calls = graph_api.wait_for_calls(1, Duration::from_secs(20));
+        assert_eq!(calls.len(), 1, "{}", second.log());
+        let asked = server.ask("INFO commandstats");
+        let asked = asked.split("cmdstat_eval:calls=").nth(1);
+        let asked = asked.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
+        assert!(asked.is_some_and(|asked| asked < 300), "{asked:?}");
+    }
 }
 
 #[test]

@@ -9,14 +9,17 @@
 )]
 
 mod basics;
+mod connections;
 mod failover;
 mod load;
 mod machines;
 mod memory;
 mod pages;
 mod redis_server;
+mod rights;
 mod servers;
 mod simulate;
+mod switch;
 mod upgrade;
 
 use std::thread;

@@ -10,7 +10,7 @@ use crate::graph_api::GraphApi;
 use crate::process::{echobot, run};
 use crate::support::{Directory, raw, request};
 
-fn delivering() -> GraphApi {
+pub fn delivering() -> GraphApi {
     GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts")
 }
 
@@ -67,7 +67,7 @@ fn what_a_200_is_worth_is_said_by_the_bot_and_by_check() {
     }
 }
 
-fn check(redis_url: &str, graph_url: &str) -> String {
+pub fn check(redis_url: &str, graph_url: &str) -> String {
     let mut command = echobot(&["check"]);
     let secrets = ["PAGE_ACCESS_TOKEN", "VERIFY_TOKEN", "APP_SECRET"];
     command.envs(secrets.map(|name| (name, "x")));
@@ -218,11 +218,20 @@ fn tls_wants_a_certificate_that_is_trusted_unless_told_otherwise() {
     assert_eq!(write_to(&refusing, "7", "m_1", "hello").status, 503);
     assert_says(&refusing, "REDIS_TLS_INSECURE");
     let trusting = bot_with(&url, &graph_api.url(), &[("SSL_CERT_FILE", &certificate)]);
-    assert_eq!(write_to(&trusting, "7", "m_2", "hello").status, 200);
+    let answer = write_to(&trusting, "7", "m_2", "hello");
+    assert_eq!(answer.status, 200, "{}", trusting.log());
     drop((refusing, trusting));
     let insecure = bot_with(&url, &graph_api.url(), &[("REDIS_TLS_INSECURE", "true")]);
     assert_eq!(write_to(&insecure, "7", "m_3", "hello").status, 200);
     assert_says(&insecure, "echoed: mid m_3");
+    // Said in both places.
+    let url = format!("{url}/#insecure");
+    let insecure = bot_with(&url, &graph_api.url(), &[("REDIS_TLS_INSECURE", "true")]);
+    assert_eq!(write_to(&insecure, "7", "m_4", "hello").status, 200);
+    let plain = format!("redis://localhost:{port}");
+    let plain = bot_with(&plain, &graph_api.url(), &[]);
+    assert_eq!(write_to(&plain, "7", "m_5", "hello").status, 503);
+    assert_says(&plain, "want TLS: rediss://");
 }
 
 #[test]
