@@ -177,12 +177,10 @@ fn start(worker: &Arc<Worker>, threads: usize, place: Place) -> io::Result<Vec<J
         let lead = move || leader.run(&worker.pool, || worker.page.outbox_owner());
         started.push(essential_thread::spawn("leader".to_string(), lead)?);
     }
-    let write = Arc::clone(worker);
-    started.push(essential_thread::spawn("writer".to_string(), move || {
-        write.write(place)
-    })?);
+    let (writer, worker) = (Arc::clone(worker), Arc::downgrade(worker));
+    let write = move || writer.write(place);
+    started.push(essential_thread::spawn("writer".to_string(), write)?);
     // The writer cannot answer what a disk keeps it from writing.
-    let worker = Arc::downgrade(worker);
     let answer_late = move || {
         while let Some(next) = worker.upgrade().map(|worker| worker.answer_late()) {
             thread::sleep(next.saturating_duration_since(Instant::now()));

@@ -33,10 +33,9 @@ use super::{Due, EchoId, Outbox, Reason};
 /// The pause before a request that did not leave is made again.
 const RETRY_UNSENT: Duration = Duration::from_secs(1);
 
-/// After so many refusals the person's next message is tried first. It may end a hold when nobody else writes, and would come
-/// too early if the hold were about to end.
-const GIVES_WAY: usize = 2;
-const GIVES_WAY_IN_A_HOLD: usize = 5;
+/// After so many refusals the person's next message is tried first; while the page is held after so many: it may end a hold
+/// when nobody else writes, and would come too early where the hold is about to end.
+const GIVES_WAY: [usize; 2] = [2, 5];
 
 /// In memory, where waiting means 503, so many refusals are enough.
 const ENOUGH_IN_MEMORY: usize = 3;
@@ -179,11 +178,7 @@ impl<R> Outbox<R> {
         let may_be_sent = outcome == Outcome::PerhapsSent;
         let first = self.first(me).map_or(pause, |first| first.tries.pause());
         let is_held = self.page.is_held();
-        let enough = if is_held {
-            GIVES_WAY_IN_A_HOLD
-        } else {
-            GIVES_WAY
-        };
+        let enough = GIVES_WAY[usize::from(is_held)];
         match next {
             _ if is_to_blame && may_be_sent && !is_held => Fate::Settled,
             _ if (is_to_blame || is_too_late) && !is_held => Fate::Dropped,

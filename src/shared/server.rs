@@ -9,9 +9,8 @@ use redis::{Client, Connection, IntoConnectionInfo, RedisError, RedisResult, Tls
 
 use crate::config::SharedOutbox;
 
-/// A connection is there within this time, and each reply within the next. A webhook takes two replies as a rule: where its
-/// connection has become silent, 2 s pass before a new one is tried, and Messenger waits for 5 s.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+/// A connection is there within this time, and so is each reply. A webhook takes two replies as a rule: where its connection
+/// has become silent, 2 s pass before a new one is tried, and Messenger waits for 5 s.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Routers forget a connection that is idle for some minutes, and drop what comes over it later.
@@ -59,7 +58,7 @@ impl Server {
 
     /// With the certificates that are built in, or else with those of its own: the server may have a public one.
     pub(super) fn connect(&self) -> RedisResult<Connection> {
-        let mut connected = self.client.get_connection_with_timeout(CONNECTED_WITHIN);
+        let mut connected = self.client.get_connection_with_timeout(ANSWERED_WITHIN);
         let certificates = TlsCertificates {
             client_tls: None,
             root_cert: self.setting.authorities.clone(),
@@ -69,7 +68,7 @@ impl Server {
             && certificates.root_cert.is_some()
             && let Ok(client) = Client::build_with_tls(info, certificates)
         {
-            connected = client.get_connection_with_timeout(CONNECTED_WITHIN);
+            connected = client.get_connection_with_timeout(ANSWERED_WITHIN);
         }
         let connection = connected?;
         connection.set_read_timeout(Some(ANSWERED_WITHIN))?;

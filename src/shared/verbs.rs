@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, RedisResult};
+use log::Level;
+use redis::{Cmd, Connection, RedisError, RedisResult};
 
 use super::record::{from_id, record, stored};
 use super::server::Server;
@@ -15,12 +16,21 @@ use super::{Leader, Owner};
 use crate::clock::{self, milliseconds};
 use crate::config::SharedOutbox;
 use crate::outbox::{MidDigest, StoredEcho, WriteBatch, Written, free_room, persons_share};
+use crate::rate_limited_log::RateLimitedLog;
 
 /// Records that are read or appended at once.
 const CHUNK: usize = 1000;
 
 /// The shortest wait of a read: 0 would be for ever.
 pub(super) const NO_WAIT: Duration = Duration::from_millis(1);
+
+/// How often it is said again that something is wrong with the server's data.
+const WARNED_EVERY: Duration = Duration::from_secs(3600);
+
+const FORGOTTEN: &str = "the memory of the shared outbox's server is full: the oldest mids are deleted, and a message that is \
+                         redelivered late may be echoed again; raise maxmemory";
+const OTHERS: &str = "the shared outbox has entries that no echobot wrote: they are passed over, and count towards MAX_PENDING \
+                      until somebody deletes them";
 
 /// The log, over one connection.
 pub(crate) struct Log {
@@ -29,8 +39,7 @@ pub(crate) struct Log {
     is_new_connection: bool,
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
-    has_forgotten: bool,
-    has_found_others: bool,
+    warnings: RateLimitedLog,
 }
 
 impl Log {
@@ -46,8 +55,7 @@ impl Log {
             connection: None,
             is_new_connection: false,
             ahead: 0,
-            has_forgotten: false,
-            has_found_others: false,
+            warnings: RateLimitedLog::new(module_path!(), WARNED_EVERY),
         }
     }
 
@@ -94,12 +102,7 @@ impl Log {
             if !replies.iter().any(is_full) || self.forget()? == 0 {
                 return Ok(self.written(batch, &committed, replies));
             }
-            if !mem::replace(&mut self.has_forgotten, true) {
-                log::warn!(
-                    "the memory of the shared outbox's server is full: the oldest mids are deleted, and a message that is \
-                     redelivered late may be echoed again; raise maxmemory"
-                );
-            }
+            self.warnings.log("forgotten", Level::Warn, FORGOTTEN);
         }
     }
 
@@ -222,11 +225,8 @@ impl Log {
         let entries: Vec<_> = streams.flat_map(|(_, entries)| entries).collect();
         let echo = |(id, fields): &(String, Vec<_>)| stored(id, fields, sent.get(id), self.ahead);
         let records: Vec<StoredEcho> = entries.iter().filter_map(echo).collect();
-        if records.len() < entries.len() && !mem::replace(&mut self.has_found_others, true) {
-            log::warn!(
-                "the shared outbox has entries that no echobot wrote: they are passed over, and count towards MAX_PENDING \
-                 until somebody deletes them"
-            );
+        if records.len() < entries.len() {
+            self.warnings.log("others", Level::Warn, OTHERS);
         }
         let last = entries.into_iter().next_back().map(|(id, _)| id);
         Ok((records, last, epoch.unwrap_or_default()))
@@ -270,23 +270,21 @@ impl Log {
     ) -> Result<T, String> {
         let mut result = self.try_once(&ask);
         for is_first in [true, false] {
-            match &result {
-                Err(error) if error.is_io_error() && (is_first || !error.is_timeout()) => {}
-                _ => break,
+            let again =
+                |error: &RedisError| error.is_io_error() && (is_first || !error.is_timeout());
+            if result.as_ref().is_err_and(again) {
+                result = self.try_once(&ask);
             }
-            result = self.try_once(&ask);
         }
         result.map_err(|error| self.server.explain(&error))
     }
 
     fn try_once<T>(&mut self, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        let connection = match self.connection.take() {
-            None => self
-                .server
-                .connect()
-                .inspect(|_| self.is_new_connection = true),
-            Some(connection) => Ok(connection),
+        let connect = || {
+            self.is_new_connection = true;
+            self.server.connect()
         };
+        let connection = self.connection.take().map_or_else(connect, Ok);
         // After a failure it is not used again: a reply that did not come may come later, and a server that refuses may not
         // be the one that the name leads to.
         let result = connection.and_then(|mut connection| {
@@ -294,9 +292,8 @@ impl Log {
             self.connection = Some(connection);
             Ok(reply)
         });
-        self.server
-            .has_failed
-            .fetch_or(result.is_err(), Ordering::Relaxed);
+        let has_failed = &self.server.has_failed;
+        has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
         result
     }
 }
