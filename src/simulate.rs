@@ -28,8 +28,8 @@ fn own_bots() -> OwnBots {
     settings.push(("REDIS_PREFIX", prefix));
     settings.extend(config::log_level_text().map(|level| ("RUST_LOG", level)));
     let [temporary, data] = DIRECTORIES;
-    // A Unix socket's path is short, so a temporary directory with a long one stays what it is.
-    let is_short = std::env::temp_dir().as_os_str().len() <= 40;
+    // A Unix socket's path is short: where its own directory would have a longer one, TMPDIR stays what it is.
+    let is_short = std::env::temp_dir().as_os_str().len() <= 38;
     let directories = [is_short.then_some(temporary), (!is_shared).then_some(data)];
     OwnBots {
         count: if is_shared { 2 } else { 1 },

@@ -57,15 +57,34 @@ fn trouble_can_be_had_from_the_command_line() {
     }
 }
 
+/// Up to the length at which the path of a Unix socket there would be too long.
+#[test]
+fn it_starts_however_long_the_path_of_the_temporary_directory_is() {
+    let place = std::env::temp_dir().join(format!("it-{}", std::process::id()));
+    for length in 30..=64 {
+        let name = "x".repeat(length - 1 - place.as_os_str().len());
+        let temporary = place.join(name);
+        std::fs::create_dir_all(&temporary).expect("it can be made");
+        let mut command = echobot(&["simulate", "--say", "hello"]);
+        let ended = run(command.env("TMPDIR", &temporary));
+        assert_eq!(ended.stdout, "hello\n", "{length}: {}", ended.stderr);
+    }
+    std::fs::remove_dir_all(&place).expect("it can be removed");
+}
+
 #[test]
 fn the_bot_and_its_files_are_gone_when_it_ends() {
     let temporary = Directory::new("simulate");
     let mut command = echobot(&["simulate", "--port", "0"]);
     let mut process = Running::start(command.env("TMPDIR", temporary.path()));
     let mut output = BufReader::new(process.0.stdout.take().expect("it is piped"));
+    let mut said = String::new();
     output
-        .read_line(&mut String::new())
+        .read_line(&mut said)
         .expect("it says where its page is");
+    if !said.starts_with("open ") {
+        panic!("{said:?}: {}", process.end().stderr);
+    }
     let left = || {
         std::fs::read_dir(temporary.path())
             .expect("it is there")
