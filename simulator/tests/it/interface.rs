@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::try_to_post;
+use crate::support::free_port;
 
 #[test]
 fn what_goes_wrong_is_told_with_its_status() {
@@ -62,12 +63,14 @@ fn the_log_tells_what_has_changed_and_waits_for_it() {
     assert_eq!(nothing["messages"], json!([]));
 }
 
-/// An example of the README's, to the letter.
-fn example(language: &str) -> &'static str {
+/// An example of the README's, to the letter but for this port.
+fn example(language: &str, port: &str) -> String {
     let start = format!("```{language}\n");
     let code = include_str!("../../README.md").split(&start).nth(1);
     let code = code.expect("there is an example");
-    code.split("```").next().expect("it has an end")
+    let code = code.split("```").next().expect("it has an end");
+    assert!(code.contains(port), "{code}");
+    code.replace(port, &free_port().to_string())
 }
 
 fn run_test(command: &mut std::process::Command) {
@@ -80,7 +83,7 @@ fn run_test(command: &mut std::process::Command) {
 #[test]
 fn the_readmes_example_tests_a_python_bot() {
     let directory = crate::support::Directory::new("pytest");
-    let test = directory.file("test_bot.py", example("python").as_bytes());
+    let test = directory.file("test_bot.py", example("python", "8095").as_bytes());
     let python = format!("{}/../target/bots/bin/python", env!("CARGO_MANIFEST_DIR"));
     if !std::path::Path::new(&python).exists() {
         return leave_out("the README's example", ".ci/bots installs pytest");
@@ -96,7 +99,7 @@ fn the_readmes_example_tests_a_python_bot() {
 #[test]
 fn the_readmes_example_tests_a_node_bot() {
     let directory = crate::support::Directory::new("node");
-    let test = directory.file("bot.test.mjs", example("js").as_bytes());
+    let test = directory.file("bot.test.mjs", example("js", "8096").as_bytes());
     let mut node = std::process::Command::new("node");
     if node.arg("--version").output().is_err() {
         return leave_out("the README's example", "install Node");

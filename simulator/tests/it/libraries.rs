@@ -3,12 +3,12 @@
 //! `.ci/bots target/bots` installs them; where they are missing this is left out, with a word about it.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
 use crate::client::try_to_post;
+use crate::support::free_port;
 
 fn installed() -> Option<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bots");
@@ -25,11 +25,6 @@ enum Knows {
     Texts,
     Templates,
     Everything,
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    free.local_addr().expect("it is bound").port()
 }
 
 /// The program that runs this script.
