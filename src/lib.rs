@@ -21,8 +21,7 @@
 //!    already, it accepts none of them, and the webhook is answered 503.
 //! 6. The writer (`worker.rs`) commits, in one batch, all echoes that were accepted since its last commit. Then it answers
 //!    their webhooks with 200. A webhook that is not safe after 4 s is answered 503, by a thread that waits for nothing else.
-//!    `place.rs` has the three places to
-//!    commit to; the settings choose one at the start:
+//!    `place.rs` has the three places to commit to; the settings choose one at the start:
 //!    - memory: nothing is written, and the sender of a webhook's last echo answers the webhook;
 //!    - disk ([`store`], with `DATA_DIR`): one redb file, with a lock file beside it;
 //!    - a shared log (`shared`, with `REDIS_URL` and the cargo feature `redis`): every process appends to it. One process holds
