@@ -68,7 +68,7 @@ fn told(name: &str, outcome: &Outcome) -> [Measured; 3] {
             "ms",
         ),
         match name {
-            "shared" => p99.at_most(15.0),
+            "shared" => p99.at_most(25.0),
             _ => p99,
         },
         Measured::new(format!("{name}: CPU per echo"), outcome.cpu, "µs"),
