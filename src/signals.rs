@@ -13,8 +13,8 @@ use crate::logger;
 use crate::shield::Shield;
 use crate::systemd::Systemd;
 
-/// Watches signals from now on. The first one closes the port, which is put into what is returned when it is open; before
-/// that, nothing has been received, and the process ends at once. Heroku sends SIGTERM several times, and means one; a
+/// Watches signals from now on. The caller puts the shield into the returned cell as soon as the port is open. The first
+/// signal closes the port; before it is open, the signal ends the process at once, because nothing was received. Heroku sends SIGTERM several times, and means one; a
 /// second SIGINT means now. A bot that was started with `nohup` outlives SIGHUP.
 pub(crate) fn watch(systemd: Systemd) -> io::Result<Arc<OnceLock<Arc<Shield>>>> {
     // A write beyond a limit of file sizes is to fail as on a full disk, and not to end the bot.

@@ -43,6 +43,8 @@ fn all_certificates(directory: &Path) -> Result<Certificates, String> {
 fn certificates(file: &Path) -> Result<Certificates, String> {
     let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.flatten().collect();
-    let (is_some, none) = (!found.is_empty(), "there is none in it");
-    is_some.then_some(found).ok_or(none.to_string())
+    match found.is_empty() {
+        true => Err("there is none in it".to_string()),
+        false => Ok(found),
+    }
 }

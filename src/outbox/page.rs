@@ -13,7 +13,7 @@ const REFUSED_IN_A_ROW: usize = 3;
 /// So many calls in a row without an answer, of two people at least, are an outage.
 const UNANSWERED_IN_A_ROW: usize = 8;
 
-/// In a brown-out one of so many calls saves a message.
+/// In a brown-out one of so many calls is a further try that gets through.
 const BROWN_OUT: u64 = 50;
 
 /// The first pause from a probe to the next, doubled each time, and the longest.
@@ -54,7 +54,7 @@ pub(super) struct Page {
     pub(super) calls: u64,
     /// What has got through on each platform: Messenger's calls tell nothing about Instagram's.
     pub(super) successes: [Successes; 2],
-    /// How many calls had begun when a message last got through whose call had failed before.
+    /// How many calls had begun when a further try last delivered a message.
     pub(super) last_saved: Option<u64>,
 }
 

@@ -4,18 +4,15 @@ use std::cell::OnceCell;
 
 use echobot::simulator::Reply;
 
-use super::switch::Switch;
 use super::*;
 use crate::graph_api::GraphApi;
 
 /// As after a failover that the server's provider makes.
 #[test]
 fn bots_leave_a_primary_that_has_become_a_replica_and_has_kept_their_connections() {
-    let Some(primary) = server() else { return };
-    let Some(replica) = server_with(&SAFE) else {
+    let Some((primary, replica, switch)) = two_servers() else {
         return;
     };
-    let switch = Switch::to(primary.port());
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let bots = [(); 2].map(|()| bot_with(&switch.url(), &graph_api.url(), &[]));
     for (n, bot) in bots.iter().enumerate() {
@@ -38,11 +35,9 @@ fn bots_leave_a_primary_that_has_become_a_replica_and_has_kept_their_connections
 
 #[test]
 fn a_bot_whose_leader_connects_to_another_server_appends_there_too() {
-    let Some(old) = server() else { return };
-    let Some(new) = server_with(&SAFE) else {
+    let Some((old, new, switch)) = two_servers() else {
         return;
     };
-    let switch = Switch::to(old.port());
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let bot = bot_with(&switch.url(), &graph_api.url(), &[]);
     assert_eq!(write_to(&bot, "7", "m_1", "before").status, 200);

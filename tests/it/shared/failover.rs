@@ -5,7 +5,6 @@ use std::thread;
 
 use echobot::simulator::Reply;
 
-use super::switch::Switch;
 use super::*;
 use crate::graph_api::GraphApi;
 use crate::promises::{assert_in_order, crowd, delivered, delivery};
@@ -106,11 +105,9 @@ fn a_server_that_is_restarted_and_has_lost_nothing_doubles_nothing() {
 /// The ids of the replica's log are behind: it had not heard of the last entry, and its clock is a minute late.
 #[test]
 fn what_a_promoted_replica_accepts_is_sent_though_its_ids_are_behind() {
-    let Some(primary) = server() else { return };
-    let Some(replica) = server_with(&SAFE) else {
+    let Some((primary, replica, switch)) = two_servers() else {
         return;
     };
-    let switch = Switch::to(primary.port());
     let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
     let bots = [(); 2].map(|()| bot_with(&switch.url(), &graph_api.url(), &[]));
     assert_eq!(write_to(&bots[0], "7", "m_1", "both have it").status, 200);

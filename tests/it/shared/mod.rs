@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use echobot::simulator::{Bot, Messenger, Received, text_message, webhook};
 
 use self::redis_server::{RedisServer, SAFE};
+use self::switch::Switch;
 use crate::deploy::leave_out;
 use crate::support::{PATIENCE, start_bot};
 
@@ -42,6 +43,13 @@ fn server_with(options: &[&str]) -> Option<RedisServer> {
         return None;
     }
     Some(RedisServer::start(options))
+}
+
+/// Two servers, and a proxy that leads to the first; none where there is no redis-server.
+fn two_servers() -> Option<(RedisServer, RedisServer, Switch)> {
+    let (first, second) = (server()?, server()?);
+    let switch = Switch::to(first.port());
+    Some((first, second, switch))
 }
 
 /// A bot with this server, whose Graph API is at this address.
