@@ -113,6 +113,7 @@ mod essential_thread;
 pub mod event;
 pub mod graph;
 mod hex;
+mod lock;
 pub mod logger;
 pub mod outbox;
 mod place;

@@ -4,6 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
 use crate::outbox::{Due, Outbox, WriteBatch};
 
 /// How long a sender sleeps at most.
@@ -47,7 +48,7 @@ impl<R> Pool<R> {
 
     /// Changes the outbox, or looks at it. Threads that have something to do then are notified.
     pub fn change<T>(&self, change: impl FnOnce(&mut Outbox<R>, Instant) -> T) -> T {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         let result = change(&mut state.outbox, now);
         self.notify(state, now);
@@ -56,7 +57,7 @@ impl<R> Pool<R> {
 
     /// A sender waits for the next call that is due; none when it is to stop.
     pub fn next_call(&self) -> Option<Due> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         loop {
             let now = Instant::now();
             if state.may_stop() {
@@ -81,7 +82,7 @@ impl<R> Pool<R> {
 
     /// The writer waits for a batch; none when it is to stop.
     pub fn next_batch(&self) -> Option<WriteBatch> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         loop {
             let batch = state.outbox.take_batch();
             if batch.is_some() || state.is_finished() {
@@ -94,13 +95,13 @@ impl<R> Pool<R> {
 
     /// Whether it stops, no call is in flight, and all is written.
     pub fn is_finished(&self) -> bool {
-        self.lock().is_finished()
+        lock(&self.state).is_finished()
     }
 
     /// Lets senders and writer stop when their work is done. With a store what is owed stays
     /// there; without one it is sent first. Returns at once.
     pub fn stop(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.is_stopping = true;
         self.notify(state, Instant::now());
     }
@@ -121,11 +122,6 @@ impl<R> Pool<R> {
         if writer || is_stopping {
             self.to_write.notify_one();
         }
-    }
-
-    /// Ignores lock poisoning: losing one update is better than stopping the bot.
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

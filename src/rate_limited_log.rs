@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use log::Level;
+
+use crate::lock::lock;
 
 /// Lines of several kinds.
 pub(crate) struct RateLimitedLog {
@@ -39,7 +41,7 @@ impl RateLimitedLog {
 
     /// How many were omitted before this one; none when this one is omitted too.
     fn turn(&self, kind: &'static str, now: Instant) -> Option<u64> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = lock(&self.kinds);
         if let Some((last, omitted)) = kinds.get_mut(kind)
             && now < *last + self.interval
         {

@@ -22,6 +22,7 @@ use crate::place::Place;
 use crate::pool::Pool;
 use crate::shield::{self, Shield};
 use crate::signals;
+use crate::store::StoreError;
 use crate::watchdog;
 use crate::webhook;
 use crate::worker::Worker;
@@ -82,7 +83,11 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let (place, kept) = Place::open(config).map_err(|error| ServeError {
         line: error.to_string(),
-        exit_code: if error.is_busy() { 75 } else { 2 },
+        exit_code: if matches!(error, StoreError::Busy(_)) {
+            75
+        } else {
+            2
+        },
     })?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());

@@ -55,11 +55,6 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// Whether another process has it open.
-    pub fn is_busy(&self) -> bool {
-        matches!(self, StoreError::Busy(_))
-    }
-
     fn busy(path: &Path) -> StoreError {
         let path = path.display();
         StoreError::Busy(format!(
@@ -112,7 +107,8 @@ impl Store {
         let lock = lock(&path.with_extension(LOCK))?;
         make(&path)?;
         let database = open_file(&path)?;
-        let found = keep_private(&path).and_then(|()| identity(&path));
+        // Only this user may read the file, whatever its mode was.
+        let found = make_private(&path).and_then(|()| identity(&path));
         let file = found.map_err(unusable)?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| StoreError::damaged(&path, &what))?;
@@ -205,17 +201,6 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
         }
         error => StoreError::damaged(path, &error),
     })
-}
-
-/// Only this user may read the file, whatever its mode was.
-fn keep_private(path: &Path) -> io::Result<()> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode != 0o600 {
-        make_private(path)?;
-        let path = path.display();
-        log::info!("the mode of {path} was {mode:o}, and is 600 now: only this user can read it");
-    }
-    Ok(())
 }
 
 fn make_private(path: &Path) -> io::Result<()> {

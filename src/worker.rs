@@ -25,10 +25,7 @@ use crate::shield::Shield;
 use crate::store::StoreError;
 use crate::webhook::{self, Answer, Verdict, Webhook};
 
-/// The health of a bot that answers, but takes no webhooks.
-const NOT_OK: &str = "stopping, or the outbox accepts no more echoes";
-
-/// The answer to a webhook that is not taken, and the usual reason.
+/// The answer to a webhook that is not taken, the health of a bot that takes none, and the usual reason.
 const TAKES_NO_MORE: &str = "the outbox accepts no more echoes";
 const NO_ROOM: &str = "as many echoes are owed as MAX_PENDING allows, in all or to one person";
 const NOT_WRITTEN: &str =
@@ -118,7 +115,7 @@ impl Worker {
         self.pool.change(|outbox, now| {
             let owed = outbox.owed();
             match outbox.held().map(call_log::why) {
-                _ if !outbox.is_ok(now) => Answer::unavailable(NOT_OK),
+                _ if !outbox.is_ok(now) => Answer::unavailable(TAKES_NO_MORE),
                 _ if outbox.lease.epoch == Some(0) => Answer::new(200, "ok: another process sends"),
                 None if owed == 0 => Answer::ok(),
                 None => Answer::new(200, format!("ok: {owed} echoes are owed")),

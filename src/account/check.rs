@@ -112,7 +112,7 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
     }
     let owed = match Store::open(directory) {
         Ok((_, owed)) => owed,
-        Err(error) if error.is_busy() => {
+        Err(StoreError::Busy(_)) => {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
             let says = health.map(|says| format!("the bot that runs says: {says}"));
             let nobody = "a bot uses it, but none answers where BIND and PORT say";

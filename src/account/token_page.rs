@@ -1,6 +1,6 @@
 //! The page that the token is for, and whether an event is that page's.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use log::Level;
@@ -9,6 +9,7 @@ use super::calls::Owner;
 use crate::config::Secret;
 use crate::event::{Event, Platform};
 use crate::hex;
+use crate::lock::lock;
 use crate::outbox::MidDigest;
 use crate::rate_limited_log::RateLimitedLog;
 use crate::shared;
@@ -42,7 +43,7 @@ impl TokenPage {
 
     /// Takes what the Graph API says. Of another page than before no event has come yet.
     pub(super) fn learn(&self, owner: Owner) {
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         if known.owner.as_ref().is_none_or(|old| old.id != owner.id) {
             known.has_come = false;
             known.owner = Some(owner);
@@ -51,7 +52,7 @@ impl TokenPage {
 
     /// The owner of a shared outbox: the token's digest, its page, and the page of the last event.
     pub(crate) fn outbox_owner(&self) -> shared::Owner {
-        let known = self.known();
+        let known = lock(&self.known);
         let told = known.owner.as_ref().map_or("", |owner| &owner.id);
         [self.token.clone(), told.to_string(), known.last.clone()]
     }
@@ -63,7 +64,7 @@ impl TokenPage {
         let (Platform::Messenger, Some(page)) = (event.platform, &event.page) else {
             return true;
         };
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         match known.owner.as_ref().filter(|owner| owner.id != *page) {
             None => known.has_come |= known.owner.is_some(),
             Some(owner) if known.has_come => {
@@ -89,10 +90,10 @@ impl TokenPage {
     /// In a line of the log, after the token; nothing while the page is not known.
     pub(crate) fn hint(&self) -> String {
         let hint = |owner: &Owner| format!(" (it is for {owner})");
-        self.known().owner.as_ref().map(hint).unwrap_or_default()
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
+            .owner
+            .as_ref()
+            .map(hint)
+            .unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::Read as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector};
 use ureq::unversioned::transport::{NextTimeout, Transport};
 use ureq::{Agent, Body, Error, Proxy, ProxyBuilder, ProxyProtocol};
+
+use crate::lock::lock;
 
 /// The longest time for one call: name resolution, connection, request and response together.
 /// The Graph API answers in well under a second when it is healthy.
@@ -82,7 +84,7 @@ impl Client {
         &self,
         make: &dyn Fn(&Agent) -> Result<Response<Body>, Error>,
     ) -> Result<(Parts, Vec<u8>), Error> {
-        let idle = self.idle().pop();
+        let idle = lock(&self.idle).pop();
         let agent = idle.unwrap_or_else(|| {
             let connector = self.connector.clone();
             Agent::with_parts(self.config.clone(), connector, self.connector.names.clone())
@@ -93,12 +95,8 @@ impl Client {
             body.into_reader().take(MAX_BODY).read_to_end(&mut start)?;
             Ok((head, start))
         });
-        self.idle().push(agent);
+        lock(&self.idle).push(agent);
         answer
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Agent>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,7 +158,7 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, Error> {
         let now = Instant::now();
         let mut old = None;
-        if let Some(known) = &mut *self.known()
+        if let Some(known) = &mut *lock(&self.0)
             && known.uri.authority() == uri.authority()
         {
             if now < known.fresh_until {
@@ -180,18 +178,12 @@ impl Resolver for Names {
         })?;
         // Where IPv6 leads nowhere each new connection would wait for it; without IPv4 the next one is tried at once.
         addresses.sort_by_key(|address| address.is_ipv6());
-        *self.known() = Some(Known {
+        *lock(&self.0) = Some(Known {
             uri: uri.clone(),
             addresses: addresses.clone(),
             fresh_until: now + FRESH,
         });
         Ok(addresses)
-    }
-}
-
-impl Names {
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,7 +203,7 @@ impl Connector<()> for Explained {
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
         self.connector.connect(details, chained).map_err(|error| {
-            if let Some(known) = &mut *self.names.known() {
+            if let Some(known) = &mut *lock(&self.names.0) {
                 known.fresh_until = Instant::now();
             }
             let host = details.uri.host().unwrap_or_default();

@@ -33,10 +33,8 @@ pub(super) fn stored(
         return None;
     };
     let record: serde_json::Value = serde_json::from_slice(record).ok()?;
-    let platform = match record["instagram"] == true {
-        true => Platform::Instagram,
-        false => Platform::Messenger,
-    };
+    let is_instagram = record["instagram"] == true;
+    let platform = [Platform::Messenger, Platform::Instagram][usize::from(is_instagram)];
     let id = to_id(id)?;
     let text = record["text"].as_str()?;
     let sent = sent.filter(|sent| text.is_char_boundary(**sent));

@@ -46,10 +46,9 @@ pub(super) fn of(log: &mut Log) -> Result<(&'static str, Option<String>), String
 /// Tells what a 200 is worth.
 pub(super) fn tell(log: &mut Log) -> Result<(), String> {
     let (durability, eviction) = of(log)?;
-    let level = if durability == SAFE {
-        Level::Info
-    } else {
-        Level::Warn
+    let level = match durability == SAFE {
+        true => Level::Info,
+        false => Level::Warn,
     };
     log::log!(level, "the shared outbox: {durability}");
     if let Some(eviction) = eviction {

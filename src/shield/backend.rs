@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 
 use httparse::Status::Complete;
@@ -10,6 +10,7 @@ use log::Level;
 
 use super::Shared;
 use super::refusal::{BUSY, LOST, Refusal};
+use crate::lock::lock;
 
 /// A request that every handler answers somehow.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\n\r\n";
@@ -29,25 +30,17 @@ const MAX_HEADERS: usize = 32;
 #[derive(Default)]
 pub(super) struct Backend {
     /// The last one used is used first.
-    idle: Mutex<Vec<UnixStream>>,
-    /// The probes in a row that were not answered.
-    failed: Mutex<u32>,
+    pub(super) idle: Mutex<Vec<UnixStream>>,
+    /// The probes in a row that were not answered. Locked while a connection is opened to tiny_http, or let in. Of several
+    /// that come at once tiny_http may accept one and never read it; and the descriptors and threads of one connection are
+    /// not taken by another.
+    pub(super) opening: Mutex<u32>,
 }
 
 impl Backend {
-    pub(super) fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Held while a connection is opened to tiny_http, or let in. Of several that come at once tiny_http may accept one and
-    /// never read it; and the descriptors and threads of one connection are not taken by another.
-    pub(super) fn lock_opening(&self) -> MutexGuard<'_, u32> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps no more idle connections than so many clients can use.
     pub(super) fn trim(&self, clients: usize) {
-        let mut idle = self.idle();
+        let mut idle = lock(&self.idle);
         let surplus = idle.len().saturating_sub(clients.max(MIN_IDLE));
         idle.drain(..surplus);
     }
@@ -56,12 +49,12 @@ impl Backend {
 impl Shared {
     /// Has tiny_http answer a request. It is passed on once at most: its response may be lost.
     pub(super) fn ask(&self, request: [&[u8]; 2], to_head: bool) -> Result<Vec<u8>, Refusal> {
-        let idle = self.backend.idle().pop();
+        let idle = lock(&self.backend.idle).pop();
         let opened = idle.map_or_else(|| self.open(), Ok);
         let backend = opened.map_err(|error| self.refuse("pass a request on", error, BUSY))?;
         let response = exchange(&backend, request, to_head);
         let response = response.map_err(|error| self.refuse("get a response", error, LOST))?;
-        self.backend.idle().push(backend);
+        lock(&self.backend.idle).push(backend);
         Ok(response)
     }
 
@@ -73,9 +66,9 @@ impl Shared {
     }
 
     fn open(&self) -> io::Result<UnixStream> {
-        let mut failed = self.backend.lock_opening();
+        let mut failed = lock(&self.backend.opening);
         // One may have become idle while this thread waited for the lock.
-        if let Some(stream) = self.backend.idle().pop() {
+        if let Some(stream) = lock(&self.backend.idle).pop() {
             return Ok(stream);
         }
         self.check_room()

@@ -34,6 +34,7 @@ use self::backend::Backend;
 use self::private_directory::PrivateDirectory;
 use self::registry::Registry;
 use crate::essential_thread;
+use crate::lock::lock;
 use crate::rate_limited_log::RateLimitedLog;
 
 mod backend;
@@ -214,7 +215,7 @@ impl Shared {
 
     fn admit(self: &Arc<Self>, client: &Arc<TcpStream>) -> io::Result<()> {
         client.set_nodelay(true)?;
-        let _opening = self.backend.lock_opening();
+        let _opening = lock(&self.backend.opening);
         self.check_descriptors()?;
         let Some(slot) = self.registry.admit(client, self.limits.connections) else {
             connection::reject(client);

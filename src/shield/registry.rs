@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
+
 /// Bytes of requests held at once. Without it every connection could hold a body of the largest size.
 const MAX_HELD: usize = 64 * 1024 * 1024;
 
@@ -86,7 +88,7 @@ impl Registry {
 
     /// It is sound even after a panic: no change of it has two steps.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -51,10 +51,7 @@ pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error
 fn stored(id: EchoId, row: Pending<'_>, sent: u64) -> StoredEcho {
     let (is_instagram, came, timestamp, recipient, mid, text) = row;
     let sent = usize::try_from(sent).unwrap_or_default();
-    let platform = match is_instagram {
-        true => Platform::Instagram,
-        false => Platform::Messenger,
-    };
+    let platform = [Platform::Messenger, Platform::Instagram][usize::from(is_instagram)];
     StoredEcho {
         id,
         mid: mid.map(MidDigest::of),

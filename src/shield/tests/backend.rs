@@ -38,9 +38,9 @@ fn a_connection_to_tiny_http_that_breaks_costs_one_request_at_most() {
     assert_eq!(client.ask(GET).status, 200);
     // It is put back when the client has its answer already.
     shielded.wait_until("the connection to be idle", |shielded| {
-        shielded.shield.shared.backend.idle().len() == 1
+        lock(&shielded.shield.shared.backend.idle).len() == 1
     });
-    for stream in shielded.shield.shared.backend.idle().iter() {
+    for stream in lock(&shielded.shield.shared.backend.idle).iter() {
         let broken = stream.shutdown(Shutdown::Both);
         broken.expect("it was not broken before");
     }
@@ -53,7 +53,7 @@ fn idle_connections_to_tiny_http_are_no_more_than_clients_can_use() {
     let shielded = Shielded::holding();
     shielded.empty(shielded.fill(64));
     shielded.wait_until("the surplus to be closed", |shielded| {
-        shielded.connections() == 0 && shielded.shield.shared.backend.idle().len() == 4
+        shielded.connections() == 0 && lock(&shielded.shield.shared.backend.idle).len() == 4
     });
 }
 
