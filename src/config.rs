@@ -112,6 +112,14 @@ pub fn log_level_text() -> Option<String> {
     (!is_too_quiet).then_some(text)
 }
 
+/// The address at which a bot that listens here is asked from its own machine: `[::]` is IPv4, too.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
 /// Reads settings one by one and collects their problems.
 struct Settings<'a> {
     lookup: &'a dyn Fn(&str) -> Option<OsString>,

@@ -41,7 +41,7 @@
 //! - `simulate` (cargo feature `simulator`, on by default) runs this bot behind the simulator, which is a crate of its own and
 //!   knows no bot.
 //!
-//! Data flows one way, and imports form no circle. Only [`config`] reads settings (ureq reads the environment's proxies, the
+//! Data flows one way, and imports form no circle. Only [`config`] reads settings (`graph` reads the environment's proxies, the
 //! shield its temporary directory, `systemd` whether there is a journal). Only [`server`] and `worker` handle tiny_http's
 //! requests. Only [`graph`], [`account`] and [`config`] name ureq, only [`store`] names redb, and only `shared` names redis.
 //!
@@ -80,7 +80,7 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | `error` | a person must act: the bot cannot do its work, or has a bug |
+//! | `error` | the bot cannot do its work now, has lost or given up something, or has a bug |
 //! | `warn` | one message or request failed, or waits; with codes, never with texts or secrets |
 //! | `info` | start, stop, handshakes, and one line per echo: mid, recipient, milliseconds |
 //! | `debug` | people's texts, and why an event was not answered |

@@ -1,7 +1,7 @@
 //! The command line. The library has everything that it calls.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -44,8 +44,8 @@ echobot: a Facebook Messenger echo bot
   -V, --version                    print the version
 
 Settings: PAGE_ACCESS_TOKEN, VERIFY_TOKEN and APP_SECRET are required; the README lists all.
-Exit codes: 0 done, 1 something failed, 2 the command line is wrong, or a setting at the start,
-75 another echobot uses DATA_DIR.
+Exit codes: 0 done; 1 something failed, or check has found a fault; 2 the command line or a
+setting is wrong; 75 another echobot uses DATA_DIR; 130 SIGINT came twice.
 ";
 
 fn main() -> ExitCode {
@@ -128,10 +128,13 @@ fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<(), Failure> 
         let config = Config::from_environment().map_err(|lines| Failure(lines, 2))?;
         account::setup(&config, &url).map_err(other)?;
     }
-    match account::check(as_json).map_err(other)? {
-        true => Ok(()),
+    match account::check(as_json) {
+        Ok(true) => Ok(()),
         // The findings have told it.
-        false => Err(Failure(String::new(), 1)),
+        Ok(false) => Err(Failure(String::new(), 1)),
+        // `| head` is not a failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(other(error)),
     }
 }
 

@@ -3,12 +3,13 @@
 //! full that the shield rejects it, another one.
 
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::config::reachable;
 use crate::essential_thread;
 use crate::systemd::Systemd;
 use crate::worker::Worker;
@@ -46,29 +47,4 @@ fn ask(address: SocketAddr, at_most: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(at_most))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     io::copy(&mut stream, &mut io::sink()).map(drop)
-}
-
-/// A bot that listens on every address is reached on loopback: `[::]` is IPv4, too.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    address
-}
-
-#[cfg(test)]
-mod tests {
-    use super::reachable;
-
-    #[test]
-    fn a_bot_that_listens_on_every_address_is_asked_on_loopback() {
-        for (listens, asked) in [
-            ("0.0.0.0:80", "127.0.0.1:80"),
-            ("[::]:80", "127.0.0.1:80"),
-            ("192.0.2.1:80", "192.0.2.1:80"),
-        ] {
-            let found = reachable(listens.parse().expect("it is an address"));
-            assert_eq!(found.to_string(), asked);
-        }
-    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::response::Parts;
 
+use crate::config::reachable;
 use crate::event;
 use crate::graph::{Graph, GraphError, client};
 use crate::logger::one_line;
@@ -124,7 +125,7 @@ impl Graph {
 
     /// What the bot that listens here says of its health; none where something else answers.
     pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
-        let url = format!("http://{address}/healthz");
+        let url = format!("http://{}/healthz", reachable(address));
         // It is on this machine, and no proxy is asked.
         let ask = |agent: &Agent| agent.get(&url).config().proxy(None).build().call();
         let (_, body) = self.client.call(&ask).ok()?;

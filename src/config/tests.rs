@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use log::LevelFilter;
 
-use super::{Config, Secret};
+use super::{Config, Secret, reachable};
 
 const REQUIRED: [(&str, &str); 3] = [
     ("PAGE_ACCESS_TOKEN", "EAAPageToken"),
@@ -301,5 +301,17 @@ fn a_secret_cannot_be_printed() {
     let config = format!("{:?}", read(&[]).expect("the settings are fine"));
     for (_, value) in REQUIRED {
         assert!(!config.contains(value), "{config}");
+    }
+}
+
+#[test]
+fn a_bot_that_listens_on_every_address_is_asked_on_loopback() {
+    for (listens, asked) in [
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("[::]:80", "127.0.0.1:80"),
+        ("192.0.2.1:80", "192.0.2.1:80"),
+    ] {
+        let found = reachable(listens.parse().expect("it is an address"));
+        assert_eq!(found.to_string(), asked);
     }
 }
