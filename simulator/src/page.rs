@@ -4,6 +4,7 @@
 //! and one that was away catches up.
 
 use std::io::{self, Write as _};
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -123,6 +124,13 @@ impl Page {
     /// Does what somebody has clicked, or what a test asks for.
     fn act(&self, path: &str, click: &Value) -> Result<Value, Refusal> {
         let platform = &self.platform;
+        let known = fields();
+        for (name, value) in click.as_object().into_iter().flatten() {
+            // A test with a slip of the pen is not to be green.
+            if !value.is_null() && mem::discriminant(value) != mem::discriminant(&known[name]) {
+                return refuse(400, &format!("{name} is no field, or of the wrong type"));
+            }
+        }
         let person = click["person"].as_str().filter(|id| !id.is_empty());
         let person = person.unwrap_or(PERSON);
         let text = |name: &str| click[name].as_str().unwrap_or_default();
@@ -153,7 +161,9 @@ impl Page {
             }
             "/kill" => {
                 let bot = usize::try_from(number("bot").unwrap_or(0));
-                platform.kill_bot(bot.unwrap_or(usize::MAX));
+                if !platform.kill_bot(bot.unwrap_or(usize::MAX)) {
+                    return refuse(404, "there is no such bot");
+                }
             }
             _ => return refuse(404, "nothing is here"),
         }
@@ -202,6 +212,15 @@ impl Page {
         }
         news
     }
+}
+
+/// The fields of all requests, each with a value of its type.
+fn fields() -> Value {
+    json!({
+        "text": "", "person": "", "payload": "", "event": "", "title": "", "mid": "", "url": "", "emoji": "", "ref": "",
+        "user_ref": "", "fault": "", "webhook": {}, "outage": true, "hanging": true, "quiet": 0, "wait": 0, "exchange": 0,
+        "latency": 0, "errors": 0, "calls": 0, "count": 0, "bot": 0,
+    })
 }
 
 fn refuse<T>(status: u16, reason: &str) -> Result<T, Refusal> {

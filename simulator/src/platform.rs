@@ -247,11 +247,11 @@ impl Platform {
         });
     }
 
-    /// This one of our own bots is killed without a warning, and started again.
-    pub(crate) fn kill_bot(&self, number: usize) {
+    /// This one of our own bots, if there is one, is killed without a warning, and started again.
+    pub(crate) fn kill_bot(&self, number: usize) -> bool {
         let mut own_bots = lock(&self.own_bots);
         let Some(OwnBot { command, bot, .. }) = own_bots.get_mut(number) else {
-            return;
+            return false;
         };
         let what = format!("kill -9 of the bot at {}, and start again", bot.url());
         let exchange = self.log.requested("bot", "", &what, None, None);
@@ -266,6 +266,7 @@ impl Platform {
         drop(own_bots);
         self.find_bots();
         self.log.answered(exchange, None, &answer);
+        true
     }
 
     /// Ends the bots that are our own, and removes what has been left.

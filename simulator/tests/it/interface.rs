@@ -12,6 +12,37 @@ fn what_goes_wrong_is_told_with_its_status() {
         ("say", json!({}), 400, "say wants a text"),
         ("send", json!({"event": "x"}), 400, "event is one of"),
         ("trouble", json!({"fault": "odd"}), 400, "fault is a code"),
+        (
+            "trouble",
+            json!({"outtage": true}),
+            400,
+            "outtage is no field",
+        ),
+        (
+            "trouble",
+            json!({"outage": "true"}),
+            400,
+            "outage is no field",
+        ),
+        (
+            "trouble",
+            json!({"errors": "50"}),
+            400,
+            "errors is no field",
+        ),
+        (
+            "say",
+            json!({"text": "a", "wait": "1"}),
+            400,
+            "wait is no field",
+        ),
+        (
+            "say",
+            json!({"text": "a", "person": 7}),
+            400,
+            "person is no field",
+        ),
+        ("kill", json!({"bot": 0}), 404, "there is no such bot"),
         ("nowhere", json!({}), 404, "nothing is here"),
     ] {
         let (found, answer) = try_to_post(simulator, path, &click);
