@@ -24,29 +24,7 @@ mod simulate;
 #[global_allocator]
 static ALLOCATOR: rustix_dlmalloc::GlobalDlmalloc = rustix_dlmalloc::GlobalDlmalloc;
 
-const HELP: &str = "\
-echobot: a Facebook Messenger echo bot
-
-  echobot                          serve; the settings come from the environment
-  echobot simulate                 try it, or any other bot, without a Meta account: a
-                                   Messenger on this machine, with a page to chat on
-    --say TEXT                     no page: say TEXT, and print what comes back
-    --webhook URL --verify-token TOKEN --app-secret SECRET
-                                   play Messenger for another bot, written in anything
-    --help                         print all that it can
-
-  echobot check [--json]           check settings, token and subscriptions: what is wrong,
-                                   and what to do; exit code 1 if something is
-  echobot setup --callback-url URL subscribe app and page to the bot at this https address
-                                   (needs APP_ID), then check
-
-  -h, --help                       print this
-  -V, --version                    print the version
-
-Settings: PAGE_ACCESS_TOKEN, VERIFY_TOKEN and APP_SECRET are required; the README lists all.
-Exit codes: 0 done; 1 something failed, or check has found a fault; 2 the command line or a
-setting is wrong; 75 another echobot uses DATA_DIR; 130 SIGINT came twice.
-";
+const HELP: &str = include_str!("help.txt");
 
 fn main() -> ExitCode {
     let Err(Failure(message, code)) = run() else {
@@ -63,9 +41,13 @@ fn main() -> ExitCode {
 /// Writes to stderr. If nobody reads it, the process still ends, after a second.
 fn tell(text: String) {
     let (done, is_done) = mpsc::channel();
-    let write = move || done.send(io::stderr().write_all(text.as_bytes()));
-    let _writing = thread::Builder::new().spawn(write);
-    let _ = is_done.recv_timeout(Duration::from_secs(1));
+    let line = text.clone();
+    let write = move || done.send(io::stderr().write_all(line.as_bytes()));
+    match thread::Builder::new().spawn(write) {
+        Ok(_) => _ = is_done.recv_timeout(Duration::from_secs(1)),
+        // What there is to tell may be that there are no threads.
+        Err(_) => _ = io::stderr().write_all(text.as_bytes()),
+    }
 }
 
 /// What is written to stderr, perhaps nothing, and the exit code. The lines of a wrong setting name it themselves.

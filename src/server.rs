@@ -103,9 +103,15 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
 }
 
 fn system(what: &str) -> impl Fn(io::Error) -> ServeError {
-    move |error| ServeError {
-        line: format!("failed to {what}: {error}"),
-        exit_code: 1,
+    move |error| {
+        let advice = match error.kind() {
+            ErrorKind::WouldBlock => {
+                "; allow more threads (ulimit -u, TasksMax=), or lower THREADS"
+            }
+            _ => "",
+        };
+        let line = format!("failed to {what}: {error}{advice}");
+        ServeError { line, exit_code: 1 }
     }
 }
 

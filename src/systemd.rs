@@ -12,6 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// A manager that does not read holds the bot up for so long at most.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// Where and how often systemd wants to hear of the bot's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Systemd {
@@ -36,7 +39,11 @@ impl Systemd {
     /// Tells systemd a state, `READY=1`, `STOPPING=1` or `WATCHDOG=1`, in a datagram (sd_notify(3)). A failure is only
     /// logged: systemd will notice it too.
     pub(crate) fn tell(&self, state: &str) {
-        let send = |name| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address(name)?);
+        let send = |name| {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_write_timeout(Some(TOLD_WITHIN))?;
+            socket.send_to_addr(state.as_bytes(), &address(name)?)
+        };
         if let Some(Err(error)) = self.notify_socket.as_deref().map(send) {
             log::warn!("failed to report the bot's state to systemd: {error}");
         }

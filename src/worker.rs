@@ -235,6 +235,8 @@ fn respond(requests: impl IntoIterator<Item = Request>, answer: &Answer) {
     let always = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),
+        // A cache on the way would answer for a bot that has ended.
+        ("Cache-Control", "no-store"),
     ];
     for request in requests {
         let mut response =

@@ -131,8 +131,9 @@ impl Page {
         self.calls
     }
 
-    /// The call was not made: the next one is the probe.
+    /// The call was not made: the next one is the probe, and may begin when this one might have.
     pub(super) fn cancel_call(&mut self, now: Instant) {
+        self.next_call = self.next_call.map(|next| next - self.interval);
         if let Some(hold) = &mut self.hold {
             hold.probe_at = now;
             hold.probes = hold.probes.saturating_sub(1);

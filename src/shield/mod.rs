@@ -54,6 +54,9 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
 const SPARE: u64 = 16;
 
+/// On the way down, so many connections that wait are let in at most. More do not wait (`server.rs`, `BACKLOG`).
+const MAX_WAITING: usize = 1024;
+
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
 
@@ -165,11 +168,14 @@ impl Shield {
     }
 
     /// Closes the port and the idle connections. Requests that have begun to arrive are still answered, with
-    /// `Connection: close`. Waits for nothing; a second call does nothing.
+    /// `Connection: close`, also on connections that wait to be let in. A second call does nothing.
     pub fn close(&self) {
-        self.shared.registry.close();
+        let shared = &self.shared;
+        shared.registry.close();
+        let _ = shared.listener.set_nonblocking(true);
+        (0..MAX_WAITING).all(|_| shared.accept().is_ok());
         // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
-        let _ = rustix::net::shutdown(&self.shared.listener, rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(&shared.listener, rustix::net::Shutdown::Both);
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -195,13 +201,7 @@ impl Drop for Shield {
 impl Shared {
     fn accept_all(self: &Arc<Self>) {
         while !self.registry.is_closed() {
-            let admitted = self.listener.accept().and_then(|(stream, _)| {
-                stream.set_nonblocking(true)?;
-                let client = Arc::new(stream);
-                self.admit(&client)
-                    .inspect_err(|_| connection::reject(&client))
-            });
-            if let Err(error) = admitted
+            if let Err(error) = self.accept()
                 && !self.registry.is_closed()
             {
                 // Descriptors or threads are short: the longest idle connection makes room for the next one.
@@ -211,6 +211,14 @@ impl Shared {
                 thread::sleep(PAUSE_AFTER_ERROR);
             }
         }
+    }
+
+    fn accept(self: &Arc<Self>) -> io::Result<()> {
+        let (stream, _) = self.listener.accept()?;
+        stream.set_nonblocking(true)?;
+        let client = Arc::new(stream);
+        self.admit(&client)
+            .inspect_err(|_| connection::reject(&client))
     }
 
     fn admit(self: &Arc<Self>, client: &Arc<TcpStream>) -> io::Result<()> {

@@ -39,7 +39,7 @@ impl Registry {
     /// Lets a connection in, if need be in the place of the one that has been idle longest.
     pub(super) fn admit(self: &Arc<Self>, stream: &Arc<TcpStream>, max: usize) -> Option<Slot> {
         let mut state = self.state();
-        if state.is_closed || (state.connections.len() >= max && !state.evict()) {
+        if state.connections.len() >= max && !state.evict() {
             return None;
         }
         state.last_id += 1;

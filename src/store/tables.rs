@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redb::{
     Database, Error, ReadableDatabase as _, ReadableTable as _, StorageError, Table,
-    TableDefinition, TableError, TableHandle as _, WriteTransaction,
+    TableDefinition, TableError, TableHandle as _, UntypedTableHandle, WriteTransaction,
 };
 
 use crate::clock::{self, milliseconds};
@@ -13,12 +13,15 @@ use crate::echo::Echo;
 use crate::event::Platform;
 use crate::outbox::{EchoId, MidDigest, StoredEcho, WriteBatch};
 
-/// A redelivered message is known for this long. Messenger gives up far sooner.
-const REMEMBERED: Duration = Duration::from_secs(36 * 60 * 60);
-
-/// Mids are kept in a table for each stretch of this length, so that forgetting is dropping a
-/// table.
+/// Mids are kept in a table for each stretch of this length in which some came, so that forgetting is dropping a table.
 const STRETCH: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// So many tables are kept: a redelivered message is known for 36 hours at least. Messenger gives up far sooner.
+const KEPT: usize = 4;
+
+/// Tables are kept by the order in which they were made, which no clock can change. So the number of a table is that of its
+/// stretch, and this besides for each time that the clock was set back before it was made.
+const SET_BACK: u64 = 1 << 32;
 
 /// Of every echo that is owed: whether it is on Instagram, the milliseconds since 1970 at which
 /// the message came, Messenger's own time of it, recipient, mid and text.
@@ -28,8 +31,9 @@ const PENDING: TableDefinition<'_, EchoId, Pending<'_>> = TableDefinition::new("
 /// Bytes that have been sent of texts that were sent in part.
 const SENT: TableDefinition<'_, EchoId, u64> = TableDefinition::new("sent");
 
-/// The names of the tables of mids begin so; the number of the stretch follows.
+/// The names of the tables of mids begin so; the number follows.
 const SEEN: &str = "seen-";
+type Mids<'a> = TableDefinition<'a, [u8; 16], ()>;
 
 /// What is owed, in order.
 pub(super) fn read_pending(database: &Database) -> Result<Vec<StoredEcho>, Error> {
@@ -111,38 +115,33 @@ pub(super) fn write(database: &Database, batch: &WriteBatch) -> Result<Vec<EchoI
 struct Seen<'txn> {
     /// Those of this stretch.
     newest: Table<'txn, [u8; 16], ()>,
-    /// Those of the stretches before, and of later ones where the clock was set back.
+    /// Those of the stretches before, by whatever clock.
     others: Vec<Table<'txn, [u8; 16], ()>>,
 }
 
 impl<'txn> Seen<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Seen<'txn>, Error> {
-        let newest = clock::now() / milliseconds(STRETCH);
-        let oldest = newest.saturating_sub(milliseconds(REMEMBERED) / milliseconds(STRETCH));
-        let number = |name: &str| name.strip_prefix(SEEN)?.parse::<u64>().ok();
-        let tables: Vec<_> = transaction.list_tables()?.collect();
-        let numbers = tables.iter().filter_map(|table| number(table.name()));
-        let mut others: Vec<u64> = numbers.filter(|number| *number != newest).collect();
-        // Where there is none of the last stretches before this one, the clock may have been set forward, and what looks
-        // old may be young.
-        if others
-            .iter()
-            .any(|number| (oldest..newest).contains(number))
-        {
-            others.retain(|number| *number >= oldest);
-            for table in tables {
-                if number(table.name()).is_some_and(|number| number < oldest) {
-                    transaction.delete_table(table)?;
-                }
-            }
+        Seen::open_at(transaction, clock::now() / milliseconds(STRETCH))
+    }
+
+    fn open_at(transaction: &'txn WriteTransaction, stretch: u64) -> Result<Seen<'txn>, Error> {
+        let number = |table: UntypedTableHandle| table.name().strip_prefix(SEEN)?.parse().ok();
+        let mut numbers: Vec<u64> = transaction.list_tables()?.filter_map(number).collect();
+        numbers.sort_unstable();
+        let is_of_now = |number: &u64| number % SET_BACK == stretch;
+        let last = numbers.last().copied().unwrap_or_default();
+        let next = last - last % SET_BACK + stretch;
+        let next = if next < last { next + SET_BACK } else { next };
+        let newest = numbers.iter().copied().rfind(is_of_now).unwrap_or(next);
+        numbers.retain(|number| *number != newest);
+        let name = |number| format!("{SEEN}{number}");
+        for number in numbers.drain(..numbers.len().saturating_sub(KEPT - 1)) {
+            transaction.delete_table(Mids::new(&name(number)))?;
         }
-        let open = |number| {
-            let name = format!("{SEEN}{number}");
-            transaction.open_table(TableDefinition::new(&name))
-        };
+        let open = |number| transaction.open_table(Mids::new(&name(number)));
         Ok(Seen {
             newest: open(newest)?,
-            others: others.into_iter().map(open).collect::<Result<_, _>>()?,
+            others: numbers.into_iter().map(open).collect::<Result<_, _>>()?,
         })
     }
 

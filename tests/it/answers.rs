@@ -59,7 +59,7 @@ fn the_handshake_is_answered_as_plain_text() {
         "{answer}"
     );
     assert!(
-        answer.contains("X-Content-Type-Options: nosniff\r\n"),
+        answer.contains("X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"),
         "{answer}"
     );
 }

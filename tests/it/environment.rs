@@ -2,9 +2,13 @@
 
 use std::process::Command;
 
+use echobot::simulator::{Bot, Reply};
+
 use crate::deploy::leave_out;
+use crate::graph_api::GraphApi;
+use crate::process::run;
 use crate::settings::{SECRETS, assert_echoes, refused};
-use crate::support::{Directory, World, program};
+use crate::support::{Directory, PATIENCE, World, copy_program, program};
 
 #[test]
 fn what_was_copied_badly_is_refused_by_name_wherever_it_stands() {
@@ -63,6 +67,43 @@ fn white_space_around_a_directory_makes_no_other_directory() {
     assert!(data.join("outbox.redb").is_file());
     let entries = std::fs::read_dir(directory.path()).expect("it can be read");
     assert_eq!(entries.count(), 1);
+}
+
+#[test]
+fn a_bot_that_was_started_with_signals_blocked_says_that_they_cannot_stop_it() {
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let mut command = Bot::command("env".as_ref(), &[("GRAPH_URL", graph_api.url())]);
+    command.arg("--block-signal").arg(program());
+    let bot = Bot::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    let line = bot.wait_for_log("SIGTERM cannot stop the bot", PATIENCE);
+    assert!(line.is_some_and(|line| line.starts_with("ERROR")));
+    let usual = Bot::run(&mut Bot::command(
+        program(),
+        &[("GRAPH_URL", graph_api.url())],
+    ));
+    let usual = usual.unwrap_or_else(|error| panic!("{error}"));
+    assert!(!usual.log().contains("SIGTERM"), "{}", usual.log());
+}
+
+#[test]
+fn a_bot_that_gets_too_few_threads_says_so_however_few() {
+    let directory = Directory::new("few-threads");
+    let bot = directory.path().join("echobot");
+    copy_program(program(), &bot);
+    // No limit binds root.
+    const USER: [&str; 3] = ["--reuid=54321", "--regid=54321", "--clear-groups"];
+    for most in [1, 2, 5, 20, 40, 60] {
+        let settings = [("GRAPH_URL", "http://127.0.0.1:9".to_string())];
+        let mut command = Bot::command("prlimit".as_ref(), &settings);
+        command.arg(format!("--nproc={most}")).arg("setpriv");
+        let ended = run(command.args(USER).arg(&bot));
+        assert_eq!(ended.code, Some(1), "{most}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("ulimit -u"),
+            "{most}: {}",
+            ended.stderr
+        );
+    }
 }
 
 /// In a network of its own, whose IPv6 sockets are for IPv6 alone unless they say otherwise.

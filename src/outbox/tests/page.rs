@@ -144,6 +144,25 @@ fn an_echo_that_is_given_up_tells_nothing_about_the_page() {
 }
 
 #[test]
+fn echoes_that_are_given_up_cost_nothing_of_the_rate() {
+    let start = Instant::now();
+    let mut outbox = outbox(Limits {
+        send_rate: 1,
+        ..LIMITS
+    });
+    for n in 0..50 {
+        owe(&mut outbox, &n.to_string(), &[&format!("m_{n}")], start);
+    }
+    for _ in 0..49 {
+        let old = outbox.take(start).expect("no call was made yet");
+        outbox.expire(&old, start);
+    }
+    assert!(outbox.take(start).is_some(), "this one is called for");
+    owe(&mut outbox, "other", &["m_other"], start);
+    assert!(outbox.take(start).is_none(), "its second has begun");
+}
+
+#[test]
 fn calls_are_made_at_the_rate() {
     let start = Instant::now();
     let mut outbox = outbox(Limits {

@@ -163,3 +163,25 @@ fn a_request_whose_beginning_nobody_has_looked_at_when_the_port_is_closed_is_ans
         assert!(shielded.shield.wait_until_answered(PATIENCE));
     }
 }
+
+#[test]
+fn a_request_on_a_connection_that_waits_to_be_let_in_when_the_port_is_closed_is_answered() {
+    let shielded = Shielded::answering();
+    let shield = &shielded.shield;
+    // Nobody is let in.
+    let opening = lock(&shield.shared.backend.opening);
+    let mut clients: Vec<_> = (0..20).map(|_| shielded.client()).collect();
+    for client in &mut clients {
+        client.send(post(5, "") + "hello");
+    }
+    thread::scope(|scope| {
+        let closing = scope.spawn(|| shield.close());
+        shielded.wait_until("the port to be closed", |_| shield.is_closed());
+        drop(opening);
+        closing.join().expect("it does not panic");
+        assert!(shield.wait_until_answered(PATIENCE));
+    });
+    for client in &mut clients {
+        assert_eq!(client.reply().status, 200);
+    }
+}

@@ -121,3 +121,47 @@ fn where_the_clock_jumps_forward_no_mid_is_forgotten() {
     transaction.commit().expect("there is memory");
     assert_eq!(accept(&database, &[stored(1, "before")]), [1]);
 }
+
+/// Writes a mid under a clock that has been in these stretches, one after the other, and tells whether it is known then.
+fn is_known_after(stretches: &[u64]) -> (bool, usize) {
+    let database = database();
+    let (mut is_known, mut count) = (false, 0);
+    for (n, stretch) in stretches.iter().enumerate() {
+        let transaction = database.begin_write().expect("nobody else writes");
+        {
+            let mut seen = Seen::open_at(&transaction, *stretch).expect("there is memory");
+            let mid = if n == stretches.len() - 1 {
+                "a".to_string()
+            } else {
+                n.to_string()
+            };
+            let mid = if n == 0 { "a" } else { &mid };
+            is_known = !seen.insert(MidDigest::of(mid)).expect("there is memory");
+            count = transaction.list_tables().expect("there is memory").count();
+        }
+        transaction.commit().expect("there is memory");
+    }
+    (is_known, count)
+}
+
+#[test]
+fn a_wrong_clock_forgets_no_mid_and_keeps_none_for_ever() {
+    for (stretches, is_known) in [
+        // As time goes.
+        (vec![100, 101, 102, 103], true),
+        (vec![100, 101, 102, 103, 104], false),
+        // The clock was behind, or in 1970, and is right then; it was ahead; it goes to and fro.
+        (vec![94, 100, 100], true),
+        (vec![0, 100, 101], true),
+        (vec![100, 160, 161], true),
+        (vec![160, 100, 101], true),
+        (vec![100, 99, 100, 99, 100, 99, 100], true),
+        // Messages come every other day, or once a week.
+        ((0..50).map(|n| n * 4).collect(), false),
+        ((0..50).map(|n| n * 14).collect(), false),
+    ] {
+        let (found, tables) = is_known_after(&stretches);
+        assert_eq!(found, is_known, "{stretches:?}");
+        assert!(tables <= 4, "{stretches:?}: {tables}");
+    }
+}

@@ -145,6 +145,20 @@ fn a_service_manager_that_cannot_be_reached_is_a_line_in_the_log() {
 }
 
 #[test]
+fn a_service_manager_that_reads_nothing_keeps_no_bot_from_stopping() {
+    let manager = Manager::new();
+    let filling = UnixDatagram::unbound().expect("a socket can be made");
+    filling.set_nonblocking(true).expect("it is ours");
+    while filling.send_to(b"x", &manager.name).is_ok() {}
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let mut bot = Bot::run(&mut manager.command(&graph_api, &[])).expect("the bot starts");
+    assert!(Messenger::new(&bot.url()).handshake().is_ok());
+    signal(&bot, "TERM");
+    let ended = wait_for_end(&mut bot, Duration::from_secs(15));
+    assert!(ended.is_some_and(|ended| ended.success()), "{}", bot.log());
+}
+
+#[test]
 fn the_watchdog_is_fed_while_the_graph_api_hangs_and_the_outbox_is_full() {
     let manager = Manager::new();
     let graph_api = GraphApi::start(|_| Reply::hang()).expect("the Graph API starts");
