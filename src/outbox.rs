@@ -173,7 +173,9 @@ impl<R> Outbox<R> {
     pub fn take(&mut self, now: Instant) -> Option<Due> {
         self.next_time(now).filter(|time| *time <= now)?;
         let (_, class) = self.next_class(now)?;
-        let id = self.queues.take(class, self.page.is_held())?;
+        let (page, is_held) = (&self.page, self.page.is_held());
+        let rank = is_held.then_some(|one: &Recipient| page.rank(one));
+        let id = self.queues.take(class, rank)?;
         self.in_flight += 1;
         let number = self.page.begin_call(now);
         let stored = &self.pending.echoes[&id].stored;

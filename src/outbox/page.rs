@@ -1,7 +1,7 @@
 //! The page as a whole: how fast it may send, and when it must not send at all. A circuit breaker: open when calls fail
 //! in a row or Meta says so, half-open with a probe now and then, closed by the first call that gets through.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Notice;
@@ -12,6 +12,9 @@ const REFUSED_IN_A_ROW: usize = 3;
 
 /// So many calls in a row without an answer, of two people at least, are an outage.
 const UNANSWERED_IN_A_ROW: usize = 8;
+
+/// So many people whose calls got through are the first to be probed with.
+const SERVED: usize = 16;
 
 /// In a brown-out one of so many calls is a further try that gets through.
 const BROWN_OUT: u64 = 50;
@@ -54,6 +57,8 @@ pub(super) struct Page {
     pub(super) calls: u64,
     /// What has got through on each platform: Messenger's calls tell nothing about Instagram's.
     pub(super) successes: [Successes; 2],
+    /// The people whose calls have got through last.
+    pub(super) served: VecDeque<Recipient>,
     /// How many calls had begun when a further try last delivered a message.
     pub(super) last_saved: Option<u64>,
 }
@@ -108,6 +113,17 @@ impl Page {
         Some([Class::Retry, Class::Fresh][hold.probes as usize % 2])
     }
 
+    /// How likely a first call for this person is to end the hold: the more so if their calls have got through lately, or
+    /// if the last that failed was on the other platform. Where all are alike, those who have waited longest may be those
+    /// whose calls fail.
+    pub(super) fn rank(&self, person: &Recipient) -> (bool, bool) {
+        let is_other = |failed: &(Recipient, Reason)| failed.0.0 != person.0;
+        (
+            self.served.contains(person),
+            self.in_a_row.last().is_some_and(is_other),
+        )
+    }
+
     /// Why nothing is sent, if that was told.
     pub(super) fn reason(&self) -> Option<Reason> {
         let hold = self.hold.as_ref().filter(|hold| hold.told.is_some());
@@ -145,6 +161,9 @@ impl Page {
     pub(super) fn succeeded(&mut self, number: u64, me: &Recipient, now: Instant) -> Option<bool> {
         let successes = &mut self.successes[me.0 as usize];
         successes.last = successes.last.max(number);
+        self.served.retain(|one| one != me);
+        self.served.push_front(me.clone());
+        self.served.truncate(SERVED);
         let before = successes.person.replace(me.clone());
         if before.is_some_and(|before| before != *me) {
             successes.last_change = Some(now);

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | delivered | done; never sent again |
 //! | unsent | again after 1 s, as often as it takes |
-//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour. Settled (it may have been shown) after the third, if each was followed by a witness |
+//! | perhaps sent | again after 1, 10, 100 s, 5 minutes, doubled up to an hour; from the fourth failure on at once when a witness gets through. Settled (it may have been shown) after the third, if each was followed by a witness |
 //! | its own fault | dropped at once. That there is no such person is believed only after this token has delivered something |
 //! | the page's own fault | the page is held: as long as Meta says, else for 30 s doubled to 10 minutes |
 //! | every other refusal | again after 1 s, 10 s, then each minute, and at once when a witness gets through. Dropped when it is refused after a witness, and once more after another one; after five (12 minutes) where it may pass by itself |
@@ -157,7 +157,8 @@ impl<R> Outbox<R> {
             pending.for_each(|pending| pending.tries.forget_refusals());
         }
         for other in self.queues.of(Class::Retry) {
-            let waits_for = self.first(&other).and_then(|first| first.tries.waits_for());
+            let first = self.first(&other);
+            let waits_for = first.and_then(|first| first.tries.ends_with(&self.page));
             let is_witness = waits_for.is_some_and(|call| due.number > call);
             if was_told.is_some() || is_witness && other.0 == me.0 {
                 self.queues.schedule(&other, Class::Retry, now);

@@ -89,13 +89,19 @@ impl RecipientQueues {
         })
     }
 
-    /// Takes the echo that is due first in this class. Its queue waits until the call has ended. `is_held`: of first tries
-    /// the last, because those that have waited longest may be those whose calls fail.
-    pub(super) fn take(&mut self, class: Class, is_held: bool) -> Option<EchoId> {
+    /// Takes the echo that is due first in this class; of first tries, where there is a rank, the last one with the highest.
+    /// Its queue waits until the call has ended.
+    pub(super) fn take<T: Ord>(
+        &mut self,
+        class: Class,
+        rank: Option<impl Fn(&Recipient) -> T>,
+    ) -> Option<EchoId> {
         let schedule = &mut self.schedules[class as usize];
-        let (_, recipient) = match class {
-            Class::Fresh if is_held => schedule.pop_last()?,
-            _ => schedule.pop_first()?,
+        let rank = rank.filter(|_| class == Class::Fresh);
+        let best = rank.and_then(|rank| schedule.iter().max_by_key(|one| (rank(one.1), *one.0)));
+        let (_, recipient) = match best.map(|(key, _)| *key) {
+            Some(key) => schedule.remove_entry(&key)?,
+            None => schedule.pop_first()?,
         };
         let queue = self.queues.get_mut(&recipient)?;
         queue.scheduled = None;

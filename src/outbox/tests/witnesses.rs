@@ -79,3 +79,56 @@ fn in_a_brown_out_of_refusals_nobody_is_dropped_once_another_try_has_saved_a_mes
     assert_eq!(world.dropped.iter().find(is_late), None);
     assert_eq!(world.shown.len() + world.dropped.len(), 2400);
 }
+
+#[test]
+fn new_people_whose_calls_fail_do_not_keep_people_who_are_served_waiting() {
+    for outcome in [REFUSED, Outcome::PerhapsSent] {
+        for (sick, apart) in [("i", 0.5), ("i", 2.0), ("sick", 0.5), ("sick", 2.0)] {
+            let mut world = World::new(move |call: &Call| {
+                let is_sick = call.person.starts_with(sick);
+                answer(if is_sick { outcome } else { DELIVERED })
+            });
+            // On the same platform it must be known who is served.
+            let known = if sick == "sick" { 5 } else { 0 };
+            crowd(&mut world, 5, 100.0, 0.0, f64::from(known) / 100.0);
+            for n in 0..300_u32 {
+                let at = seconds(0.1 + apart * f64::from(n));
+                world.write(at, &format!("{sick}{n}"), &n.to_string());
+                if n % 10 == 5 {
+                    let person = format!("p{}", n / 10 % 5);
+                    world.write(at, &person, &format!("well {n}"));
+                }
+            }
+            world.run(seconds(apart * 300.0 + 30.0));
+            let delays = world.delays(&[]);
+            let (count, longest) = (delays.len(), delays.last());
+            let case = format!("{outcome:?} {sick} {apart}: {longest:?}");
+            assert_eq!(count, 30 + known as usize, "{case}");
+            assert!(longest < Some(&seconds(20.0)), "{case}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_in_an_outage_is_sent_when_another_call_shows_its_end() {
+    let mut world = World::new(|call: &Call| {
+        let is_sick = call.person.starts_with('i') && call.at.as_secs() < 415;
+        answer(if is_sick {
+            Outcome::PerhapsSent
+        } else {
+            DELIVERED
+        })
+    });
+    for n in 0..6 {
+        world.write(
+            seconds(1.0),
+            &format!("i{n}"),
+            &format!("in the outage {n}"),
+        );
+    }
+    crowd(&mut world, 20, 0.5, 2.0, 430.0);
+    world.write(seconds(430.0), "i9", "after it");
+    world.run(seconds(440.0));
+    world.assert_all_shown_once_and_in_order();
+    assert_eq!(world.dropped, Vec::<String>::new());
+}
