@@ -36,27 +36,25 @@ impl Graph {
 
     /// Sends a text to a person, once. Blocks for 10 s at most.
     pub fn send(&self, recipient: &str, text: &str) -> Report {
-        self.call(&message(recipient, text))
-            .unwrap_or_else(|error| {
-                let outcome = match is_unsent(&error) {
-                    true => Outcome::Unsent,
-                    false => Outcome::PerhapsSent,
-                };
-                let wrong = unreached(&error);
-                Report { outcome, wrong }
-            })
-    }
-
-    fn call(&self, message: &str) -> Result<Report, ureq::Error> {
-        let (head, body) = self.client.call(&|agent| {
+        let message = message(recipient, text);
+        let answer = self.client.call(&|agent| {
             let call = self.authorize(agent.post(self.url("me/messages")), None);
             let call = call.content_type("application/json");
             // Without it an answer may come in gzip.
-            call.header("Accept-Encoding", "identity").send(message)
-        })?;
+            call.header("Accept-Encoding", "identity").send(&message)
+        });
+        let (head, body) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let outcome =
+                    [Outcome::PerhapsSent, Outcome::Unsent][usize::from(is_unsent(&error))];
+                let wrong = unreached(&error);
+                return Report { outcome, wrong };
+            }
+        };
         let usage = head.headers.get("X-Business-Use-Case-Usage");
         let usage = usage.map(HeaderValue::as_bytes);
-        Ok(Report::read(head.status.as_u16(), usage, &body))
+        Report::read(head.status.as_u16(), usage, &body)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

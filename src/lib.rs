@@ -119,6 +119,7 @@ pub mod outbox;
 mod place;
 pub mod pool;
 mod rate_limited_log;
+mod remedy;
 pub mod server;
 #[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]
 mod shared;

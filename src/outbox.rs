@@ -222,6 +222,13 @@ impl<R> Outbox<R> {
         self.pending.echoes.len()
     }
 
+    /// How many of them are not lost when the process ends: those that a store has; without one those whose webhooks are not
+    /// answered, which are all.
+    pub fn kept(&self) -> usize {
+        let is_kept = |one: &&Pending| one.is_safe || !self.limits.durable;
+        self.pending.echoes.values().filter(is_kept).count()
+    }
+
     /// Why nothing is sent, if the page is held and that was told.
     pub fn held(&self) -> Option<Reason> {
         self.page.reason()

@@ -24,7 +24,6 @@ use crate::shield::{self, Shield};
 use crate::signals;
 use crate::store::StoreError;
 use crate::watchdog;
-use crate::webhook;
 use crate::worker::Worker;
 
 /// On the way down, how long requests that have begun to arrive may take to be answered. A webhook
@@ -83,11 +82,7 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
     let share = descriptors::claim(config.threads).map_err(system("get enough open files"))?;
     let (place, kept) = Place::open(config).map_err(|error| ServeError {
         line: error.to_string(),
-        exit_code: if matches!(error, StoreError::Busy(_)) {
-            75
-        } else {
-            2
-        },
+        exit_code: [2, 75][usize::from(matches!(error, StoreError::Busy(_)))],
     })?;
     let (shield, server) = listen(config, share.connections)?;
     let outbox = Outbox::new(limits(config, share.threads, &place), kept, Instant::now());
@@ -104,12 +99,8 @@ pub fn serve(config: &Config, reply: fn(&Event) -> Option<Reply>) -> Result<(), 
 
 fn system(what: &str) -> impl Fn(io::Error) -> ServeError {
     move |error| {
-        let advice = match error.kind() {
-            ErrorKind::WouldBlock => {
-                "; allow more threads (ulimit -u, TasksMax=), or lower THREADS"
-            }
-            _ => "",
-        };
+        let advice = "; allow more threads (ulimit -u, TasksMax=), or lower THREADS";
+        let advice = ["", advice][usize::from(error.kind() == ErrorKind::WouldBlock)];
         let line = format!("failed to {what}: {error}{advice}");
         ServeError { line, exit_code: 1 }
     }
@@ -154,7 +145,6 @@ fn listen(config: &Config, connections: usize) -> Result<(Shield, tiny_http::Ser
     })?;
     let limits = shield::Limits {
         connections,
-        headers_passed: &[webhook::SIGNATURE_HEADER],
         directory: config.data_dir.clone(),
         deadlines: shield::DEADLINES,
     };
@@ -235,7 +225,7 @@ fn finish(worker: &Worker, threads: &[JoinHandle<()>], config: &Config) {
     while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
         thread::sleep(Duration::from_millis(5));
     }
-    let (owed, unwritten) = pool.change(|outbox, _| (outbox.owed(), outbox.unwritten()));
+    let (owed, unwritten) = pool.change(|outbox, _| (outbox.kept(), outbox.unwritten()));
     if unwritten > 0 {
         log::error!(
             "failed to write the outbox: the last echoes may be sent again after the next start"

@@ -21,9 +21,7 @@ pub(crate) fn watch(systemd: Systemd) -> io::Result<Arc<OnceLock<Arc<Shield>>>> 
     flag::register(SIGXFSZ, Arc::default())?;
     let hangup = (!is_in("SigIgn:", SIGHUP)).then_some(SIGHUP);
     if is_in("SigBlk:", SIGTERM) {
-        log::error!(
-            "SIGTERM cannot stop the bot: whatever has started it has blocked signals, and must unblock them first"
-        );
+        log::error!("SIGTERM cannot stop the bot: it was started with signals blocked");
     }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT].into_iter().chain(hangup))?;
     let port = Arc::new(OnceLock::<Arc<Shield>>::new());

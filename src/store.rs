@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database};
 
 use crate::outbox::{StoredEcho, WriteBatch, Written};
+use crate::remedy::remedy;
 
 /// The name of the file in the data directory.
 const FILE: &str = "outbox.redb";
@@ -63,15 +64,7 @@ impl StoreError {
     }
 
     pub(crate) fn system(path: &Path, error: &io::Error) -> StoreError {
-        let remedy = match error.kind() {
-            ErrorKind::PermissionDenied => "let echobot write there, as the owner of the files",
-            ErrorKind::AlreadyExists => "name a directory, not a file or a link to nowhere",
-            ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another directory",
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "free some space there"
-            }
-            _ => "choose another directory",
-        };
+        let remedy = remedy(error, "choose another directory");
         let path = path.display();
         StoreError::Unusable(format!("DATA_DIR: failed to use {path}: {error}; {remedy}"))
     }
@@ -107,8 +100,7 @@ impl Store {
         let lock = lock(&path.with_extension(LOCK))?;
         make(&path)?;
         let database = open_file(&path)?;
-        // Only this user may read the file, whatever its mode was.
-        let found = make_private(&path).and_then(|()| identity(&path));
+        let found = keep_private(&path).and_then(|()| identity(&path));
         let file = found.map_err(unusable)?;
         let pending = guarded(|| tables::read_pending(&database));
         let pending = pending.map_err(|what| StoreError::damaged(&path, &what))?;
@@ -140,7 +132,10 @@ impl Store {
         }
         let open = self.database.take();
         let database = open.map_or_else(|| open_file(&self.path), Ok)?;
-        let failed = |what| StoreError::Unusable(format!("failed to write {path}: {what}"));
+        let failed = |what| match what {
+            redb::Error::Corrupted(_) => StoreError::damaged(&self.path, &what),
+            what => StoreError::Unusable(format!("failed to write {path}: {what}")),
+        };
         let known = guarded(|| tables::write(&database, batch)).map_err(failed)?;
         self.database = Some(database);
         Ok(Written {
@@ -170,10 +165,14 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 fn make(path: &Path) -> Result<(), StoreError> {
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
-    // Where that is not certain, a new one could take the place of what is owed.
-    let is_there = path.try_exists();
-    if is_there.map_err(|error| StoreError::system(path, &error))? {
-        return Ok(());
+    let empty = redb::Error::Corrupted("it is empty".to_string());
+    match fs::metadata(path) {
+        Ok(file) if file.len() > 0 => return Ok(()),
+        // None of ours is: a copy has failed, and redb would take it for a new one.
+        Ok(_) => return Err(StoreError::damaged(path, &empty)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // A new one could take the place of what is owed.
+        Err(error) => return Err(StoreError::system(path, &error)),
     }
     let made = open_file(&new).map(drop).and_then(|()| {
         // Before it has its name: nobody else ever reads what is in it.
@@ -201,6 +200,17 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
         }
         error => StoreError::damaged(path, &error),
     })
+}
+
+/// Only this user may read the file, whatever its mode was.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode != 0o600 {
+        make_private(path)?;
+        let path = path.display();
+        log::info!("the mode of {path} was {mode:o}, and is 600 now: only this user can read it");
+    }
+    Ok(())
 }
 
 fn make_private(path: &Path) -> io::Result<()> {

@@ -12,9 +12,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// A manager that does not read holds the bot up for so long at most.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
-
 /// Where and how often systemd wants to hear of the bot's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Systemd {
@@ -41,7 +38,8 @@ impl Systemd {
     pub(crate) fn tell(&self, state: &str) {
         let send = |name| {
             let socket = UnixDatagram::unbound()?;
-            socket.set_write_timeout(Some(TOLD_WITHIN))?;
+            // A manager that reads nothing must not keep the bot from stopping.
+            socket.set_write_timeout(Some(Duration::from_secs(1)))?;
             socket.send_to_addr(state.as_bytes(), &address(name)?)
         };
         if let Some(Err(error)) = self.notify_socket.as_deref().map(send) {

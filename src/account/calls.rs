@@ -123,14 +123,15 @@ impl Graph {
         self.post(None, &path, &[("subscribed_fields", &fields)])
     }
 
-    /// What the bot that listens here says of its health; none where something else answers.
-    pub(super) fn health(&self, address: SocketAddr) -> Option<String> {
+    /// What the bot that listens here says of its health, and whether it takes webhooks; none where something else answers.
+    pub(super) fn health(&self, address: SocketAddr) -> Option<(String, bool)> {
         let url = format!("http://{}/healthz", reachable(address));
         // It is on this machine, and no proxy is asked.
         let ask = |agent: &Agent| agent.get(&url).config().proxy(None).build().call();
-        let (_, body) = self.client.call(&ask).ok()?;
+        let (head, body) = self.client.call(&ask).ok()?;
         let says = String::from_utf8(body).ok()?;
-        (says.len() < 200 && !says.contains(['\n', '<'])).then_some(says)
+        let is_health = says.len() < 200 && !says.contains(['\n', '<']);
+        is_health.then_some((says, head.status == 200))
     }
 
     /// Makes the handshake with a webhook as Messenger does: the challenge must come back.
@@ -183,7 +184,7 @@ fn read(answer: Result<(Parts, Vec<u8>), ureq::Error>) -> Result<Value, String> 
     let status = head.status.as_u16();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match GraphError::read(status, &body["error"]) {
-        Some(error) => Err(format!("{error}; {}", advice(error.code))),
+        Some(error) => Err(format!("{error}; {}", advice(&error))),
         None if status == 200 && body.is_object() => Ok(body),
         None => Err(not_understood(status)),
     }
@@ -193,22 +194,18 @@ fn not_understood(status: u16) -> String {
     format!("the Graph API's answer was not understood (status {status}); is GRAPH_URL right?")
 }
 
-/// What the operator can do about an error code (Graph API, "Handle Errors").
-fn advice(code: i64) -> &'static str {
-    match code {
-        1 | 2 => "a passing fault: try again in a minute",
-        4 | 17 | 32 | 341 | 613 => "too many calls: try again in an hour",
-        10 | 200..=299 => {
-            "the token lacks pages_messaging or pages_manage_metadata, or you do not manage the page"
-        }
-        100 | 803 | 2500 => "is APP_ID this app's id, and the token this page's, not a person's?",
-        101 => "APP_ID and APP_SECRET are not of the same app",
-        102 | 190 => {
-            "the token is wrong or has expired: make a new one in the Messenger settings of your app"
-        }
-        2200 => "Messenger did not get the challenge back: is the bot up, with this VERIFY_TOKEN?",
-        _ => "the code is explained in Meta's documents, \"Handle Errors\"",
-    }
+/// Codes, alone or with a subcode, and what the operator can do about them (Graph API, "Handle Errors").
+const ADVICE: &str = include_str!("advice.txt");
+
+fn advice(error: &GraphError) -> &'static str {
+    let (code, subcode) = (error.code, error.subcode.unwrap_or_default());
+    let names = [code.to_string(), format!("{code}/{subcode}")];
+    let is_named =
+        |name| names.iter().any(|one| one == name) || name == "2xx" && (200..300).contains(&code);
+    let mut advice = ADVICE.lines().filter_map(|line| line.split_once(" = "));
+    let found = advice.find(|(codes, _)| codes.split(' ').any(is_named));
+    let other = "the code is explained in Meta's documents, \"Handle Errors\"";
+    found.map_or(other, |found| found.1)
 }
 
 /// The first subscription in a list that is ours. What is not understood is an error: subscribing again would take away

@@ -114,9 +114,12 @@ fn outbox_on_disk(config: &Config, directory: &Path, graph: &Graph) -> Finding {
         Ok((_, owed)) => owed,
         Err(StoreError::Busy(_)) => {
             let health = config.listen.iter().find_map(|at| graph.health(*at));
-            let says = health.map(|says| format!("the bot that runs says: {says}"));
-            let nobody = "a bot uses it, but none answers where BIND and PORT say";
-            return Ok(says.unwrap_or(nobody.to_string()));
+            let Some((says, is_ok)) = health else {
+                return Ok("a bot uses it, but none answers where BIND and PORT say".to_string());
+            };
+            let says = format!("the bot that runs says: {says}");
+            let wrong = format!("{says}; its log tells why");
+            return is_ok.then_some(says).ok_or(wrong);
         }
         Err(error) => return Err(error.to_string()),
     };

@@ -90,10 +90,7 @@ impl TokenPage {
     /// In a line of the log, after the token; nothing while the page is not known.
     pub(crate) fn hint(&self) -> String {
         let hint = |owner: &Owner| format!(" (it is for {owner})");
-        lock(&self.known)
-            .owner
-            .as_ref()
-            .map(hint)
-            .unwrap_or_default()
+        let known = lock(&self.known);
+        known.owner.as_ref().map(hint).unwrap_or_default()
     }
 }

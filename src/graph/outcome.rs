@@ -34,7 +34,7 @@ impl Report {
             _ => Outcome::Refused { is_passing: false },
         };
         let wrong = match outcome {
-            Outcome::Delivered if body["message_id"].is_string() => String::new(),
+            Outcome::Delivered if !body["message_id"].is_null() => String::new(),
             Outcome::Delivered => "the answer has no message_id".to_string(),
             _ => format!("the Graph API's answer was not understood (status {status})"),
         };
@@ -47,8 +47,14 @@ impl Report {
 fn regain_access(usage: &[u8]) -> Option<Duration> {
     let usage: Value = serde_json::from_slice(usage).ok()?;
     let entries = usage.as_object()?.values().filter_map(Value::as_array);
+    // The header also tells of other products, such as `ads_management`.
+    let is_ours = |entry: &&Value| {
+        let kind = entry["type"].as_str();
+        kind.is_none_or(|kind| ["messenger", "instagram", "pages"].contains(&kind))
+    };
     let minutes = |entry: &Value| entry["estimated_time_to_regain_access"].as_u64();
-    let minutes = entries.flatten().filter_map(minutes).max()?;
+    let entries = entries.flatten().filter(is_ours);
+    let minutes = entries.filter_map(minutes).max()?;
     // Asked again after an hour: Meta only estimates, and echoes live for a day.
     (minutes > 0).then(|| Duration::from_secs(minutes.min(60) * 60))
 }
@@ -57,7 +63,7 @@ fn regain_access(usage: &[u8]) -> Option<Duration> {
 pub(crate) struct GraphError {
     status: u16,
     pub(crate) code: i64,
-    subcode: Option<i64>,
+    pub(crate) subcode: Option<i64>,
     is_transient: bool,
     fbtrace_id: String,
 }
@@ -99,9 +105,9 @@ impl GraphError {
             _ if self.status == 429 || regain.is_some() && !is_other => {
                 Outcome::PageLimited(regain)
             }
+            (613, _) | (368, Some(1_346_003)) => Outcome::Refused { is_passing: true },
             (-1 | 1 | 2 | 1200, _) => Outcome::PerhapsSent,
             _ if self.is_transient || self.status >= 500 => Outcome::PerhapsSent,
-            (613, _) | (368, Some(1_346_003)) => Outcome::Refused { is_passing: true },
             _ => Outcome::Refused { is_passing: false },
         }
     }

@@ -117,11 +117,9 @@ impl Page {
     /// if the last that failed was on the other platform. Where all are alike, those who have waited longest may be those
     /// whose calls fail.
     pub(super) fn rank(&self, person: &Recipient) -> (bool, bool) {
-        let is_other = |failed: &(Recipient, Reason)| failed.0.0 != person.0;
-        (
-            self.served.contains(person),
-            self.in_a_row.last().is_some_and(is_other),
-        )
+        let last = self.in_a_row.last();
+        let is_other = last.is_some_and(|failed| failed.0.0 != person.0);
+        (self.served.contains(person), is_other)
     }
 
     /// Why nothing is sent, if that was told.

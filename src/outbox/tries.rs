@@ -92,10 +92,9 @@ impl Tries {
 
     /// The same, and after many failures also when nobody knows whether it was sent: the later call shows the end of an outage.
     pub(super) fn ends_with(&self, page: &Page) -> Option<u64> {
+        let is_long = self.failures > SOON && !page.is_brown_out();
         match self.last {
-            Some(Outcome::PerhapsSent) if self.failures > SOON && !page.is_brown_out() => {
-                self.unknown.calls
-            }
+            Some(Outcome::PerhapsSent) if is_long => self.unknown.calls,
             _ => self.waits_for(),
         }
     }

@@ -5,6 +5,8 @@
 -- Returns the places, from 0, of those for which there is no room.
 local STRETCH, STRETCHES = 12 * 60 * 60, 4
 local FIRST = 8
+-- The last number of an entry within its millisecond for which there is room in an id (record.rs).
+local LAST = 2 ^ 20 - 1
 
 if #ARGV >= FIRST and is_anothers() then
   return OTHERPAGE
@@ -35,7 +37,12 @@ for i = FIRST, #ARGV, 3 do
     -- It is in the log, or was.
   elseif has_room(person) then
     -- The server undoes nothing when a call fails. So the mid comes last: an echo may be sent twice for it, and is not lost.
-    redis.call('XADD', LOG, '*', 'person', person, 'record', record)
+    local id = redis.call('XADD', LOG, '*', 'person', person, 'record', record)
+    local time, number = id:match('(%d+)-(%d+)')
+    if tonumber(number) >= LAST then
+      -- The server's clock was ahead once, and its ids wait for the time to come.
+      redis.call('XSETID', LOG, string.format('%.0f-0', time + 1))
+    end
     redis.call('HINCRBY', KEYS[4], person, 1)
     if mid ~= '' then
       local set = mids .. newest

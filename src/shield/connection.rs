@@ -79,7 +79,7 @@ impl Connection {
 
     fn read_head(&mut self, deadline: Instant) -> Result<Head, End> {
         loop {
-            if let Some(head) = framing::read(&self.input, self.shared.limits.headers_passed)? {
+            if let Some(head) = framing::read(&self.input)? {
                 return Ok(head);
             }
             self.receive(deadline)?;

@@ -6,6 +6,7 @@
 use httparse::Status::{Complete, Partial};
 
 use super::refusal::{self, Refusal};
+use crate::webhook::SIGNATURE_HEADER;
 
 /// Bytes of a request head, request line included. Messenger's heads have about 500.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -40,16 +41,16 @@ impl Head {
     }
 }
 
-/// Reads the head at the beginning of `bytes`, if all of it is there. The headers named in `passed` are passed on.
+/// Reads the head at the beginning of `bytes`, if all of it is there.
 ///
 /// # Errors
 /// When it is not fully understood, or no head can come of it any more.
-pub fn read(bytes: &[u8], passed: &[&'static str]) -> Result<Option<Head>, Refusal> {
+pub fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let window = &bytes[..bytes.len().min(MAX_HEAD)];
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(window) {
-        Ok(Complete(len)) if is_strict(&window[..len]) => judge(&request, len, passed).map(Some),
+        Ok(Complete(len)) if is_strict(&window[..len]) => judge(&request, len).map(Some),
         Ok(Partial) if is_strict(window) && bytes.len() < MAX_HEAD => Ok(None),
         Ok(Partial) if is_strict(window) => Err(refusal::HEAD_TOO_LARGE),
         Err(httparse::Error::TooManyHeaders) => Err(refusal::TOO_MANY_HEADERS),
@@ -64,11 +65,7 @@ fn is_strict(head: &[u8]) -> bool {
     lines.all(|line| line.ends_with(b"\r")) && !head.starts_with(b"\r\n\r\n\r\n")
 }
 
-fn judge(
-    request: &httparse::Request<'_, '_>,
-    head_len: usize,
-    passed: &[&'static str],
-) -> Result<Head, Refusal> {
+fn judge(request: &httparse::Request<'_, '_>, head_len: usize) -> Result<Head, Refusal> {
     let method = request.method.unwrap_or_default();
     let target = origin_form(request.path.unwrap_or_default()).ok_or(refusal::TARGET)?;
     let is_http10 = request.version == Some(0);
@@ -96,13 +93,12 @@ fn judge(
     }
     let mut canonical =
         format!("{method} {target} HTTP/1.1\r\nContent-Length: {body_len}\r\n").into_bytes();
-    for name in passed {
-        for value in values(name) {
-            if !value.is_ascii() {
-                return Err(refusal::HEADER_VALUE);
-            }
-            canonical.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    // The only one that is passed on. Never one that tiny_http acts upon: `Connection`, `Expect`, `TE`, `Upgrade` …
+    for value in values(SIGNATURE_HEADER) {
+        if !value.is_ascii() {
+            return Err(refusal::HEADER_VALUE);
         }
+        canonical.extend([SIGNATURE_HEADER.as_bytes(), b": ", value, b"\r\n"].concat());
     }
     canonical.extend(b"\r\n");
     let says = |token: &[u8]| {

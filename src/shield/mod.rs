@@ -54,9 +54,6 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// Descriptors that clients must leave free: tiny_http dies for want of one (see `backend`).
 const SPARE: u64 = 16;
 
-/// On the way down, so many connections that wait are let in at most. More do not wait (`server.rs`, `BACKLOG`).
-const MAX_WAITING: usize = 1024;
-
 /// Bytes of stack of a connection's thread: ample for its few KiB of locals and a panic message.
 const STACK: usize = 128 * 1024;
 
@@ -66,9 +63,6 @@ pub struct Limits {
     /// TCP connections at once, each with one request in flight at most. Each costs two threads and
     /// [`DESCRIPTORS_PER_CONNECTION`] at most.
     pub connections: usize,
-    /// The headers that are passed on, with the names as tiny_http shall see them. Never name one here that tiny_http
-    /// acts upon (`Connection`, `Content-Length`, `Expect`, `TE`, `Transfer-Encoding`, `Upgrade`).
-    pub headers_passed: &'static [&'static str],
     /// Where the private directory is made when the temporary directory cannot hold it.
     pub directory: Option<PathBuf>,
     /// How long the shield waits for what.
@@ -173,7 +167,8 @@ impl Shield {
         let shared = &self.shared;
         shared.registry.close();
         let _ = shared.listener.set_nonblocking(true);
-        (0..MAX_WAITING).all(|_| shared.accept().is_ok());
+        // Not for ever: clients may connect faster than they are let in.
+        (0..1024).all(|_| shared.accept().is_ok());
         // On Linux this makes a listening socket refuse connections, and ends `accept` with an error.
         let _ = rustix::net::shutdown(&shared.listener, rustix::net::Shutdown::Both);
     }

@@ -7,6 +7,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
+use crate::remedy::remedy;
+
 const PREFIX: &str = "echobot-private-";
 
 /// The name of the socket in the directory.
@@ -30,7 +32,8 @@ impl PrivateDirectory {
             match made.and_then(|()| UnixListener::bind(directory.socket())) {
                 Ok(listener) => return Ok((directory, listener)),
                 Err(error) => {
-                    failures.push(format!("{}: {error}: {}", place.display(), remedy(&error)));
+                    let remedy = remedy(&error, "use a file system that can hold a Unix socket");
+                    failures.push(format!("{}: {error}: {remedy}", place.display()));
                 }
             }
         }
@@ -53,19 +56,6 @@ impl PrivateDirectory {
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         self.remove();
-    }
-}
-
-/// What to do about a place that cannot hold it.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::NotFound => "create it",
-        ErrorKind::PermissionDenied => "let echobot's user write there",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free bytes and inodes there",
-        ErrorKind::ReadOnlyFilesystem => "mount it writable",
-        // What the standard library says of a path that is too long for a socket.
-        ErrorKind::InvalidInput => "use a shorter path",
-        _ => "use a file system that can hold a Unix socket",
     }
 }
 

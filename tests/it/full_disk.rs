@@ -8,8 +8,11 @@ use std::time::Instant;
 use echobot::simulator::{Bot, Messenger, Reply, text_message, webhook};
 
 use crate::graph_api::GraphApi;
+use crate::operator::data_directory;
 use crate::store::refused_by;
-use crate::support::{Directory, PATIENCE, program, raw, request, status_and_body};
+use crate::support::{
+    Directory, PATIENCE, program, raw, request, signal, status_and_body, wait_for_end,
+};
 
 /// `prlimit` sets the largest size of a file that a running process may write: a disk that is
 /// full, without one.
@@ -60,6 +63,11 @@ fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
     let answer = Messenger::new(&bot.url()).deliver(&webhook("page", &[message]));
     assert_eq!(answer.expect("the bot answers").status, 503);
     assert_eq!(health(&bot), 503);
+    let line = data_directory(&data, &graph_api.url(), bot.address());
+    assert!(
+        line.starts_with("✗") && line.contains("its log tells why"),
+        "{line}"
+    );
     limit_files(&bot, "unlimited");
     let deadline = Instant::now() + PATIENCE;
     // Who watches it may send it no webhooks before it is well.
@@ -70,6 +78,24 @@ fn a_bot_whose_disk_has_room_again_is_well_without_another_webhook() {
             bot.log()
         );
     }
+}
+
+#[test]
+fn what_was_never_written_is_not_called_kept_when_the_bot_stops() {
+    let data = Directory::new("not-kept");
+    let graph_api = GraphApi::start(|_| Reply::error(400, 190, None)).expect("it starts");
+    let mut bot = bot_with_a_disk(&data, &graph_api);
+    let messenger = Messenger::new(&bot.url());
+    for (n, fsize, status) in [(1, "unlimited", 200), (2, "4096", 503)] {
+        limit_files(&bot, fsize);
+        let message = text_message("7", &format!("m_{n}"), &"long ".repeat(10_000));
+        let answer = messenger.deliver(&webhook("page", &[message]));
+        assert_eq!(answer.expect("the bot answers").status, status);
+    }
+    signal(&bot, "TERM");
+    assert!(wait_for_end(&mut bot, PATIENCE).is_some());
+    let says = "stopped: 1 echoes are owed, and kept on disk";
+    assert!(bot.log().contains(says), "{}", bot.log());
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_token_that_is_no_pages_or_lost_its_data_is_found() {
 }
 
 /// The line of `check` about the data directory.
-fn data_directory(data: &Directory, graph_url: &str, bind: &str) -> String {
+pub fn data_directory(data: &Directory, graph_url: &str, bind: &str) -> String {
     // A proxy that is not there: it is for the Graph API, not for this machine.
     let proxy = ("HTTP_PROXY", "http://127.0.0.1:9");
     let settings = [("DATA_DIR", data.text()), ("BIND", bind), proxy];

@@ -232,6 +232,7 @@ fn a_damaged_file_ends_the_start_and_is_not_touched() {
             b"this is no outbox at all".repeat(1000),
         ),
         ("a few bytes", b"redb".to_vec()),
+        ("nothing at all", Vec::new()),
         ("cut in the header", sound[..100].to_vec()),
         ("cut to the header", sound[..4096].to_vec()),
         ("cut in the middle", sound[..sound.len() / 2].to_vec()),

@@ -140,6 +140,13 @@ fn a_refusal_for_another_cause_is_no_limit_whatever_comes_with_it() {
         let report = Report::read(400, Some(usage), &error(code, Some(7)));
         assert_eq!(report.outcome, REFUSED);
     }
+    // Another product's limit is not Messenger's.
+    let report = Report::read(500, Some(usage), &error(2, None));
+    assert_eq!(report.outcome, Outcome::PerhapsSent);
+    let report = Report::read(400, Some(usage), &error(613, None));
+    assert_eq!(report.outcome, REFUSED_FOR_NOW);
+    let transient = br#"{"error":{"code":613,"is_transient":true}}"#;
+    assert_eq!(Report::read(400, None, transient).outcome, REFUSED_FOR_NOW);
     // An Instagram account's limit is not Messenger's.
     let report = Report::read(429, Some(usage), &error(80_002, None));
     assert_eq!(report.outcome, REFUSED_FOR_NOW);

@@ -109,17 +109,14 @@ fn each_place_that_cannot_hold_it_is_told_with_a_remedy_that_fits() {
     for (kind, told) in [
         (
             ErrorKind::PermissionDenied,
-            "let echobot's user write there",
+            "let echobot write there, as the owner of the files",
         ),
-        (ErrorKind::StorageFull, "free bytes and inodes there"),
-        (ErrorKind::QuotaExceeded, "free bytes and inodes there"),
+        (ErrorKind::StorageFull, "free some space there, or inodes"),
+        (ErrorKind::QuotaExceeded, "free some space there, or inodes"),
         (ErrorKind::ReadOnlyFilesystem, "mount it writable"),
-        (
-            ErrorKind::Unsupported,
-            "use a file system that can hold a Unix socket",
-        ),
+        (ErrorKind::Unsupported, "otherwise"),
     ] {
-        assert_eq!(remedy(&kind.into()), told);
+        assert_eq!(remedy(&kind.into(), "otherwise"), told);
     }
     fs::remove_dir_all(&place).expect("it is ours");
 }

@@ -21,7 +21,6 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROOMY: Limits = Limits {
     connections: 512,
-    headers_passed: &["X-Kept"],
     directory: None,
     deadlines: DEADLINES,
 };

@@ -7,7 +7,7 @@ fn a_connection_serves_one_request_after_another() {
     let shielded = Shielded::answering();
     let mut client = shielded.client();
     for _ in 0..50 {
-        let reply = client.ask(post(3, "x-kept: y\r\nX-Dropped: z\r\n") + "abc");
+        let reply = client.ask(post(3, "x-hub-signature-256: y\r\nX-Dropped: z\r\n") + "abc");
         assert_eq!(reply.body, r#"POST /hook ["y"] 3"#);
         assert!(!reply.head.contains("Connection:"));
     }

@@ -31,6 +31,8 @@ fn the_unit_runs_as_the_guide_says_and_is_checked_with_its_own_settings() {
     machine.assert_well("127.0.0.1:5000");
     let uid = machine.run("stat --format %u /proc/$(systemctl show --value -p MainPID echobot)");
     assert_ne!(uid.trim(), "0", "it does not run as root");
+    // In /tmp systemd would remove it some day.
+    machine.run("test -S /run/echobot/echobot-private-*/tiny_http");
     let rating = machine.run("systemd-analyze security echobot | tail -1");
     assert!(rating.contains(": 1.1 OK"), "the guide says 1.1: {rating}");
 
@@ -86,6 +88,7 @@ fn several_pages_have_a_bot_each_as_the_guide_says() {
     machine.assert_well("127.0.0.1:5000");
     machine.assert_well("127.0.0.1:5001");
     machine.run("test -d /var/lib/private/echobot-shop");
+    machine.run("test -S /run/echobot-shop/echobot-private-*/tiny_http");
 }
 
 #[test]

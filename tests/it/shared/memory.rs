@@ -1,4 +1,4 @@
-//! A server that is small.
+//! A server that is small, and one whose clock was wrong.
 
 use echobot::simulator::Reply;
 
@@ -58,4 +58,25 @@ fn a_server_that_is_full_of_mids_forgets_the_oldest_and_webhooks_are_taken() {
         again < 50,
         "{again} of the last 100 were not known any more"
     );
+}
+
+#[test]
+fn a_server_whose_clock_was_ahead_never_runs_out_of_ids() {
+    let Some(server) = server_with(&SAFE) else {
+        return;
+    };
+    // Its ids wait for that time to come, and only the number within the millisecond grows.
+    let future = "2000000000000-1048570";
+    let record = r#"{\"mid\":\"m\",\"text\":\"hello\"}"#;
+    server.ask(&format!(
+        "XADD {{echobot}}:log {future} person 7 record \"{record}\""
+    ));
+    let graph_api = GraphApi::start(|_| Reply::deliver()).expect("the Graph API starts");
+    let bot = bot(&server, &graph_api.url());
+    for n in 0..20 {
+        let (person, mid) = (n.to_string(), format!("m_{n}"));
+        assert_eq!(write_to(&bot, &person, &mid, "hello").status, 200);
+    }
+    wait_until_nothing_is_owed(&server);
+    assert_eq!(graph_api.calls().len(), 21);
 }

@@ -16,11 +16,23 @@ pub fn delivering() -> GraphApi {
 
 #[test]
 fn what_a_200_is_worth_is_said_by_the_bot_and_by_check() {
-    let cases: [(&[&str], &str, bool); 5] = [
+    let cases: [(&[&str], &str, bool); 6] = [
         (&SAFE, "a 200 survives the loss of the server", true),
         (
             &["--appendonly", "yes", "--appendfsync", "everysec"],
             "up to a second of what was answered 200 may be lost",
+            true,
+        ),
+        (
+            &[
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--no-appendfsync-on-rewrite",
+                "yes",
+            ],
+            "what is answered 200 while the server rewrites its file may be lost",
             true,
         ),
         (
