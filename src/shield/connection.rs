@@ -119,6 +119,10 @@ impl Connection {
     fn read(&mut self) -> bool {
         let mut chunk = [0; CHUNK];
         let count = (&*self.client).read(&mut chunk).unwrap_or(0);
+        // It takes hardly more memory than has arrived; by itself it would take up to twice as much.
+        if self.input.capacity() < self.input.len() + count {
+            self.input.reserve_exact(count.max(self.input.len() / 8));
+        }
         self.input.extend_from_slice(&chunk[..count]);
         count > 0
     }
