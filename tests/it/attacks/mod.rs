@@ -9,6 +9,7 @@
 )]
 
 mod bad_manners;
+mod bodies;
 mod client;
 mod crowds;
 mod curl;

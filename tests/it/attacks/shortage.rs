@@ -1,4 +1,4 @@
-//! Too few descriptors, too little memory, no place for the private directory, and the end of
+//! Too few descriptors, no place for the private directory, and the end of
 //! tiny_http: service comes back by itself, or the process ends and says why.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use echobot::simulator::{Bot, Reply, text_message, webhook};
 
-use super::client::{Client, handshake, post, signed};
+use super::client::{Client, handshake, signed};
 use super::siege::{Vitals, assert_log_is_sound, assert_well, deliver};
 use crate::graph_api::GraphApi;
 use crate::process::{echobot, run};
@@ -322,34 +322,4 @@ fn when_the_accept_thread_of_tiny_http_ends_the_process_ends_and_says_so() {
         let is_said = line.is_some_and(|line| said.iter().any(|said| line.contains(said)));
         assert!(is_said, "{}", world.bot.log());
     }
-}
-
-/// 64 MiB of bodies may be arriving at once. A container of 256 MB has room for them.
-#[test]
-fn bodies_of_strangers_take_hardly_more_memory_than_they_have_bytes() {
-    let world = World::new();
-    let request = post("", &vec![b'x'; 4 * 1024 * 1024]);
-    for (clients, at_first) in [(15, request.len() - 1), (80, 700_000)] {
-        let mut clients: Vec<Client> = (0..clients)
-            .map(|_| Client::connect(&world.bot).expect("the bot listens"))
-            .collect();
-        for part in [&request[..at_first], &request[at_first..]] {
-            thread::scope(|scope| {
-                for client in &mut clients {
-                    // It may have been told that there is no room.
-                    scope.spawn(|| _ = client.send(part));
-                }
-            });
-        }
-        let statuses = clients.iter_mut().filter_map(Client::answer);
-        let statuses: HashSet<u16> = statuses.map(|answer| answer.status).collect();
-        assert!(statuses.contains(&403), "{statuses:?}");
-    }
-    let status = fs::read_to_string(format!("/proc/{}/status", world.bot.process.id()));
-    let status = status.expect("the bot lives");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<usize>().ok());
-    let peak = peak.expect("Linux tells it") / 1024;
-    println!("{peak} MiB at the peak");
-    assert!(peak < 192, "{peak} MiB at the peak");
 }
