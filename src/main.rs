@@ -111,12 +111,11 @@ fn check(is_setup: bool, arguments: &mut lexopt::Parser) -> Result<(), Failure> 
         account::setup(&config, &url).map_err(other)?;
     }
     match account::check(as_json) {
-        Ok(true) => Ok(()),
         // The findings have told it.
         Ok(false) => Err(Failure(String::new(), 1)),
         // `| head` is not a failure.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(other(error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(other(error)),
+        _ => Ok(()),
     }
 }
 

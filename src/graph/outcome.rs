@@ -42,16 +42,15 @@ impl Report {
     }
 }
 
+/// What the header calls our products; it also tells of others, such as `ads_management`.
+const OURS: [&str; 3] = ["messenger", "instagram", "pages"];
+
 /// How long the page stays limited, as Meta estimates it: the longest time that the header
 /// `X-Business-Use-Case-Usage` names, given there in minutes.
 fn regain_access(usage: &[u8]) -> Option<Duration> {
     let usage: Value = serde_json::from_slice(usage).ok()?;
     let entries = usage.as_object()?.values().filter_map(Value::as_array);
-    // The header also tells of other products, such as `ads_management`.
-    let is_ours = |entry: &&Value| {
-        let kind = entry["type"].as_str();
-        kind.is_none_or(|kind| ["messenger", "instagram", "pages"].contains(&kind))
-    };
+    let is_ours = |one: &&Value| one["type"].as_str().is_none_or(|kind| OURS.contains(&kind));
     let minutes = |entry: &Value| entry["estimated_time_to_regain_access"].as_u64();
     let entries = entries.flatten().filter(is_ours);
     let minutes = entries.filter_map(minutes).max()?;

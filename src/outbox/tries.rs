@@ -9,9 +9,6 @@ use super::{Due, Outcome};
 /// knows whether it was delivered may show the message once more: about thirty times a day at most, and once after each hold.
 const PAUSES: [u64; 8] = [1, 10, 100, 300, 600, 1200, 2400, 3600];
 
-/// After so many failures the next try is no longer soon.
-const SOON: usize = 3;
-
 /// Nobody has seen what was refused: it may be tried more often.
 const LONGEST_REFUSED: Duration = Duration::from_secs(60);
 const LONGEST_PASSING: Duration = Duration::from_secs(5 * 60);
@@ -92,7 +89,8 @@ impl Tries {
 
     /// The same, and after many failures also when nobody knows whether it was sent: the later call shows the end of an outage.
     pub(super) fn ends_with(&self, page: &Page) -> Option<u64> {
-        let is_long = self.failures > SOON && !page.is_brown_out();
+        // After three failures the next try is no longer soon.
+        let is_long = self.failures > 3 && !page.is_brown_out();
         match self.last {
             Some(Outcome::PerhapsSent) if is_long => self.unknown.calls,
             _ => self.waits_for(),
