@@ -222,8 +222,8 @@ impl<R> Outbox<R> {
         self.pending.echoes.len()
     }
 
-    /// How many of them are not lost when the process ends: those that a store has; without one those whose webhooks are not
-    /// answered, which are all.
+    /// How many of them outlive the process: with a store those that are written; without one all, because Messenger
+    /// redelivers them.
     pub fn kept(&self) -> usize {
         let is_kept = |one: &&Pending| one.is_safe || !self.limits.durable;
         self.pending.echoes.values().filter(is_kept).count()

@@ -126,7 +126,7 @@ impl Page {
         let platform = &self.platform;
         let known = fields();
         for (name, value) in click.as_object().into_iter().flatten() {
-            // A test with a slip of the pen is not to be green.
+            // A test with a typing mistake must not pass.
             if !value.is_null() && mem::discriminant(value) != mem::discriminant(&known[name]) {
                 return refuse(400, &format!("{name} is no field, or of the wrong type"));
             }

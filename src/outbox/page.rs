@@ -58,7 +58,7 @@ pub(super) struct Page {
     /// What has got through on each platform: Messenger's calls tell nothing about Instagram's.
     pub(super) successes: [Successes; 2],
     /// The people whose calls have got through last.
-    pub(super) served: VecDeque<Recipient>,
+    served: VecDeque<Recipient>,
     /// How many calls had begun when a further try last delivered a message.
     pub(super) last_saved: Option<u64>,
 }

@@ -158,7 +158,7 @@ impl<R> Outbox<R> {
         }
         for other in self.queues.of(Class::Retry) {
             let first = self.first(&other);
-            let waits_for = first.and_then(|first| first.tries.ends_with(&self.page));
+            let waits_for = first.and_then(|first| first.tries.woken_by(&self.page));
             let is_witness = waits_for.is_some_and(|call| due.number > call);
             if was_told.is_some() || is_witness && other.0 == me.0 {
                 self.queues.schedule(&other, Class::Retry, now);

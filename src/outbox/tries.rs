@@ -87,8 +87,8 @@ impl Tries {
         }
     }
 
-    /// The same, and after many failures also when nobody knows whether it was sent: the later call shows the end of an outage.
-    pub(super) fn ends_with(&self, page: &Page) -> Option<u64> {
+    /// The same, and after many failures also where nobody knows whether it was sent: then a later call shows the end of an outage.
+    pub(super) fn woken_by(&self, page: &Page) -> Option<u64> {
         // After three failures the next try is no longer soon.
         let is_long = self.failures > 3 && !page.is_brown_out();
         match self.last {
